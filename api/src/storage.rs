@@ -1,0 +1,47 @@
+//! Storage pools.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ConfigMap, null_default};
+
+/// A storage pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoragePool {
+    /// Its name.
+    pub name: String,
+    /// In words.
+    #[serde(default)]
+    pub description: String,
+    /// `overlay`, `dir` ...
+    pub driver: String,
+    /// Its configuration.
+    #[serde(default, deserialize_with = "null_default")]
+    pub config: ConfigMap,
+    /// `Created`.
+    #[serde(default)]
+    pub status: String,
+    /// Cluster members that have it.
+    #[serde(default, deserialize_with = "null_default")]
+    pub locations: Vec<String>,
+    /// Paths of what uses it.
+    #[serde(default, deserialize_with = "null_default")]
+    pub used_by: Vec<String>,
+}
+
+/// What a pool has and uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PoolResources {
+    /// Bytes.
+    pub space: PoolSpace,
+    /// Inodes.
+    pub inodes: PoolSpace,
+}
+
+/// How much there is of something, and how much is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PoolSpace {
+    /// Used.
+    pub used: u64,
+    /// In all.
+    pub total: u64,
+}
