@@ -1,0 +1,135 @@
+//! Reading foreign archives in a process that is nobody on the host.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use crate::{Metadata, Progress, Result, format::Format};
+
+/// The first argument with which a program is executed anew to become the unpacker: its main
+/// function calls [`sandbox_main`] with the arguments after it, before it starts any thread.
+pub const SANDBOX_ROLE: &str = "sandbox-unpack";
+
+/// The files of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFiles {
+    /// The unified tarball, or the metadata tarball of a split image.
+    pub metadata: PathBuf,
+    /// The root filesystem of a split image: squashfs or tarball.
+    pub rootfs: Option<PathBuf>,
+}
+
+/// How to start the process that handles foreign bytes.
+#[derive(Debug, Clone)]
+pub struct Sandboxing {
+    /// The program, executed anew with [`SANDBOX_ROLE`].
+    pub exe: PathBuf,
+    /// The first of 65,536 host ids that belong to nobody else while it runs.
+    pub base_id: u32,
+}
+
+/// What an image may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of all files together, holes counted as bytes.
+    pub total_bytes: u64,
+    /// Bytes of one file, holes counted as bytes.
+    pub file_bytes: u64,
+    /// Files, directories, links together.
+    pub files: u64,
+    /// Components of a path.
+    pub depth: u32,
+    /// Address space of the unpacking process, in bytes.
+    pub memory_bytes: u64,
+    /// Processor time.
+    pub cpu: Duration,
+    /// Time on the clock.
+    pub wall: Duration,
+}
+
+/// An image whose root filesystem was unpacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnpackedImage {
+    /// The image's metadata; `None` where only a root filesystem was unpacked.
+    pub metadata: Metadata,
+    /// The files of its `templates/` folder by name.
+    pub templates: BTreeMap<String, String>,
+    /// What was done.
+    pub stats: Stats,
+}
+
+/// What an unpacking did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Stats {
+    /// Files, directories and links made.
+    pub files: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Device nodes under `dev/` that were left out.
+    pub dropped_devices: u64,
+    /// Extended attributes left out because they mean nothing here (SELinux labels and the like).
+    pub dropped_xattrs: u64,
+}
+
+/// What an image says of itself, read without unpacking it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspected {
+    /// The image's metadata.
+    pub metadata: Metadata,
+    /// The files of its `templates/` folder by name.
+    pub templates: BTreeMap<String, String>,
+    /// The format of the unified or metadata file.
+    pub metadata_format: Format,
+    /// The format of the root filesystem file of a split image.
+    pub rootfs_format: Option<Format>,
+}
+
+/// Reads an image's metadata and templates, in the sandbox. Refuses an image that has no root
+/// filesystem (the first entry of `rootfs/` in a unified tarball; the file of a split image).
+pub fn inspect(
+    files: &ImageFiles,
+    limits: &Limits,
+    sandboxing: &Sandboxing,
+    progress: &dyn Progress,
+) -> Result<Inspected> {
+    let _ = (files, limits, sandboxing, progress);
+    unimplemented!()
+}
+
+/// Unpacks an image's root filesystem into `target`, an empty directory, in the sandbox. The
+/// directory becomes the root directory itself: it has the owner, mode and content that the image's
+/// `rootfs/` has, ownership unshifted. On failure `target` may hold a part: the caller removes it.
+/// No process is left behind in any case.
+pub fn unpack(
+    files: &ImageFiles,
+    target: &Path,
+    limits: &Limits,
+    sandboxing: &Sandboxing,
+    progress: &dyn Progress,
+) -> Result<UnpackedImage> {
+    let _ = (files, target, limits, sandboxing, progress);
+    unimplemented!()
+}
+
+/// Unpacks a bare root filesystem (squashfs, or tarball) into `target`, as [`unpack`] does: the
+/// conversion of an image that is launched from its squashfs mount to what reads faster.
+pub fn unpack_squashfs(
+    rootfs: &Path,
+    target: &Path,
+    limits: &Limits,
+    sandboxing: &Sandboxing,
+    progress: &dyn Progress,
+) -> Result<Stats> {
+    let _ = (rootfs, target, limits, sandboxing, progress);
+    unimplemented!()
+}
+
+/// The unpacker's main function; `args` are the arguments after [`SANDBOX_ROLE`].
+pub fn sandbox_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let _ = args.into_iter().count();
+    unimplemented!()
+}
