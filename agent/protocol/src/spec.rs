@@ -140,6 +140,12 @@ pub struct SeedFile {
     pub content: Option<String>,
     /// Permission bits.
     pub mode: u32,
+    /// Its owner, as the guest counts.
+    #[serde(default)]
+    pub uid: u32,
+    /// Its group, as the guest counts.
+    #[serde(default)]
+    pub gid: u32,
     /// Write only where the file is there already (such as `/etc/machine-id`).
     pub only_existing: bool,
     /// Write only where the file is not there yet.
