@@ -1,1 +1,33 @@
-//! (to be written first thing)
+//! What the rest of the system asks of Linux, behind safe functions.
+//!
+//! This crate is the one home of `unsafe`. It knows nothing of instances, pools or networks: it takes
+//! paths, file descriptors and numbers, and its errors name the system call and its object.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`mount`] | mount trees, new file systems, overlays of idmapped layers, loop devices |
+//! | [`namespace`], [`process`] | user namespaces, `clone3`, pidfds, what a process is born with |
+//! | [`command`] | external programs, and programs started from a descriptor |
+//! | [`idmap`] | id ranges, maps, `/etc/subuid`, the machine-wide allocator |
+//! | [`cgroup`] | instances' cgroups on v1, hybrid and v2 hosts (feature `cgroups`) |
+//! | [`caps`], [`seccomp`], [`lsm`] | what a guest's init may do |
+//! | [`pty`], [`unix`], [`epoll`], [`memfd`] | terminals, sockets that carry descriptors, event loops |
+//! | [`resolve`] | paths that a guest controls |
+//! | [`netlink`] | what a network namespace looks like from inside |
+//! | [`probe`] | what this host can do, as plain data |
+//! | [`undo`] | steps taken back in reverse order |
+
+#![allow(unsafe_code)]
+#![warn(missing_docs)]
+#![cfg(target_os = "linux")]
+
+mod error;
+
+pub mod idmap;
+pub mod mount;
+pub mod namespace;
+pub mod process;
+pub mod sandbox;
+
+pub(crate) use error::Context;
+pub use error::{ErrorKind, Result, SysError};

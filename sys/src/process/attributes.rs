@@ -1,0 +1,171 @@
+//! What a process inherits and must not pass on, or needs before it becomes a guest's init.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::process::{Rlimit, Signal};
+use rustix::thread::CpuSet;
+
+use crate::Context;
+use crate::error::{Result, SysError, check};
+
+pub use rustix::process::Resource;
+
+/// A soft and a hard limit; `None` is unlimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// What applies.
+    pub soft: Option<u64>,
+    /// How far the process may raise it.
+    pub hard: Option<u64>,
+}
+
+/// What happens to a process when its parent dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeathSignal {
+    /// It is killed.
+    Kill,
+    /// Nothing.
+    None,
+}
+
+/// Whether the process has a single thread, so that a forked child may do as it likes.
+pub fn fork_safe() -> Result<bool> {
+    // One link for ".", one for "..", one for every thread: cheaper than listing them.
+    let stat = rustix::fs::stat(c"/proc/self/task").op("query", "/proc/self/task")?;
+    Ok(stat.st_nlink == 3)
+}
+
+/// Sets what happens when the parent dies. Set it last: a change of uid clears it.
+///
+/// The caller has to compare its parent's identity afterwards, for a parent that died before.
+pub fn set_death_signal(signal: DeathSignal) -> Result<()> {
+    let signal = match signal {
+        DeathSignal::Kill => Some(Signal::KILL),
+        DeathSignal::None => None,
+    };
+    rustix::process::set_parent_process_death_signal(signal).op("set", "parent-death signal")
+}
+
+/// Makes `/proc/self` belong to the process's own ids again, after a change of ids.
+pub fn make_dumpable() -> Result<()> {
+    use rustix::process::DumpableBehavior;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).op("set", "dumpable")
+}
+
+/// Renounces privileges by execve(2), for good.
+pub fn no_new_privileges() -> Result<()> {
+    rustix::thread::set_no_new_privs(true).op("set", "no_new_privs")
+}
+
+/// Starts a session of its own; the calling process must not lead a process group.
+pub fn become_session_leader() -> Result<()> {
+    rustix::process::setsid().op("start", "session").map(drop)
+}
+
+/// Makes a terminal the controlling terminal of the session that the caller leads.
+pub fn set_controlling_terminal(terminal: impl AsFd) -> Result<()> {
+    rustix::process::ioctl_tiocsctty(terminal).op("set", "controlling terminal")
+}
+
+/// Becomes the given user for good: supplementary groups, gid, uid, in this order.
+///
+/// `groups` of `None` leaves the supplementary groups alone (a user namespace may deny the call).
+/// Changes the calling thread only, so call it where there is only one.
+pub fn set_gid_uid(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<()> {
+    use rustix::process::{Gid, Uid};
+    if let Some(groups) = groups {
+        let groups: Vec<Gid> = groups.iter().map(|id| Gid::from_raw(*id)).collect();
+        rustix::thread::set_thread_groups(&groups).op("set", "supplementary groups")?;
+    }
+    let gid_ = Gid::from_raw(gid);
+    rustix::thread::set_thread_res_gid(gid_, gid_, gid_).op("set gid", gid)?;
+    let uid_ = Uid::from_raw(uid);
+    rustix::thread::set_thread_res_uid(uid_, uid_, uid_).op("set uid", uid)
+}
+
+/// Sets the file mode creation mask.
+pub fn set_umask(mask: u32) {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+}
+
+/// Gives every signal its default action and unblocks all.
+pub fn reset_signals() -> Result<()> {
+    // SAFETY: an all-zero structure is the default action with an empty mask.
+    let default: libc::sigaction = unsafe { std::mem::zeroed() };
+    for signal in 1..=libc::SIGRTMAX() {
+        // The two that cannot be changed, and glibc's own two, are refused with EINVAL; so this asks for no
+        // outcome.
+        // SAFETY: the structure is alive; no handler is installed.
+        unsafe { libc::sigaction(signal, &raw const default, std::ptr::null_mut()) };
+    }
+    let empty = nix::sys::signal::SigSet::empty();
+    empty.thread_set_mask().op("unblock", "signals")
+}
+
+/// Allows the calling thread all processors that its cgroup allows.
+pub fn reset_affinity() -> Result<()> {
+    let mut all = CpuSet::new();
+    for cpu in 0..CpuSet::MAX_CPU {
+        all.set(cpu);
+    }
+    rustix::thread::sched_setaffinity(None, &all).op("reset", "processor affinity")
+}
+
+/// Sets how readily the kernel kills the process for memory: -1000 never, 1000 first.
+pub fn set_oom_score_adjust(score: i32) -> Result<()> {
+    const PATH: &str = "/proc/self/oom_score_adj";
+    std::fs::write(PATH, score.to_string()).op("write", PATH)
+}
+
+/// Joins a new anonymous session keyring, so that the host's stays unseen.
+///
+/// A kernel without keyrings is fine: there is nothing to see then.
+pub fn join_session_keyring() -> Result<()> {
+    const JOIN: libc::c_int = 1;
+    // SAFETY: a null name asks for an anonymous keyring; no memory is passed.
+    let ret =
+        unsafe { libc::syscall(libc::SYS_keyctl, JOIN, std::ptr::null::<libc::c_char>(), 0, 0, 0) };
+    match check(ret) {
+        Err(error) if error.raw_os_error() != Some(libc::ENOSYS) => {
+            Err(SysError::new("join", "session keyring", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sets the host name of the caller's UTS namespace.
+pub fn set_host_name(name: &str) -> Result<()> {
+    rustix::system::sethostname(name.as_bytes()).op("set host name", name)
+}
+
+/// Returns a limit of the process.
+pub fn limits(resource: Resource) -> Limit {
+    let limit = rustix::process::getrlimit(resource);
+    Limit { soft: limit.current, hard: limit.maximum }
+}
+
+/// Sets a limit of the process.
+pub fn set_limit(resource: Resource, limit: Limit) -> Result<()> {
+    let raw = Rlimit { current: limit.soft, maximum: limit.hard };
+    rustix::process::setrlimit(resource, raw).op("set limit", format_args!("{resource:?}"))
+}
+
+/// Raises the soft limit to the hard one.
+pub fn raise_limit(resource: Resource) -> Result<()> {
+    let hard = limits(resource).hard;
+    set_limit(resource, Limit { soft: hard, hard })
+}
+
+/// Marks all descriptors from `first` on to be closed by execve(2).
+pub fn close_from(first: u32) -> Result<()> {
+    // SAFETY: the call takes numbers; closing waits for execve, so that no owner here loses its descriptor.
+    let ret =
+        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    match check(ret) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            Err(SysError::new("close", format!("descriptors from {first}"), io::Error::from(error)))
+        }
+    }
+}
