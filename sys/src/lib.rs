@@ -10,7 +10,7 @@
 //! | [`command`] | external programs, and programs started from a descriptor |
 //! | [`idmap`] | id ranges, maps, `/etc/subuid`, the machine-wide allocator |
 //! | [`cgroup`] | instances' cgroups on v1, hybrid and v2 hosts (feature `cgroups`) |
-//! | [`caps`], [`seccomp`], [`lsm`] | what a guest's init may do |
+//! | [`caps`], [`seccomp`] | what a guest's init may do |
 //! | [`pty`], [`unix`], [`epoll`], [`memfd`] | terminals, sockets that carry descriptors, event loops |
 //! | [`resolve`] | paths that a guest controls |
 //! | [`netlink`] | what a network namespace looks like from inside |
@@ -23,11 +23,18 @@
 
 mod error;
 
+pub mod caps;
+pub mod epoll;
 pub mod idmap;
+pub mod memfd;
 pub mod mount;
 pub mod namespace;
 pub mod process;
+pub mod pty;
+pub mod resolve;
 pub mod sandbox;
+pub mod undo;
+pub mod unix;
 
 pub(crate) use error::Context;
 pub use error::{ErrorKind, Result, SysError};

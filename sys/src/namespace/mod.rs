@@ -15,9 +15,9 @@ pub use user::{UserNamespace, owner_uid};
 
 /// Moves the calling thread into new namespaces (unshare(2)).
 pub fn unshare(namespaces: Namespaces) -> Result<()> {
-    // SAFETY: only namespaces are asked for (the type's FILES bit would split the descriptor table of
-    // threads that share it, and is cleared).
     let wanted = namespaces.difference(Namespaces::FILES);
+    // SAFETY: only namespaces are asked for; the type's FILES bit, which would split the descriptor
+    // table of threads that share it, is cleared.
     unsafe { rustix::thread::unshare_unsafe(wanted) }
         .op("unshare", format_args!("{:?}", namespaces))
 }

@@ -25,9 +25,9 @@ use super::open_of;
 use crate::Context;
 use crate::error::{Result, SysError, check};
 use crate::idmap::IdMap;
+use crate::process::vfork::{VforkOptions, vfork};
 
 const NS_GET_OWNER_UID: libc::Ioctl = 0xb704;
-const STACK: usize = 64 * 1024;
 
 /// A user namespace, kept alive by its descriptor.
 #[derive(Debug)]
@@ -135,43 +135,21 @@ struct Maker {
 fn run_maker(maker: &Maker) -> Result<()> {
     // No signal handler of the program may run in the maker. The mask goes with this thread.
     nix::sys::signal::SigSet::all().thread_block().op("block", "signals")?;
-    let mut stack = vec![0_u8; STACK];
-    let top = stack.as_mut_ptr_range().end;
     let dumpable = rustix::process::dumpable_behavior();
-    // No exit signal: such a child is seen only by a wait that names clones, so that no other part of
-    // the program reaps it.
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK;
-    // SAFETY: the maker runs on a stack of its own, which outlives it because CLONE_VFORK keeps this
-    // thread until it has exited; it touches no memory but that stack and this thread's errno, and calls
-    // nothing but system calls.
-    let pid = unsafe {
-        libc::clone(
-            maker_main,
-            top.cast(),
-            flags,
-            std::ptr::from_ref(maker).cast_mut().cast::<libc::c_void>(),
-        )
-    };
-    check(i64::from(pid)).op("clone", "user namespace maker")?;
+    let argument = std::ptr::from_ref(maker).cast_mut().cast();
+    // SAFETY: the maker touches no memory but its stack, `maker`, which it only reads, and this thread's
+    // errno; it calls nothing but system calls.
+    let child = unsafe { vfork(&VforkOptions::default(), maker_main, argument) }
+        .op("clone", "user namespace maker")?;
     // Changing ids made the shared memory undumpable, which is this process's as well.
     if let Ok(behavior) = dumpable {
         let _ = rustix::process::set_dumpable_behavior(behavior);
     }
-    let mut status = 0;
-    // SAFETY: `status` is a live integer.
-    while unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) } < 0 {
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EINTR) => {}
-            // Reaped by a wait for all children: it is gone, which is all that was wanted.
-            Some(libc::ECHILD) => break,
-            _ => return Err(SysError::new("wait for", "user namespace maker", error)),
-        }
-    }
+    child.reap_clone();
     Ok(())
 }
 
-extern "C" fn maker_main(argument: *mut libc::c_void) -> libc::c_int {
+extern "C" fn maker_main(argument: *mut libc::c_void) -> ! {
     // SAFETY: `run_maker` passes a `Maker` that lives until this function has returned. Everything below
     // is a bare system call on numbers, on static data or on this stack.
     unsafe {
@@ -186,9 +164,8 @@ extern "C" fn maker_main(argument: *mut libc::c_void) -> libc::c_int {
         let mut byte = 0_u8;
         // Returns at the end of file, once the caller (or its death) has closed the other end.
         libc::syscall(libc::SYS_read, maker.hold, &raw mut byte, 1);
-        libc::syscall(libc::SYS_exit_group, 0);
+        libc::_exit(0)
     }
-    0
 }
 
 /// Becomes the owner and makes the namespace.

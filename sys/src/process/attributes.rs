@@ -1,6 +1,5 @@
 //! What a process inherits and must not pass on, or needs before it becomes a guest's init.
 
-use std::io;
 use std::os::fd::AsFd;
 
 use rustix::process::{Rlimit, Signal};
@@ -164,8 +163,6 @@ pub fn close_from(first: u32) -> Result<()> {
         unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     match check(ret) {
         Ok(_) => Ok(()),
-        Err(error) => {
-            Err(SysError::new("close", format!("descriptors from {first}"), io::Error::from(error)))
-        }
+        Err(error) => Err(SysError::new("close", format!("descriptors from {first}"), error)),
     }
 }

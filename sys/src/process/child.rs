@@ -107,6 +107,20 @@ impl Child {
         }
     }
 
+    /// Reaps a child without exit signal that has ended or is about to.
+    pub(crate) fn reap_clone(&self) {
+        // Waiting by pid, with the flag that names such children. ECHILD only says that a wait for all
+        // children was quicker.
+        let mut status = 0;
+        loop {
+            // SAFETY: `status` is a live integer.
+            let pid = unsafe { libc::waitpid(self.pid, &raw mut status, libc::__WALL) };
+            if pid >= 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
+                return;
+            }
+        }
+    }
+
     /// Sends a signal, of any number, real-time ones included.
     pub fn signal(&self, signal: i32) -> Result<()> {
         send_signal(&self.pidfd, signal)

@@ -3,6 +3,7 @@
 mod attributes;
 mod child;
 mod clone;
+pub(crate) mod vfork;
 
 pub use attributes::{
     DeathSignal, Limit, Resource, become_session_leader, close_from, fork_safe,
