@@ -1,0 +1,1 @@
+//! The dnsmasq of a network.

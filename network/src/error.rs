@@ -1,0 +1,259 @@
+//! The error that every function of this crate returns.
+
+use std::io;
+use std::path::PathBuf;
+
+use sc_api::ErrorKind;
+
+/// A result whose error is a [`NetworkError`].
+pub type Result<T, E = NetworkError> = std::result::Result<T, E>;
+
+/// What went wrong with a network.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// A key that no network has.
+    #[error("unknown network key {key:?}")]
+    UnknownKey {
+        /// The key.
+        key: String,
+    },
+    /// A key that is known and not honoured.
+    #[error("network key {key:?} is not supported: {reason}")]
+    UnsupportedKey {
+        /// The key.
+        key: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A value that its key does not take.
+    #[error("invalid value {value:?} of network key {key:?}: {reason}")]
+    InvalidValue {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A name that an interface cannot have.
+    #[error("invalid network name {name:?}: {reason}")]
+    InvalidName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A text that is no hardware address.
+    #[error("invalid hardware address {text:?}")]
+    InvalidMac {
+        /// The text.
+        text: String,
+    },
+    /// No free subnet is left to choose.
+    #[error("no free {family} subnet is left on this host; set {key} by hand")]
+    NoFreeSubnet {
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
+        /// The key that takes a subnet.
+        key: &'static str,
+    },
+    /// A subnet that the host uses already.
+    #[error("subnet {subnet} of network {network} overlaps {other}, which this host uses already")]
+    SubnetInUse {
+        /// The network.
+        network: String,
+        /// What was asked for.
+        subnet: String,
+        /// What is there.
+        other: String,
+    },
+    /// Every address of the network is given away.
+    #[error("network {network} has no free address left in {subnet}")]
+    NoFreeAddress {
+        /// The network.
+        network: String,
+        /// Its subnet.
+        subnet: String,
+    },
+    /// An address that is not to be had.
+    #[error("address {address} on network {network} cannot be reserved: {reason}")]
+    AddressUnavailable {
+        /// The network.
+        network: String,
+        /// The address.
+        address: String,
+        /// Why not.
+        reason: String,
+        /// Whether another instance has it (and not: it is out of range).
+        taken: bool,
+    },
+    /// The name is in use by an interface that is not ours.
+    #[error("interface {name} exists already and is no bridge of ours")]
+    ForeignLink {
+        /// The interface.
+        name: String,
+    },
+    /// The bridge takes no more ports.
+    #[error(
+        "bridge {bridge} has all the ports it can have (1023); move the instance to another network"
+    )]
+    BridgeFull {
+        /// The bridge.
+        bridge: String,
+    },
+    /// A request to the kernel failed.
+    #[error("{op} {object}")]
+    Netlink {
+        /// What was tried, as a verb.
+        op: &'static str,
+        /// On what.
+        object: String,
+        /// The answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A file could not be read or written.
+    #[error("{op} {}", path.display())]
+    File {
+        /// What was tried, as a verb.
+        op: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The program that a network needs is not installed.
+    #[error(
+        "{program} is not installed: install the package {package}; network {network} needs it for {purpose}"
+    )]
+    MissingProgram {
+        /// The program.
+        program: String,
+        /// The package that brings it.
+        package: &'static str,
+        /// The network.
+        network: String,
+        /// What it does there.
+        purpose: &'static str,
+    },
+    /// A program failed.
+    #[error("{program} failed for network {network} ({status}): {stderr}")]
+    Program {
+        /// The program.
+        program: String,
+        /// The network.
+        network: String,
+        /// How it ended.
+        status: String,
+        /// What it said.
+        stderr: String,
+    },
+    /// A program could not be started or watched.
+    #[error("{op} {program} for network {network}")]
+    Process {
+        /// What was tried, as a verb.
+        op: &'static str,
+        /// The program.
+        program: String,
+        /// The network.
+        network: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder is closed to the user that dnsmasq runs as.
+    #[error(
+        "folder {} is closed to the user {user}, as which dnsmasq runs: chmod o+x it",
+        path.display()
+    )]
+    ClosedFolder {
+        /// The folder.
+        path: PathBuf,
+        /// The user.
+        user: String,
+    },
+    /// Some of a network could not be taken away; everything else was.
+    #[error("network {network} was not wholly removed: {}", join(errors))]
+    Teardown {
+        /// The network.
+        network: String,
+        /// Each failure.
+        errors: Vec<NetworkError>,
+    },
+}
+
+impl NetworkError {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownKey { .. }
+            | Self::UnsupportedKey { .. }
+            | Self::InvalidValue { .. }
+            | Self::InvalidName { .. }
+            | Self::InvalidMac { .. }
+            | Self::AddressUnavailable { taken: false, .. } => ErrorKind::Invalid,
+            Self::SubnetInUse { .. }
+            | Self::ForeignLink { .. }
+            | Self::AddressUnavailable { taken: true, .. } => ErrorKind::Conflict,
+            Self::NoFreeSubnet { .. }
+            | Self::NoFreeAddress { .. }
+            | Self::BridgeFull { .. }
+            | Self::MissingProgram { .. }
+            | Self::ClosedFolder { .. } => ErrorKind::Unavailable,
+            Self::Netlink { source, .. }
+            | Self::File { source, .. }
+            | Self::Process { source, .. } => io_kind(source),
+            Self::Program { .. } | Self::Teardown { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// Whether the cause is that the object does not exist.
+    pub(crate) fn is_missing(&self) -> bool {
+        match self {
+            Self::Netlink { source, .. } | Self::File { source, .. } => {
+                source.kind() == io::ErrorKind::NotFound
+                    || source.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn file(
+        op: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { op, path, source }
+    }
+}
+
+fn io_kind(error: &io::Error) -> ErrorKind {
+    match error.kind() {
+        io::ErrorKind::NotFound => ErrorKind::NotFound,
+        io::ErrorKind::AlreadyExists | io::ErrorKind::ResourceBusy | io::ErrorKind::AddrInUse => {
+            ErrorKind::Conflict
+        }
+        io::ErrorKind::InvalidInput => ErrorKind::Invalid,
+        io::ErrorKind::PermissionDenied => ErrorKind::Forbidden,
+        io::ErrorKind::Unsupported | io::ErrorKind::TimedOut => ErrorKind::Unavailable,
+        _ => ErrorKind::Internal,
+    }
+}
+
+/// Writes errors in one line, each with its chain: the only place where the source is repeated,
+/// since a list has no single one.
+fn join(errors: &[NetworkError]) -> String {
+    let chain = |error: &NetworkError| {
+        let mut text = error.to_string();
+        let mut next = std::error::Error::source(error);
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        text
+    };
+    errors.iter().map(chain).collect::<Vec<_>>().join("; ")
+}
