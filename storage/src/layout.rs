@@ -1,1 +1,441 @@
-//! (filled in next)
+//! A pool's folders, and the few motions that everything in them is made of.
+//!
+//! ```text
+//! POOL/                     0700
+//!   format.json             version, driver, options; locked while the pool is open
+//!   layers/<fingerprint>/   see layers.rs
+//!   volumes/<name>/
+//!     layer -> <fingerprint>    the image it was made of (overlay)
+//!     rw/upper, rw/work         overlay
+//!     root/                     dir, and a volume made of nothing
+//!     backup.yaml               its instance's configuration
+//!   trash/                  on its way out; names mean nothing
+//! ```
+//!
+//! Things are made under `.tmp-…` beside their place and renamed, and removed by a rename into
+//! the trash. Which image a volume was made of is the text of a link, not a file's content:
+//! the file system's journal keeps a link and the rename after it in their order, so no sync is
+//! needed for a volume to be whole after a power cut or not there at all.
+
+use std::fs::{File, Permissions};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::{fs, io};
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::driver::DriverKind;
+use crate::error::{Error, Result};
+use crate::folder::{self, DIRECTORY};
+use crate::name::VolumeName;
+use crate::plan::Lease;
+use crate::remove;
+
+/// The version of the layout that this code makes, and the newest that it reads.
+const VERSION: u32 = 1;
+
+const FORMAT: &str = "format.json";
+const BACKUP: &str = "backup.yaml";
+const TEMPORARY: &str = ".tmp-";
+
+/// What a pool says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Format {
+    version: u32,
+    driver: String,
+    /// Which extended attributes overlays of this pool keep their marks in: `trusted` or `user`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) xattr_namespace: Option<String>,
+}
+
+/// An open pool.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    path: PathBuf,
+    folder: OwnedFd,
+    pub(crate) layers: OwnedFd,
+    pub(crate) volumes: OwnedFd,
+    trash: OwnedFd,
+    /// The locked format file.
+    _lock: File,
+    /// Tells this opening's temporary names from those that an earlier one left.
+    session: String,
+    next: AtomicU64,
+    /// One emptying of the trash at a time.
+    emptying: Mutex<()>,
+}
+
+/// A folder that is being made; goes to the trash unless it is put in place.
+pub(crate) struct Temporary<'a> {
+    layout: &'a Layout,
+    parent: &'a OwnedFd,
+    name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) folder: OwnedFd,
+    placed: bool,
+}
+
+impl Format {
+    pub(crate) fn new(driver: DriverKind) -> Self {
+        let xattr_namespace = (driver == DriverKind::Overlay).then(|| "trusted".to_owned());
+        Self { version: VERSION, driver: driver.as_str().to_owned(), xattr_namespace }
+    }
+
+    pub(crate) fn driver(&self) -> Result<DriverKind> {
+        self.driver.parse()
+    }
+
+    fn read(path: &Path) -> Result<(Self, File)> {
+        let bad = |reason: String| Error::Format { path: path.to_owned(), reason };
+        let file = path.join(FORMAT);
+        let mut open = match File::open(&file) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                return Err(bad(format!("it has no {FORMAT}")));
+            }
+            other => other.map_err(Error::io("open", &file))?,
+        };
+        let mut text = String::new();
+        open.read_to_string(&mut text).map_err(Error::io("read", &file))?;
+        let format: Self =
+            serde_json::from_str(&text).map_err(|err| bad(format!("{FORMAT}: {err}")))?;
+        if format.version > VERSION {
+            let newer = format!(
+                "its layout has version {}, this version of the daemon reads up to {VERSION}",
+                format.version
+            );
+            return Err(bad(newer));
+        }
+        Ok((format, open))
+    }
+}
+
+impl Layout {
+    /// Makes a pool's folders. The format file comes last: a folder without one is no pool, and
+    /// an interrupted making of it is taken up again.
+    pub(crate) fn create(path: &Path, format: &Format) -> Result<()> {
+        let exists = || Error::Exists {
+            what: "the content of storage pool folder",
+            name: path.display().to_string(),
+        };
+        make_private(path)?;
+        for entry in fs::read_dir(path).map_err(Error::io("read directory", path))? {
+            let entry = entry.map_err(Error::io("read directory", path))?;
+            let ours = ["layers", "volumes", "trash"].iter().any(|name| entry.file_name() == *name);
+            let half_made = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+            if !ours && !half_made {
+                return Err(exists());
+            }
+        }
+        for name in ["layers", "volumes", "trash"] {
+            make_private(&path.join(name))?;
+        }
+        let text = serde_json::to_vec_pretty(format).expect("plain data serialises");
+        let folder = open_folder(path)?;
+        replace_file(&folder, path, FORMAT, &format!("{TEMPORARY}format"), &text)
+    }
+
+    /// Opens and locks a pool.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Format)> {
+        let (format, lock) = Format::read(path)?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let name = path.display().to_string();
+                return Err(Error::InUse { what: "storage pool", name });
+            }
+            Err(err) => return Err(Error::io("lock", path.join(FORMAT))(err)),
+        }
+        for name in ["", "layers", "volumes", "trash"] {
+            make_private(&path.join(name))?;
+        }
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let layout = Self {
+            path: path.to_owned(),
+            folder: open_folder(path)?,
+            layers: open_folder(&path.join("layers"))?,
+            volumes: open_folder(&path.join("volumes"))?,
+            trash: open_folder(&path.join("trash"))?,
+            _lock: lock,
+            session: format!("{}-{:x}", std::process::id(), now.as_nanos()),
+            next: AtomicU64::new(0),
+            emptying: Mutex::default(),
+        };
+        Ok((layout, format))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn folder(&self) -> &OwnedFd {
+        &self.folder
+    }
+
+    pub(crate) fn layer_path(&self, name: &str) -> PathBuf {
+        self.path.join("layers").join(name)
+    }
+
+    pub(crate) fn volume_path(&self, name: &VolumeName) -> PathBuf {
+        self.path.join("volumes").join(name.as_str())
+    }
+
+    /// A name that nothing of this or an earlier opening has.
+    fn unique(&self) -> String {
+        format!("{}-{}", self.session, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Begins to make a layer.
+    pub(crate) fn new_layer(&self) -> Result<Temporary<'_>> {
+        self.temporary(&self.layers, "layers")
+    }
+
+    /// Begins to make a volume.
+    pub(crate) fn new_volume(&self) -> Result<Temporary<'_>> {
+        self.temporary(&self.volumes, "volumes")
+    }
+
+    fn temporary<'a>(&'a self, parent: &'a OwnedFd, below: &str) -> Result<Temporary<'a>> {
+        let name = format!("{TEMPORARY}{}", self.unique());
+        let path = self.path.join(below).join(&name);
+        rustix::fs::mkdirat(parent, &name, Mode::RWXU)
+            .map_err(Error::io("make directory", &path))?;
+        let folder = rustix::fs::openat(parent, &name, DIRECTORY, Mode::empty())
+            .map_err(Error::io("open", &path))?;
+        Ok(Temporary { layout: self, parent, name, path, folder, placed: false })
+    }
+
+    /// Moves an entry to the trash. Not there is as good as moved.
+    pub(crate) fn discard<Fd: AsFd>(&self, parent: Fd, name: &str) -> Result<(), Errno> {
+        match rustix::fs::renameat_with(
+            parent,
+            name,
+            &self.trash,
+            self.unique(),
+            RenameFlags::NOREPLACE,
+        ) {
+            Err(Errno::NOENT) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Removes what lies in the trash.
+    pub(crate) fn empty_trash(&self) -> Result<()> {
+        let _one = self.emptying.lock().unwrap_or_else(PoisonError::into_inner);
+        remove::empty(&self.trash).map_err(Error::io("empty", self.path.join("trash")))
+    }
+
+    /// Discards what an earlier opening left half made among layers and volumes.
+    pub(crate) fn discard_half_made(&self) -> Result<()> {
+        let own = format!("{TEMPORARY}{}-", self.session);
+        for (folder, below) in [(&self.layers, "layers"), (&self.volumes, "volumes")] {
+            let names = self.names(folder, below, |name| {
+                name.starts_with(TEMPORARY) && !name.starts_with(&own)
+            })?;
+            for name in names {
+                self.discard(folder, &name)
+                    .map_err(Error::io("discard", self.path.join(below).join(&name)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries of one folder that a test accepts, sorted.
+    pub(crate) fn names(
+        &self,
+        folder: &OwnedFd,
+        below: &str,
+        accept: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>> {
+        let entries =
+            folder::entries(folder).map_err(Error::io("read directory", self.path.join(below)))?;
+        let names = entries.into_iter().filter_map(|entry| entry.name.into_string().ok());
+        let mut names: Vec<_> = names.filter(|name| accept(name)).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// The volumes, sorted.
+    pub(crate) fn volume_names(&self) -> Result<Vec<VolumeName>> {
+        let names = self.names(&self.volumes, "volumes", |_| true)?;
+        Ok(names.iter().filter_map(|name| VolumeName::new(name).ok()).collect())
+    }
+
+    pub(crate) fn has_volume(&self, name: &VolumeName) -> Result<bool> {
+        folder::exists(&self.volumes, name.as_str())
+            .map_err(Error::io("stat", self.volume_path(name)))
+    }
+
+    /// Opens a volume's folder.
+    pub(crate) fn open_volume(&self, name: &VolumeName) -> Result<OwnedFd> {
+        match rustix::fs::openat(&self.volumes, name.as_str(), DIRECTORY, Mode::empty()) {
+            Err(Errno::NOENT) => Err(Error::NoVolume { name: name.to_string() }),
+            other => other.map_err(Error::io("open", self.volume_path(name))),
+        }
+    }
+
+    /// Locks a volume's folder.
+    pub(crate) fn lease(&self, name: &VolumeName) -> Result<Lease> {
+        let fd = self.open_volume(name)?;
+        match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(Error::InUse { what: "volume", name: name.to_string() });
+            }
+            Err(err) => return Err(Error::io("lock", self.volume_path(name))(err)),
+        }
+        // Between the opening and the lock it may have been renamed or deleted.
+        let locked = rustix::fs::fstat(&fd).map_err(Error::io("stat", self.volume_path(name)))?;
+        match rustix::fs::statat(&self.volumes, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(now) if (now.st_dev, now.st_ino) == (locked.st_dev, locked.st_ino) => {
+                Ok(Lease { fd })
+            }
+            Ok(_) | Err(Errno::NOENT) => Err(Error::NoVolume { name: name.to_string() }),
+            Err(err) => Err(Error::io("stat", self.volume_path(name))(err)),
+        }
+    }
+
+    /// Moves a volume that nobody has leased to the trash.
+    pub(crate) fn delete_volume(&self, name: &VolumeName) -> Result<()> {
+        let _lease = self.lease(name)?;
+        self.discard(&self.volumes, name.as_str())
+            .map_err(Error::io("discard", self.volume_path(name)))
+    }
+
+    /// Renames a volume that nobody has leased.
+    pub(crate) fn rename_volume(&self, from: &VolumeName, to: &VolumeName) -> Result<()> {
+        let _lease = self.lease(from)?;
+        match rustix::fs::renameat_with(
+            &self.volumes,
+            from.as_str(),
+            &self.volumes,
+            to.as_str(),
+            RenameFlags::NOREPLACE,
+        ) {
+            Err(Errno::EXIST) => Err(Error::Exists { what: "volume", name: to.to_string() }),
+            other => other.map_err(Error::io("rename", self.volume_path(from))),
+        }
+    }
+
+    pub(crate) fn write_backup(&self, name: &VolumeName, content: &[u8]) -> Result<()> {
+        let folder = self.open_volume(name)?;
+        let temporary = format!("{TEMPORARY}{}", self.unique());
+        replace_file(&folder, &self.volume_path(name), BACKUP, &temporary, content)
+    }
+
+    pub(crate) fn read_backup(&self, name: &VolumeName) -> Result<Option<Vec<u8>>> {
+        let folder = self.open_volume(name)?;
+        let path = self.volume_path(name).join(BACKUP);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&folder, BACKUP, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            other => other.map_err(Error::io("open", &path))?,
+        };
+        let mut content = Vec::new();
+        File::from(file).read_to_end(&mut content).map_err(Error::io("read", &path))?;
+        Ok(Some(content))
+    }
+
+    /// Waits until everything written to the pool's file system is on disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        rustix::fs::syncfs(&self.folder).map_err(Error::io("sync file system of", &self.path))
+    }
+}
+
+impl Temporary<'_> {
+    /// Puts the folder in its place. `Ok(false)`: somebody was faster, and this one is discarded.
+    pub(crate) fn place(mut self, name: &str) -> Result<bool> {
+        match rustix::fs::renameat_with(
+            self.parent,
+            &self.name,
+            self.parent,
+            name,
+            RenameFlags::NOREPLACE,
+        ) {
+            Ok(()) => {
+                self.placed = true;
+                Ok(true)
+            }
+            Err(Errno::EXIST) => Ok(false),
+            Err(err) => Err(Error::io("put in place", self.path.clone())(err)),
+        }
+    }
+
+    /// Makes an empty directory in the folder, mode 0755 whatever the umask, and opens it.
+    pub(crate) fn directory(&self, name: &str) -> Result<OwnedFd> {
+        let path = self.path.join(name);
+        rustix::fs::mkdirat(&self.folder, name, Mode::RWXU)
+            .map_err(Error::io("make directory", &path))?;
+        let directory = folder::open_beneath(&self.folder, Path::new(name))
+            .map_err(Error::io("open", &path))?;
+        rustix::fs::fchmod(&directory, Mode::from_raw_mode(0o755))
+            .map_err(Error::io("set mode of", &path))?;
+        Ok(directory)
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if self.placed {
+            return;
+        }
+        // The next opening sweeps what cannot be moved now.
+        if let Err(err) = self.layout.discard(self.parent, &self.name) {
+            tracing::warn!(path = %self.path.display(), error = %err, "half-made folder stays");
+        }
+    }
+}
+
+/// Replaces a file whole: written beside it, synced, renamed, the folder synced.
+pub(crate) fn replace_file(
+    folder: &OwnedFd,
+    path: &Path,
+    name: &str,
+    temporary: &str,
+    content: &[u8],
+) -> Result<()> {
+    let flags =
+        OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let target = path.join(name);
+    let file = rustix::fs::openat(folder, temporary, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(Error::io("create", path.join(temporary)))?;
+    let mut file = File::from(file);
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    if let Err(err) = written {
+        // The failure to write is what the caller has to know; an earlier content stays.
+        let _ = rustix::fs::unlinkat(folder, temporary, AtFlags::empty());
+        return Err(Error::io("write", target)(err));
+    }
+    rustix::fs::renameat(folder, temporary, folder, name).map_err(Error::io("rename", &target))?;
+    rustix::fs::fsync(folder).map_err(Error::io("sync", path))
+}
+
+/// Makes a directory that only its owner can enter, or closes one that is there.
+fn make_private(path: &Path) -> Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(err) if err.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("make directory", path)(err));
+        }
+        _ => {}
+    }
+    // Guests' setuid files lie below with host root as their owner.
+    let found = fs::symlink_metadata(path).map_err(Error::io("stat", path))?;
+    if !found.is_dir() {
+        let reason = "it is no directory".to_owned();
+        return Err(Error::Format { path: path.to_owned(), reason });
+    }
+    if found.mode() & 0o7777 != 0o700 {
+        fs::set_permissions(path, Permissions::from_mode(0o700))
+            .map_err(Error::io("set mode of", path))?;
+    }
+    Ok(())
+}
+
+fn open_folder(path: &Path) -> Result<OwnedFd> {
+    rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(Error::io("open", path))
+}

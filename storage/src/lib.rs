@@ -23,6 +23,8 @@
 mod copy;
 mod driver;
 mod error;
+mod folder;
+mod layers;
 mod layout;
 mod name;
 mod plan;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::driver::{Driver, DriverKind};
-use crate::error::Result;
+use crate::driver::{self, Driver, DriverKind};
+use crate::error::{Error, Result};
+use crate::layout::{Format, Layout};
 
 /// Makes a pool in a folder that does not exist or is empty, and opens it.
 ///
@@ -20,8 +21,11 @@ pub fn create(
     kind: DriverKind,
     options: &BTreeMap<String, String>,
 ) -> Result<Arc<dyn Driver>> {
-    let _ = (path, kind, options);
-    unreachable!("signature only")
+    if let Some(option) = options.keys().next() {
+        return Err(Error::UnknownOption { driver: kind.as_str(), option: option.clone() });
+    }
+    Layout::create(path, &Format::new(kind))?;
+    open(path)
 }
 
 /// Opens a pool; the driver is the one that its format file names.
@@ -33,6 +37,11 @@ pub fn create(
 /// [`Error::Format`](crate::Error::Format) where the folder is no pool or of another version,
 /// [`Error::InUse`](crate::Error::InUse) where it is open already.
 pub fn open(path: &Path) -> Result<Arc<dyn Driver>> {
-    let _ = path;
-    unreachable!("signature only")
+    let (layout, format) = Layout::open(path)?;
+    let kind = format.driver()?;
+    if kind == DriverKind::Overlay && format.xattr_namespace.as_deref() != Some("trusted") {
+        let reason = "its overlays keep their marks in attributes that this version does not read";
+        return Err(Error::Format { path: path.to_owned(), reason: reason.to_owned() });
+    }
+    driver::take_up(kind, layout)
 }

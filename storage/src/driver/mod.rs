@@ -16,11 +16,17 @@
 //!                              lease dropped
 //! ```
 
+mod dir;
+mod local;
+mod overlay;
+
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::layout::Layout;
 use crate::name::{Fingerprint, VolumeName};
 use crate::plan::RootPlan;
 use crate::progress::ProgressSink;
@@ -178,7 +184,8 @@ pub trait Driver: Send + Sync + fmt::Debug {
     fn empty_trash(&self) -> Result<()>;
 
     /// Moves what an interrupted operation left to the trash: half-made images and volumes,
-    /// layers that nothing refers to. To be called once after opening, before anything else.
+    /// layers that nothing refers to. [`open`](crate::open) has done it; what is being made at
+    /// the moment is let alone.
     fn sweep(&self) -> Result<()>;
 }
 
@@ -208,4 +215,12 @@ impl FromStr for DriverKind {
             _ => Err(Error::UnknownDriver { driver: text.to_owned() }),
         }
     }
+}
+
+/// Takes up an open pool with its driver.
+pub(crate) fn take_up(kind: DriverKind, layout: Layout) -> Result<Arc<dyn Driver>> {
+    Ok(match kind {
+        DriverKind::Overlay => Arc::new(local::Local::new(layout, overlay::Overlay::default())?),
+        DriverKind::Dir => Arc::new(local::Local::new(layout, dir::Dir)?),
+    })
 }
