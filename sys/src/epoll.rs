@@ -127,7 +127,7 @@ impl Signals {
     }
 
     /// Returns the next signal's number; `None` when none waits.
-    pub fn next(&mut self) -> Result<Option<i32>> {
+    pub fn read(&mut self) -> Result<Option<i32>> {
         let info = self.fd.read_signal().op("read", "signal descriptor")?;
         Ok(info.map(|info| info.ssi_signo as i32))
     }

@@ -24,6 +24,7 @@
 mod error;
 
 pub mod caps;
+pub mod command;
 pub mod epoll;
 pub mod idmap;
 pub mod memfd;

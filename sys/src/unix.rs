@@ -360,6 +360,8 @@ mod tests {
         let listener = Listener::bind(&path, Blocking::Yes).unwrap();
         let error = Listener::bind(&path, Blocking::Yes).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Conflict);
+        // The attempt above has looked whether somebody listens.
+        assert!(listener.accept(Blocking::Yes).unwrap().receive().unwrap().is_none());
         let client = Seqpacket::connect(&path, Blocking::Yes).unwrap();
         let server = listener.accept(Blocking::Yes).unwrap();
         assert_eq!(server.peer().unwrap().pid, std::process::id() as i32);

@@ -1,0 +1,450 @@
+//! Starts a program and leaves it: from a descriptor or a path, with exactly the descriptors it is given.
+
+use std::cell::Cell;
+use std::ffi::{CString, OsStr, c_char, c_void};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::sys::signal::{SigSet, SigmaskHow};
+use rustix::fs::{Mode, OFlags};
+
+use crate::Context;
+use crate::error::{Result, SysError};
+use crate::namespace::Namespaces;
+use crate::process::Child;
+use crate::process::vfork::{VforkOptions, vfork};
+
+/// What is executed.
+enum Program<'a> {
+    Fd(BorrowedFd<'a>),
+    Path(CString),
+}
+
+/// A program to be started.
+///
+/// The child shares memory with the caller until it executes, so that a big daemon does not stall. Signals
+/// are at their defaults in it, SIGPIPE included; standard input, output and error are `/dev/null` unless
+/// given; every other descriptor is closed.
+pub struct Spawn<'a> {
+    program: Program<'a>,
+    argv: Vec<CString>,
+    environment: Vec<CString>,
+    descriptors: Vec<(RawFd, BorrowedFd<'a>)>,
+    namespaces: Vec<(BorrowedFd<'a>, Namespaces)>,
+    cgroup: Option<BorrowedFd<'a>>,
+    join: Vec<BorrowedFd<'a>>,
+    own_session: bool,
+    invalid: Option<&'static str>,
+}
+
+impl<'a> Spawn<'a> {
+    /// Starts with an executable's descriptor (a memory file's, for instance); not a script's.
+    pub fn from_fd(executable: BorrowedFd<'a>, name: impl AsRef<OsStr>) -> Self {
+        Self::new(Program::Fd(executable), name.as_ref())
+    }
+
+    /// Starts with an executable's path.
+    pub fn from_path(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref().as_os_str();
+        let c_path = CString::new(path.as_bytes());
+        let invalid = c_path.is_err();
+        let mut spawn = Self::new(Program::Path(c_path.unwrap_or_default()), path);
+        if invalid {
+            spawn.invalid = Some("a path with a null byte");
+        }
+        spawn
+    }
+
+    fn new(program: Program<'a>, name: &OsStr) -> Self {
+        let mut spawn = Self {
+            program,
+            argv: Vec::new(),
+            environment: Vec::new(),
+            descriptors: Vec::new(),
+            namespaces: Vec::new(),
+            cgroup: None,
+            join: Vec::new(),
+            own_session: false,
+            invalid: None,
+        };
+        spawn.push_arg(name);
+        spawn
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.push_arg(argument.as_ref());
+        self
+    }
+
+    /// Sets a variable of its environment, which starts empty.
+    #[must_use]
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        let mut text = key.as_ref().as_bytes().to_vec();
+        text.push(b'=');
+        text.extend(value.as_ref().as_bytes());
+        match CString::new(text) {
+            Ok(text) => self.environment.push(text),
+            Err(_) => self.invalid = Some("a variable with a null byte"),
+        }
+        self
+    }
+
+    /// Hands a descriptor on under the given number.
+    #[must_use]
+    pub fn fd(mut self, number: RawFd, fd: BorrowedFd<'a>) -> Self {
+        self.descriptors.retain(|(other, _)| *other != number);
+        self.descriptors.push((number, fd));
+        self
+    }
+
+    /// Lets it be born into a cgroup2 directory.
+    #[must_use]
+    pub fn cgroup(mut self, directory: BorrowedFd<'a>) -> Self {
+        self.cgroup = Some(directory);
+        self
+    }
+
+    /// Lets it enter a cgroup before it executes, through an open `cgroup.procs` (v1 hierarchies).
+    #[must_use]
+    pub fn join(mut self, procs: BorrowedFd<'a>) -> Self {
+        self.join.push(procs);
+        self
+    }
+
+    /// Lets it enter a namespace before it executes.
+    #[must_use]
+    pub fn enter(mut self, namespace: BorrowedFd<'a>, kind: Namespaces) -> Self {
+        self.namespaces.push((namespace, kind));
+        self
+    }
+
+    /// Starts a session of its own, so that no terminal's signals reach it.
+    #[must_use]
+    pub fn own_session(mut self) -> Self {
+        self.own_session = true;
+        self
+    }
+
+    fn push_arg(&mut self, argument: &OsStr) {
+        match CString::new(argument.as_bytes()) {
+            Ok(argument) => self.argv.push(argument),
+            Err(_) => self.invalid = Some("an argument with a null byte"),
+        }
+    }
+
+    /// Starts it; returns once it executes.
+    ///
+    /// # Errors
+    ///
+    /// The step that failed in the child ("execute", "enter namespace", …) and why.
+    pub fn start(&self) -> Result<Child> {
+        let name = self.argv.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+        if let Some(text) = self.invalid {
+            return Err(SysError::message("start", name, io::ErrorKind::InvalidInput, text));
+        }
+        let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .op("open", "/dev/null")?;
+        let plan = Plan::new(self, &null);
+        let mut report = Report { step: Step::Execute, errno: 0 };
+        let job = Job { plan: &plan, report: &raw mut report };
+        let options = VforkOptions { cgroup: self.cgroup, exit_signal: libc::SIGCHLD };
+        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK).op("block", "signals")?;
+        // SAFETY: all signals are blocked; the child uses `plan` and writes `report`, which this thread does
+        // not look at before the call returns, and otherwise only makes system calls.
+        let outcome =
+            unsafe { vfork(&options, child_main, (&raw const job).cast_mut().cast::<c_void>()) };
+        // The mask was valid a moment ago.
+        let _ = mask.thread_set_mask();
+        let child = outcome.op("clone for", &name)?;
+        if report.errno != 0 {
+            let _ = child.wait(crate::process::Wait::Block);
+            let error = io::Error::from_raw_os_error(report.errno);
+            return Err(SysError::new(report.step.verb(), name, error));
+        }
+        Ok(child)
+    }
+}
+
+/// Everything that the child needs, in memory that stays where it is.
+struct Plan<'p> {
+    executable: Option<RawFd>,
+    path: *const c_char,
+    argv: Vec<*const c_char>,
+    environment: Vec<*const c_char>,
+    descriptors: Vec<Placement>,
+    /// The number above all those wanted.
+    above: RawFd,
+    namespaces: &'p [(BorrowedFd<'p>, Namespaces)],
+    join: &'p [BorrowedFd<'p>],
+    own_session: bool,
+    last_signal: i32,
+}
+
+impl<'p> Plan<'p> {
+    fn new(spawn: &'p Spawn<'_>, null: &OwnedFd) -> Self {
+        let pointers = |texts: &[CString]| {
+            let ends = std::iter::once(std::ptr::null());
+            texts.iter().map(|text| text.as_ptr()).chain(ends).collect()
+        };
+        let mut descriptors: Vec<_> = spawn
+            .descriptors
+            .iter()
+            .map(|(number, fd)| Placement::new(*number, fd.as_raw_fd()))
+            .collect();
+        for number in 0..3 {
+            if descriptors.iter().all(|other| other.number != number) {
+                descriptors.push(Placement::new(number, null.as_raw_fd()));
+            }
+        }
+        let (executable, path) = match &spawn.program {
+            Program::Fd(fd) => (Some(fd.as_raw_fd()), c"".as_ptr()),
+            Program::Path(path) => (None, path.as_ptr()),
+        };
+        Self {
+            executable,
+            path,
+            argv: pointers(&spawn.argv),
+            environment: pointers(&spawn.environment),
+            above: descriptors.iter().map(|p| p.number + 1).max().unwrap_or(3),
+            descriptors,
+            namespaces: &spawn.namespaces,
+            join: &spawn.join,
+            own_session: spawn.own_session,
+            last_signal: libc::SIGRTMAX(),
+        }
+    }
+}
+
+/// A descriptor and the number that it gets.
+struct Placement {
+    number: RawFd,
+    source: RawFd,
+    /// Where the child keeps it meanwhile.
+    copy: Cell<RawFd>,
+}
+
+impl Placement {
+    fn new(number: RawFd, source: RawFd) -> Self {
+        Self { number, source, copy: Cell::new(-1) }
+    }
+}
+
+/// Where the child failed.
+#[derive(Clone, Copy)]
+enum Step {
+    Join,
+    Enter,
+    Session,
+    Descriptors,
+    Execute,
+}
+
+impl Step {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Join => "enter cgroup for",
+            Self::Enter => "enter namespace for",
+            Self::Session => "start session for",
+            Self::Descriptors => "pass descriptors to",
+            Self::Execute => "execute",
+        }
+    }
+}
+
+struct Report {
+    step: Step,
+    errno: i32,
+}
+
+struct Job<'p> {
+    plan: *const Plan<'p>,
+    report: *mut Report,
+}
+
+extern "C" fn child_main(argument: *mut c_void) -> ! {
+    // SAFETY: `start` passes a `Job` whose pointers are valid until this process executes or exits, and
+    // waits for that without touching them.
+    unsafe {
+        let job = &*argument.cast::<Job<'_>>();
+        let (step, errno) = prepare_and_execute(&*job.plan);
+        *job.report = Report { step, errno };
+        libc::_exit(127)
+    }
+}
+
+/// Returns only when something failed.
+///
+/// # Safety
+///
+/// For a child that shares memory: nothing in here may allocate, lock or panic.
+unsafe fn prepare_and_execute(plan: &Plan<'_>) -> (Step, i32) {
+    // SAFETY: system calls on numbers and on memory that `plan` keeps alive.
+    unsafe {
+        for procs in plan.join {
+            if libc::write(procs.as_raw_fd(), c"0".as_ptr().cast(), 1) < 0 {
+                return (Step::Join, errno());
+            }
+        }
+        for (namespace, kind) in plan.namespaces {
+            if libc::setns(namespace.as_raw_fd(), kind.bits() as libc::c_int) < 0 {
+                return (Step::Enter, errno());
+            }
+        }
+        if plan.own_session && libc::setsid() < 0 {
+            return (Step::Session, errno());
+        }
+        let executable = match place_descriptors(plan) {
+            Ok(executable) => executable,
+            Err(errno) => return (Step::Descriptors, errno),
+        };
+        reset_signals(plan.last_signal);
+        let (argv, environment) = (plan.argv.as_ptr(), plan.environment.as_ptr());
+        match executable {
+            Some(fd) => {
+                let flags = libc::AT_EMPTY_PATH;
+                libc::syscall(libc::SYS_execveat, fd, plan.path, argv, environment, flags);
+            }
+            None => {
+                libc::execve(plan.path, argv, environment);
+            }
+        }
+        (Step::Execute, errno())
+    }
+}
+
+/// Puts every descriptor under its number and lets the rest be closed. Returns where the executable is.
+///
+/// # Safety
+///
+/// As [`prepare_and_execute`].
+unsafe fn place_descriptors(plan: &Plan<'_>) -> Result<Option<RawFd>, i32> {
+    // SAFETY: system calls on numbers; the descriptor table is the child's own copy.
+    unsafe {
+        // Everything out of the way of the wanted numbers first, since one may be another's source.
+        let aside = |fd: RawFd| match libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, plan.above) {
+            ..0 => Err(errno()),
+            copy => Ok(copy),
+        };
+        let executable = match plan.executable {
+            Some(fd) => Some(aside(fd)?),
+            None => None,
+        };
+        for placement in &plan.descriptors {
+            placement.copy.set(aside(placement.source)?);
+        }
+        for number in 0..plan.above {
+            // Marks what lies here, if anything does; the wanted ones are replaced below.
+            libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+        for placement in &plan.descriptors {
+            // A duplicate without the flag: this one stays open.
+            if libc::dup2(placement.copy.get(), placement.number) < 0 {
+                return Err(errno());
+            }
+        }
+        let from = plan.above as libc::c_uint;
+        libc::syscall(libc::SYS_close_range, from, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        Ok(executable)
+    }
+}
+
+/// Gives every signal its default action and unblocks all.
+///
+/// # Safety
+///
+/// As [`prepare_and_execute`]; the table of actions is the child's own copy.
+unsafe fn reset_signals(last: i32) {
+    // SAFETY: an all-zero structure is the default action with an empty mask; the calls take live memory.
+    unsafe {
+        let default: libc::sigaction = std::mem::zeroed();
+        for signal in 1..=last {
+            libc::sigaction(signal, &raw const default, std::ptr::null_mut());
+        }
+        let none: libc::sigset_t = std::mem::zeroed();
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+fn errno() -> i32 {
+    // SAFETY: the address of this thread's errno is always valid.
+    unsafe { *libc::__errno_location() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::process::{Exit, Wait};
+
+    fn run(spawn: &Spawn<'_>) -> Exit {
+        spawn.start().unwrap().wait(Wait::Block).unwrap().unwrap()
+    }
+
+    #[test]
+    fn the_program_has_the_given_descriptors_and_no_others() {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let stray = File::open("/dev/zero").unwrap();
+        // A descriptor that would survive an execution.
+        let _inheritable = rustix::io::dup(&stray).unwrap();
+        let spawn = Spawn::from_path("/bin/ls")
+            .arg("/proc/self/fd")
+            .env("LC_ALL", "C")
+            .fd(1, write.as_fd())
+            .fd(5, stray.as_fd());
+        assert_eq!(run(&spawn), Exit::Code(0));
+        drop(write);
+        let mut text = String::new();
+        File::from(read).read_to_string(&mut text).unwrap();
+        // 3 is the directory that ls itself reads.
+        assert_eq!(text.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3", "5"]);
+    }
+
+    #[test]
+    fn descriptors_may_swap_numbers() {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let (a, b) = (write.as_raw_fd(), read.as_raw_fd());
+        let script = format!("echo hi >&{b}; read -r line <&{a}; test \"$line\" = hi");
+        let spawn = Spawn::from_path("/bin/bash")
+            .arg("-c")
+            .arg(script)
+            .fd(b, write.as_fd())
+            .fd(a, read.as_fd());
+        assert_eq!(run(&spawn), Exit::Code(0));
+    }
+
+    #[test]
+    fn a_program_is_started_from_a_sealed_memory_file() {
+        let bytes = std::fs::read("/bin/true").unwrap();
+        let fd = crate::memfd::sealed("true", &bytes, crate::memfd::Content::Program).unwrap();
+        assert_eq!(run(&Spawn::from_fd(fd.as_fd(), "true")), Exit::Code(0));
+    }
+
+    #[test]
+    fn signals_are_at_their_defaults_in_the_program() {
+        // The test runner ignores SIGPIPE, as every Rust program does.
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let spawn = Spawn::from_path("/bin/cat").arg("/proc/self/status").fd(1, write.as_fd());
+        assert_eq!(run(&spawn), Exit::Code(0));
+        drop(write);
+        let mut text = String::new();
+        File::from(read).read_to_string(&mut text).unwrap();
+        for key in ["SigBlk:", "SigIgn:"] {
+            let line = text.lines().find(|line| line.starts_with(key)).unwrap();
+            assert!(line.ends_with("0000000000000000"), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_executed_is_an_error_of_the_start() {
+        let error = Spawn::from_path("/no/such/program").start().unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::NotFound);
+        assert_eq!(error.op(), "execute");
+    }
+}
