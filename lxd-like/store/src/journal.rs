@@ -1,0 +1,179 @@
+//! The journal: what is under way in the outside world.
+//!
+//! An intent is a document at `/journal/<number>`. It is begun in the commit that comes before the
+//! first effect, and cleared in the commit that holds the result, so that at every moment either
+//! the documents tell the truth or an intent tells what is unfinished. What an intent holds is the
+//! daemon's own type.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::Store;
+use crate::change::{Change, Versioned};
+use crate::document::{Doc, Document, put_at};
+use crate::error::{DocumentError, Error};
+use crate::key::Key;
+
+const PREFIX: &str = "/journal";
+const VERSION: u32 = 1;
+
+/// The number of an intent: the order in which they were begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IntentId(u64);
+
+impl IntentId {
+    /// Its key. The number has all its digits, so that keys sort as numbers do.
+    pub fn key(self) -> Key {
+        Key::from_segments(["journal", &format!("{:020}", self.0)]).expect("digits make a segment")
+    }
+
+    fn from_key(key: &Key) -> Option<Self> {
+        key.segments().nth(1)?.parse().ok().map(Self)
+    }
+}
+
+impl fmt::Display for IntentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is kept of an intent.
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry<I> {
+    intent: I,
+    /// The steps that are known to be done.
+    steps: Vec<String>,
+}
+
+impl<I: Serialize + DeserializeOwned> Document for Entry<I> {
+    const PREFIX: &'static str = PREFIX;
+    const VERSION: u32 = VERSION;
+    fn id(&self) -> Vec<String> {
+        // An entry is written under its number, which it does not repeat.
+        Vec::new()
+    }
+}
+
+/// The journal of intents of type `I`. Clones share the numbering; there must be one journal to a
+/// store.
+pub struct Journal<I> {
+    store: Store,
+    next: Arc<AtomicU64>,
+    intent: PhantomData<fn() -> I>,
+}
+
+impl<I> Clone for Journal<I> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), next: self.next.clone(), intent: PhantomData }
+    }
+}
+
+impl<I: Serialize + DeserializeOwned> Journal<I> {
+    /// The journal in `store`.
+    pub fn new(store: Store) -> Self {
+        let pending = store.list(PREFIX);
+        let last = pending.last().and_then(|last| IntentId::from_key(&last.key));
+        // Counting on from the revision too keeps a number in the logs from meaning two intents.
+        let next = last.map_or(0, |id| id.0).max(store.revision().0) + 1;
+        Self { store, next: Arc::new(AtomicU64::new(next)), intent: PhantomData }
+    }
+
+    /// A new intent, and the change that begins it, to be committed before the first effect.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the intent cannot be written as JSON.
+    pub fn begin_change(&self, intent: &I) -> Result<(IntentId, Change), DocumentError> {
+        let id = IntentId(self.next.fetch_add(1, Ordering::Relaxed));
+        Ok((id, entry_change(id, intent, &[])?))
+    }
+
+    /// The change that clears an intent, to be committed with the documents that hold the result.
+    pub fn clear_change(&self, id: IntentId) -> Change {
+        Change::Delete { key: id.key() }
+    }
+
+    /// The change that writes what became known about a pending intent; its steps stay.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no such intent, or it cannot be written as JSON.
+    pub fn update_change(&self, id: IntentId, intent: &I) -> Result<Change, DocumentError> {
+        entry_change(id, intent, &self.steps(id)?)
+    }
+
+    /// The change that records a step of a pending intent as done.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no such intent.
+    pub fn record_change(&self, id: IntentId, step: &str) -> Result<Change, DocumentError> {
+        let Entry { intent, mut steps } = self.entry(id)?;
+        steps.push(step.to_owned());
+        entry_change(id, &intent, &steps)
+    }
+
+    /// Begins an intent in a commit of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::begin_change`] and [`Store::commit`].
+    pub async fn begin(&self, intent: &I) -> Result<IntentId, Error> {
+        let (id, change) = self.begin_change(intent)?;
+        self.store.commit(Vec::new(), vec![change]).await?;
+        Ok(id)
+    }
+
+    /// Clears an intent in a commit of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::commit`].
+    pub async fn clear(&self, id: IntentId) -> Result<(), Error> {
+        self.store.commit(Vec::new(), vec![self.clear_change(id)]).await?;
+        Ok(())
+    }
+
+    /// Every intent that is not cleared, in the order in which they were begun.
+    ///
+    /// # Errors
+    ///
+    /// Fails when one of them cannot be read: what it stands for must not be forgotten.
+    pub fn pending(&self) -> Result<Vec<(IntentId, I)>, DocumentError> {
+        let read = |found: &Versioned| {
+            let id = IntentId::from_key(&found.key)
+                .ok_or_else(|| DocumentError::Absent { key: found.key.clone() })?;
+            Ok((id, Doc::<Entry<I>>::read(found)?.value.intent))
+        };
+        self.store.list(PREFIX).iter().map(read).collect()
+    }
+
+    /// The steps recorded of a pending intent, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no such intent.
+    pub fn steps(&self, id: IntentId) -> Result<Vec<String>, DocumentError> {
+        Ok(self.entry(id)?.steps)
+    }
+
+    fn entry(&self, id: IntentId) -> Result<Entry<I>, DocumentError> {
+        let key = id.key();
+        let found = self.store.get(&key).ok_or(DocumentError::Absent { key })?;
+        Ok(Doc::<Entry<I>>::read(&found)?.value)
+    }
+}
+
+fn entry_change<I: Serialize>(
+    id: IntentId,
+    intent: &I,
+    steps: &[String],
+) -> Result<Change, DocumentError> {
+    put_at(id.key(), VERSION, &Entry { intent, steps: steps.to_vec() })
+}
