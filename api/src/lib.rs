@@ -33,7 +33,7 @@ pub use instance::{
     InstanceStatePut, InstanceType, InstancesPost, StateAction,
 };
 pub use name::{InstanceName, NameError, NetworkName, PoolName, ProfileName};
-pub use network::{Network, NetworkLease, NetworkState};
+pub use network::{Network, NetworkLease, NetworkState, NetworksPost};
 pub use operation::{Operation, OperationClass, Progress};
 pub use profile::{Profile, ProfilePut, ProfilesPost};
 pub use response::{Envelope, ResponseType};
@@ -44,7 +44,7 @@ pub use state::{
     NetworkCounters, NetworkInterfaceState,
 };
 pub use status::StatusCode;
-pub use storage::{PoolResources, PoolSpace, StoragePool};
+pub use storage::{PoolResources, PoolSpace, StoragePool, StoragePoolsPost};
 
 use std::collections::BTreeMap;
 

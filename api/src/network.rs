@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigMap, NetworkAddress, NetworkCounters, null_default};
+use crate::{ConfigMap, NetworkAddress, NetworkCounters, NetworkName, null_default};
 
 /// A network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,22 @@ pub struct Network {
     /// Paths of what uses it.
     #[serde(default, deserialize_with = "null_default")]
     pub used_by: Vec<String>,
+}
+
+/// Creates a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworksPost {
+    /// Its name.
+    pub name: NetworkName,
+    /// `bridge`, or empty for the same.
+    #[serde(default, rename = "type")]
+    pub network_type: String,
+    /// In words.
+    #[serde(default)]
+    pub description: String,
+    /// Its configuration.
+    #[serde(default, deserialize_with = "null_default")]
+    pub config: ConfigMap,
 }
 
 /// A network's state.

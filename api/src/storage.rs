@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigMap, null_default};
+use crate::{ConfigMap, PoolName, null_default};
 
 /// A storage pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,21 @@ pub struct StoragePool {
     /// Paths of what uses it.
     #[serde(default, deserialize_with = "null_default")]
     pub used_by: Vec<String>,
+}
+
+/// Creates a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoragePoolsPost {
+    /// Its name.
+    pub name: PoolName,
+    /// `overlay`, `dir` ...
+    pub driver: String,
+    /// In words.
+    #[serde(default)]
+    pub description: String,
+    /// Its configuration.
+    #[serde(default, deserialize_with = "null_default")]
+    pub config: ConfigMap,
 }
 
 /// What a pool has and uses.

@@ -1,0 +1,230 @@
+//! What can fail, each with what to do about it where the client can know.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sc_api::{ErrorKind, StatusCode};
+
+/// What a call returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody listens on the socket.
+    #[error("the daemon does not answer at {}: start it with `{start}`", socket.display())]
+    NotRunning {
+        /// The socket.
+        socket: PathBuf,
+        /// The command that starts the daemon here.
+        start: &'static str,
+        /// Why not; not part of the chain, as it says no more.
+        reason: io::Error,
+    },
+    /// The socket is not for this user.
+    #[error("no permission to use {}: {remedy}", socket.display())]
+    PermissionDenied {
+        /// The socket.
+        socket: PathBuf,
+        /// What lets the user in.
+        remedy: String,
+    },
+    /// The socket cannot be connected to.
+    #[error("connect to {}", socket.display())]
+    Connect {
+        /// The socket.
+        socket: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The connection broke.
+    #[error("the connection to the daemon broke during {request}")]
+    Broken {
+        /// The request: method and path.
+        request: String,
+        /// How.
+        #[source]
+        source: BrokenBy,
+    },
+    /// The server refused or failed.
+    #[error("{text}")]
+    Server {
+        /// The HTTP status.
+        status: u16,
+        /// The server's words.
+        text: String,
+    },
+    /// The operation ended without success.
+    #[error("{text}")]
+    Operation {
+        /// How it ended.
+        status: StatusCode,
+        /// The server's words.
+        text: String,
+    },
+    /// The program could not be run inside the instance.
+    #[error("{text}")]
+    Command {
+        /// The exit code that says so: 127 not found, 126 not executable.
+        code: i32,
+        /// The server's words.
+        text: String,
+    },
+    /// The answer is none that the API knows.
+    #[error("unexpected answer to {request}: {what}")]
+    Unexpected {
+        /// The request: method and path.
+        request: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A file of this side cannot be read.
+    #[error("read {}", path.display())]
+    ReadFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The caller's stream failed.
+    #[error("{action}")]
+    Stream {
+        /// What was tried: `write standard output` ...
+        action: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// How a connection broke.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokenBy {
+    /// As plain HTTP.
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    /// As a websocket.
+    #[error(transparent)]
+    Websocket(#[from] tokio_tungstenite::tungstenite::Error),
+    /// It ended before the answer did.
+    #[error("the daemon closed it")]
+    Closed,
+}
+
+impl Error {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotRunning { .. } | Self::Connect { .. } | Self::Broken { .. } => {
+                ErrorKind::Unavailable
+            }
+            Self::PermissionDenied { .. } => ErrorKind::Forbidden,
+            Self::Server { status, .. } => ErrorKind::from_http_status(*status),
+            Self::Command { code: 127, .. } => ErrorKind::NotFound,
+            Self::Command { .. } | Self::ReadFile { .. } => ErrorKind::Invalid,
+            Self::Operation { .. } | Self::Unexpected { .. } | Self::Stream { .. } => {
+                ErrorKind::Internal
+            }
+        }
+    }
+
+    /// Whether the reader of our output left.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Stream { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// A failure to connect to the daemon's socket.
+    pub(crate) fn connect(socket: &Path, source: io::Error) -> Self {
+        let socket = socket.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                let systemd = Path::new("/run/systemd/system").exists();
+                let start = if systemd { "systemctl start scd" } else { "scd &" };
+                Self::NotRunning { socket, start, reason: source }
+            }
+            io::ErrorKind::PermissionDenied => {
+                let remedy = admission(&socket);
+                Self::PermissionDenied { socket, remedy }
+            }
+            _ => Self::Connect { socket, source },
+        }
+    }
+}
+
+/// The sentence that tells a user how to be let in to `socket`.
+fn admission(socket: &Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+
+    let user = user_name().unwrap_or_else(|| "$USER".into());
+    match std::fs::metadata(socket).map(|meta| meta.gid()) {
+        Ok(gid) if gid != 0 => {
+            let group = name_of("/etc/group", gid).unwrap_or_else(|| gid.to_string());
+            format!("run `sudo usermod -aG {group} {user}`, then log in again")
+        }
+        // A group that is root's own, or a folder closed to us, is no way in for a user.
+        _ => "only root may; run this as root, or start scd with `--group NAME` to let a group in"
+            .into(),
+    }
+}
+
+fn user_name() -> Option<String> {
+    name_of("/etc/passwd", rustix::process::getuid().as_raw())
+        .or_else(|| std::env::var("USER").ok())
+}
+
+/// The name with this id in a file such as `/etc/passwd`. (Read here because a static program has
+/// no name service.)
+fn name_of(file: &str, id: u32) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(kind: io::ErrorKind, socket: &Path) -> Error {
+        Error::connect(socket, io::Error::from(kind))
+    }
+
+    #[test]
+    fn a_missing_socket_means_that_the_daemon_is_to_be_started() {
+        let error = refused(io::ErrorKind::NotFound, Path::new("/run/none.socket"));
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let text = error.to_string();
+        assert!(text.contains("/run/none.socket") && text.contains("start it with"), "{text}");
+    }
+
+    #[test]
+    fn a_user_outside_the_group_is_told_the_command_that_lets_him_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("s");
+        std::fs::write(&socket, "").unwrap();
+        std::os::unix::fs::chown(&socket, None, Some(4)).unwrap_or_default();
+        let text = refused(io::ErrorKind::PermissionDenied, &socket).to_string();
+        if rustix::process::getuid().is_root() {
+            let group = name_of("/etc/group", 4).unwrap_or_else(|| "4".into());
+            assert!(text.contains(&format!("usermod -aG {group} root")), "{text}");
+            assert!(text.contains("log in again"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_socket_that_is_roots_alone_says_so() {
+        let text =
+            refused(io::ErrorKind::PermissionDenied, Path::new("/nonexistent/s")).to_string();
+        assert!(text.contains("--group"), "{text}");
+    }
+
+    #[test]
+    fn names_are_found_by_their_ids() {
+        assert_eq!(name_of("/etc/passwd", 0).as_deref(), Some("root"));
+        assert_eq!(name_of("/etc/passwd", 4_000_000_000), None);
+    }
+}

@@ -1,0 +1,37 @@
+//! The server itself.
+
+use http::Method;
+use sc_api::{Server, ServerPut};
+use serde::Serialize;
+
+use crate::client::Client;
+use crate::error::Result;
+use crate::resource::Tagged;
+
+#[derive(Serialize)]
+struct Shutdown {
+    force: bool,
+}
+
+impl Client {
+    /// The server.
+    pub async fn server(&self) -> Result<Tagged<Server>> {
+        self.get_tagged("/1.0").await
+    }
+
+    /// Replaces the server's configuration.
+    pub async fn replace_server(&self, put: &ServerPut, etag: Option<&str>) -> Result<()> {
+        self.submit_if(Method::PUT, "/1.0", put, etag).await
+    }
+
+    /// Fails with `Unavailable` until the daemon has started everything it starts by itself.
+    pub async fn ready(&self) -> Result<()> {
+        let serde::de::IgnoredAny = self.get("/internal/ready").await?;
+        Ok(())
+    }
+
+    /// Asks the daemon to end. With `force` the instances are killed, not asked to stop.
+    pub async fn shutdown(&self, force: bool) -> Result<()> {
+        self.submit(Method::PUT, "/internal/shutdown", &Shutdown { force }).await
+    }
+}
