@@ -293,3 +293,6 @@ fn io_error(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenEr
 fn database_error(step: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> OpenError {
     move |source| OpenError::Database { step, path: path.to_owned(), source: source.into() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,3 +205,67 @@ impl fmt::Debug for OperationSteps {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    fn planned(plan: &str) -> Steps {
+        Steps::planned(plan, Box::new(|| panic!("killed"))).unwrap()
+    }
+
+    #[test]
+    fn a_step_is_named_by_number_or_by_name() {
+        for plan in ["fail@launch:2", "fail@launch:volume made", " fail@launch:2 ; kill@delete:1"] {
+            let operation = planned(plan).operation("launch");
+            operation.reach("intent written").unwrap();
+            let injected = operation.reach("volume made").unwrap_err();
+            assert_eq!(
+                injected.to_string(),
+                "injected failure at step 2 of launch (volume made)",
+                "{plan}"
+            );
+            operation.reach("link made").unwrap();
+            assert_eq!(operation.reached(), 3);
+        }
+    }
+
+    #[test]
+    fn each_operation_is_counted_from_one() {
+        let steps = planned("fail@launch:2");
+        let (first, second) = (steps.operation("launch"), steps.operation("launch"));
+        first.reach("a").unwrap();
+        second.reach("a").unwrap();
+        assert!(first.reach("b").is_err() && second.reach("b").is_err());
+        let other = steps.operation("delete");
+        other.reach("a").unwrap();
+        other.reach("b").unwrap();
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(steps.seen()["launch"], names(&["a", "b"]));
+        assert_eq!(steps.seen()["delete"], names(&["a", "b"]));
+    }
+
+    #[test]
+    fn a_planned_kill_kills() {
+        let killed = Arc::new(AtomicBool::new(false));
+        let flag = killed.clone();
+        let kill = Box::new(move || flag.store(true, Ordering::Relaxed));
+        let operation = Steps::planned("kill@launch:2", kill).unwrap().operation("launch");
+        operation.reach("a").unwrap();
+        assert!(!killed.load(Ordering::Relaxed));
+        assert!(operation.reach("b").is_err());
+        assert!(killed.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn what_is_no_plan_is_refused() {
+        for plan in ["launch:3", "kill@launch", "kill@:3", "kill@launch:", "kill@launch:0", "x@a:1"]
+        {
+            let error = Steps::planned(plan, Box::new(|| ())).unwrap_err();
+            assert_eq!(error.fault, plan);
+        }
+        assert!(Steps::planned("", Box::new(|| ())).is_ok());
+    }
+}

@@ -240,3 +240,6 @@ fn collect(first: Request, requests: &Receiver<Request>) -> Vec<Request> {
     }
     group
 }
+
+#[cfg(test)]
+mod tests;
