@@ -26,13 +26,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::{fs, io};
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::driver::DriverKind;
 use crate::error::{Error, Result};
 use crate::folder::{self, DIRECTORY};
+use crate::lock;
 use crate::name::VolumeName;
 use crate::plan::Lease;
 use crate::remove;
@@ -63,7 +64,7 @@ pub(crate) struct Layout {
     pub(crate) volumes: OwnedFd,
     trash: OwnedFd,
     /// The locked format file.
-    _lock: File,
+    _locked: File,
     /// Tells this opening's temporary names from those that an earlier one left.
     session: String,
     next: AtomicU64,
@@ -142,14 +143,9 @@ impl Layout {
 
     /// Opens and locks a pool.
     pub(crate) fn open(path: &Path) -> Result<(Self, Format)> {
-        let (format, lock) = Format::read(path)?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                let name = path.display().to_string();
-                return Err(Error::InUse { what: "storage pool", name });
-            }
-            Err(err) => return Err(Error::io("lock", path.join(FORMAT))(err)),
+        let (format, locked) = Format::read(path)?;
+        if !lock::exclusive(&locked).map_err(Error::io("lock", path.join(FORMAT)))? {
+            return Err(Error::InUse { what: "storage pool", name: path.display().to_string() });
         }
         for name in ["", "layers", "volumes", "trash"] {
             make_private(&path.join(name))?;
@@ -161,7 +157,7 @@ impl Layout {
             layers: open_folder(&path.join("layers"))?,
             volumes: open_folder(&path.join("volumes"))?,
             trash: open_folder(&path.join("trash"))?,
-            _lock: lock,
+            _locked: locked,
             session: format!("{}-{:x}", std::process::id(), now.as_nanos()),
             next: AtomicU64::new(0),
             emptying: Mutex::default(),
@@ -282,12 +278,8 @@ impl Layout {
     /// Locks a volume's folder.
     pub(crate) fn lease(&self, name: &VolumeName) -> Result<Lease> {
         let fd = self.open_volume(name)?;
-        match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                return Err(Error::InUse { what: "volume", name: name.to_string() });
-            }
-            Err(err) => return Err(Error::io("lock", self.volume_path(name))(err)),
+        if !lock::exclusive(&fd).map_err(Error::io("lock", self.volume_path(name)))? {
+            return Err(Error::InUse { what: "volume", name: name.to_string() });
         }
         // Between the opening and the lock it may have been renamed or deleted.
         let locked = rustix::fs::fstat(&fd).map_err(Error::io("stat", self.volume_path(name)))?;
@@ -302,21 +294,24 @@ impl Layout {
 
     /// Moves a volume that nobody has leased to the trash.
     pub(crate) fn delete_volume(&self, name: &VolumeName) -> Result<()> {
-        let _lease = self.lease(name)?;
-        self.discard(&self.volumes, name.as_str())
-            .map_err(Error::io("discard", self.volume_path(name)))
+        let lease = self.lease(name)?;
+        let result = self.discard(&self.volumes, name.as_str());
+        lease.give_up();
+        result.map_err(Error::io("discard", self.volume_path(name)))
     }
 
     /// Renames a volume that nobody has leased.
     pub(crate) fn rename_volume(&self, from: &VolumeName, to: &VolumeName) -> Result<()> {
-        let _lease = self.lease(from)?;
-        match rustix::fs::renameat_with(
+        let lease = self.lease(from)?;
+        let result = rustix::fs::renameat_with(
             &self.volumes,
             from.as_str(),
             &self.volumes,
             to.as_str(),
             RenameFlags::NOREPLACE,
-        ) {
+        );
+        lease.give_up();
+        match result {
             Err(Errno::EXIST) => Err(Error::Exists { what: "volume", name: to.to_string() }),
             other => other.map_err(Error::io("rename", self.volume_path(from))),
         }

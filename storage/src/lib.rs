@@ -26,6 +26,7 @@ mod error;
 mod folder;
 mod layers;
 mod layout;
+mod lock;
 mod name;
 mod plan;
 mod pool;

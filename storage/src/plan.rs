@@ -3,6 +3,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use crate::lock;
+
 /// How to mount a volume, and the right to do so.
 #[derive(Debug)]
 pub struct RootPlan {
@@ -52,6 +54,14 @@ pub enum LayerTree {
 #[derive(Debug)]
 pub struct Lease {
     pub(crate) fd: OwnedFd,
+}
+
+impl Lease {
+    /// Ends the lease at once, for every copy of the descriptor: for a start that came to
+    /// nothing. Dropping the lease ends it too, unless a copy is open somewhere.
+    pub fn give_up(self) {
+        lock::release(&self.fd);
+    }
 }
 
 impl AsFd for Lease {

@@ -68,7 +68,8 @@ struct Copy<'a> {
     entries: AtomicU64,
     written: AtomicU64,
     devices: AtomicU64,
-    reported: Mutex<Instant>,
+    /// When progress was last reported.
+    reported: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -110,7 +111,7 @@ pub(crate) fn copy_tree<S: AsFd, T: AsFd>(
         entries: AtomicU64::new(0),
         written: AtomicU64::new(0),
         devices: AtomicU64::new(0),
-        reported: Mutex::new(Instant::now()),
+        reported: Mutex::default(),
     };
     let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
     std::thread::scope(|scope| {
@@ -212,10 +213,10 @@ impl Copy<'_> {
     /// Reports, not too often; stops the copy where nobody wants it any more.
     fn report(&self) -> Result<()> {
         let Ok(mut last) = self.reported.try_lock() else { return Ok(()) };
-        if last.elapsed() < REPORT_EVERY {
+        if last.is_some_and(|last| last.elapsed() < REPORT_EVERY) {
             return Ok(());
         }
-        *last = Instant::now();
+        *last = Some(Instant::now());
         match (self.sink)(self.progress()) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Error::Cancelled),
@@ -228,3 +229,6 @@ impl Copy<'_> {
         Error::io(step, path)
     }
 }
+
+#[cfg(test)]
+mod tests;
