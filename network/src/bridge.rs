@@ -1,16 +1,22 @@
-//! One managed bridge as a whole.
+//! One managed bridge as a whole: brought up, changed, taken away.
+//!
+//! The order of bringing up is the order of need: the interface, what the kernel is told of it, its
+//! addresses, the firewall table, and last dnsmasq, which wants the addresses. Taking away goes the
+//! other way round and past failures.
 
-use std::collections::BTreeMap;
+mod instances;
+mod place;
+
 use std::io;
-use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use crate::dns::{self, Dnsmasq, Files};
+use crate::ipam::{Ipam, free_ipv4, free_ipv6};
 use crate::link::{Counters, Links};
-use crate::{
-    AttachedNic, BridgeConfig, ConfigMap, Lease, NicRequest, Reservation, ReserveRequest, Result,
-};
+use crate::{BridgeConfig, ConfigMap, NetworkError, Reservation, Result, firewall};
 
 /// What every network of a daemon shares.
 #[derive(Clone)]
@@ -22,8 +28,11 @@ pub struct Context {
     /// The program `dnsmasq`, by name or path.
     pub dnsmasq: PathBuf,
     /// Called with the process id of each dnsmasq once it runs; puts it into a cgroup.
-    pub place: Option<Arc<dyn Fn(u32) -> io::Result<()> + Send + Sync>>,
+    pub place: Option<Place>,
 }
+
+/// Puts a process, by its id, where it belongs.
+pub type Place = Arc<dyn Fn(u32) -> io::Result<()> + Send + Sync>;
 
 impl Context {
     /// Makes a context with the programs looked up in `PATH` and no cgroup.
@@ -51,105 +60,277 @@ pub struct NetworkState {
     pub bridge_id: String,
 }
 
-/// A managed bridge that is up. Dropping it leaves everything as it is, dnsmasq included, for the
-/// next process to take up; [`Network::stop`] takes it away.
+/// A managed bridge that is up; cheap to clone. Dropping it leaves everything as it is, dnsmasq
+/// included, for the next process to take up; [`Network::stop`] takes it away.
 #[derive(Clone)]
-pub struct Network(Arc<()>);
+pub struct Network(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    files: Files,
+    context: Context,
+    config: RwLock<Arc<BridgeConfig>>,
+    ipam: Mutex<Ipam>,
+    /// Written while the network changes as a whole, read by what changes one device of it.
+    dns: tokio::sync::RwLock<Option<Dnsmasq>>,
+    index: AtomicU32,
+}
 
 impl Network {
     /// Brings a network up, or takes up what is already there: bridge, addresses, firewall table,
-    /// dnsmasq. `state_dir` is the network's own folder, made if it is missing, which dnsmasq's user
-    /// must be able to reach. If it fails, what this call made is taken away again.
+    /// dnsmasq. `state_dir` is the network's own folder, made if it is missing; every folder above it
+    /// must be open to dnsmasq's user (`o+x`). If it fails, what this call made is taken away again.
     pub async fn start(config: BridgeConfig, state_dir: &Path, context: Context) -> Result<Self> {
-        unimplemented!()
+        let files = dns::files(state_dir);
+        let new_folder = !state_dir.exists();
+        let made = place::Made::default();
+        let started = Self::bring_up(config.clone(), &files, &context, &made).await;
+        if started.is_err() && made.bridge() {
+            // The first failure is the one to report; what is left is for `remove_traces`.
+            let errors = take_away(&config.name, &files, &context).await;
+            if !errors.is_empty() {
+                tracing::warn!(
+                    network = config.name,
+                    ?errors,
+                    "a failed start was not wholly undone"
+                );
+            }
+        }
+        if started.is_err() && new_folder {
+            let _ = files.remove_all();
+        }
+        started
     }
 
-    /// Takes everything away that the network made, going on past failures.
+    async fn bring_up(
+        config: BridgeConfig,
+        files: &Files,
+        context: &Context,
+        made: &place::Made,
+    ) -> Result<Self> {
+        files.create()?;
+        let index = place::put(&config, files, context, made).await?;
+        firewall::apply(&config, context).await?;
+        let dns = start_dns(&config, files, context).await?;
+        let config = Arc::new(config);
+        Ok(Self(Arc::new(Inner {
+            name: config.name.clone(),
+            files: files.clone(),
+            context: context.clone(),
+            ipam: Mutex::new(Ipam::new(Arc::clone(&config))),
+            config: RwLock::new(config),
+            dns: tokio::sync::RwLock::new(dns),
+            index: AtomicU32::new(index),
+        })))
+    }
+
+    /// Takes everything away that the network made, its folder too, going on past failures.
     pub async fn stop(&self) -> Result<()> {
-        unimplemented!()
+        let mut errors = self.take_down().await;
+        errors.extend(self.0.files.remove_all().err());
+        all_gone(&self.0.name, errors)
+    }
+
+    /// Takes bridge, firewall table and dnsmasq away and leaves the folder with the leases: for a
+    /// host or a daemon that goes down and comes again.
+    pub async fn shut_down(&self) -> Result<()> {
+        let errors = self.take_down().await;
+        all_gone(&self.0.name, errors)
+    }
+
+    async fn take_down(&self) -> Vec<NetworkError> {
+        let mut dns = self.0.dns.write().await;
+        if let Some(dnsmasq) = dns.take() {
+            dnsmasq.stop().await;
+        }
+        take_away(&self.0.name, &self.0.files, &self.0.context).await
     }
 
     /// Takes everything away that a network of this name made, in whatever state it was left: the
-    /// undo of [`Network::start`] after a crash.
+    /// undo of [`Network::start`] after a crash. An interface of the same name that is not ours stays.
     pub async fn remove_traces(name: &str, state_dir: &Path, context: &Context) -> Result<()> {
-        unimplemented!()
+        let files = dns::files(state_dir);
+        let mut errors = take_away(name, &files, context).await;
+        errors.extend(files.remove_all().err());
+        all_gone(name, errors)
     }
 
-    /// Changes the network to a new configuration of the same name; instances stay attached.
-    pub async fn apply(&self, config: BridgeConfig) -> Result<()> {
-        unimplemented!()
+    /// Changes the network to a new configuration of the same name; instances stay attached. Devices
+    /// whose addresses no longer fit get others: these reservations are returned, for the caller to
+    /// write down. If it fails, the old configuration is put back.
+    pub async fn apply(&self, config: BridgeConfig) -> Result<Vec<Reservation>> {
+        if config.name != self.0.name {
+            let reason = "a network that is up keeps its name";
+            return Err(NetworkError::InvalidName { name: config.name, reason });
+        }
+        let mut dns = self.0.dns.write().await;
+        let (old, new) = (self.config(), Arc::new(config));
+        let (changed, reservations, leftover) = {
+            let mut ipam = self.ipam();
+            let before: Vec<Reservation> = ipam.iter().cloned().collect();
+            let changed = ipam.reconfigure(Arc::clone(&new), &self.leased())?;
+            (changed, ipam.iter().cloned().collect::<Vec<_>>(), before)
+        };
+        if let Err(error) = self.change(&new, &reservations, &mut dns).await {
+            self.reset_ipam(&old, leftover.clone());
+            if let Err(again) = self.change(&old, &leftover, &mut dns).await {
+                let again = &again as &dyn std::error::Error;
+                tracing::error!(
+                    network = self.0.name,
+                    error = again,
+                    "the old configuration is not back"
+                );
+            }
+            return Err(error);
+        }
+        *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(changed)
+    }
+
+    async fn change(
+        &self,
+        config: &Arc<BridgeConfig>,
+        reservations: &[Reservation],
+        dns: &mut Option<Dnsmasq>,
+    ) -> Result<()> {
+        let Inner { files, context, .. } = &*self.0;
+        let index = place::put(config, files, context, &place::Made::default()).await?;
+        self.0.index.store(index, Ordering::Release);
+        firewall::apply(config, context).await?;
+        self.rewrite_files(config, reservations)?;
+        // Ends the old watch; whether the process stays is decided by its arguments.
+        drop(dns.take());
+        *dns = start_dns(config, files, context).await?;
+        if let Some(dnsmasq) = dns {
+            dnsmasq.refresh().await?;
+        }
+        Ok(())
     }
 
     /// The configuration that is in force.
     pub fn config(&self) -> Arc<BridgeConfig> {
-        unimplemented!()
+        Arc::clone(&self.0.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Its name, and its interface's.
-    pub fn name(&self) -> String {
-        unimplemented!()
-    }
-
-    /// Takes over what the daemon's database says is reserved, replacing what was known, and makes
-    /// dnsmasq's files agree with it. To be called once after [`Network::start`].
-    pub async fn load_reservations(&self, reservations: Vec<Reservation>) -> Result<()> {
-        unimplemented!()
-    }
-
-    /// Chooses and holds addresses for a device, in memory only: the caller writes the answer down.
-    /// A device that has a reservation gets it again unless it asks for other addresses.
-    pub fn reserve(&self, request: &ReserveRequest) -> Result<Reservation> {
-        unimplemented!()
-    }
-
-    /// Gives a device's addresses back and forgets its DHCP entry, its lease and its name. A device
-    /// without a reservation is no error.
-    pub async fn release(&self, instance: &str, device: &str) -> Result<()> {
-        unimplemented!()
-    }
-
-    /// Makes a device's interface: the host's end on the bridge, the other end in the network
-    /// namespace `netns`, down. DHCP and DNS know it when this returns.
-    pub async fn attach(&self, request: &NicRequest, netns: BorrowedFd<'_>) -> Result<AttachedNic> {
-        unimplemented!()
-    }
-
-    /// Takes a device's interface away, and its name out of DNS; its reservation stays. An interface
-    /// that is gone already is no error.
-    pub async fn detach(&self, instance: &str, device: &str, host_name: &str) -> Result<()> {
-        unimplemented!()
-    }
-
-    /// Tells DNS the addresses that a device really has, as its guest shows them. Those outside the
-    /// network and those that belong to another device are left out: a guest says what it likes.
-    pub async fn set_addresses(
-        &self,
-        instance: &str,
-        device: &str,
-        addresses: &[IpAddr],
-    ) -> Result<()> {
-        unimplemented!()
-    }
-
-    /// Every address in use: the gateway's, those reserved, and those that dnsmasq gave to others.
-    pub async fn leases(&self) -> Result<Vec<Lease>> {
-        unimplemented!()
+    pub fn name(&self) -> &str {
+        &self.0.name
     }
 
     /// What the interface is like at the moment.
     pub async fn state(&self) -> Result<NetworkState> {
-        unimplemented!()
+        let links = &self.0.context.links;
+        let devices = links.list().await?;
+        let bridge = devices.iter().find(|device| device.name == self.0.name);
+        let bridge = bridge.ok_or_else(|| NetworkError::Netlink {
+            op: "look up bridge",
+            object: self.0.name.clone(),
+            source: io::ErrorKind::NotFound.into(),
+        })?;
+        let ports = devices.iter().filter(|device| device.controller == Some(bridge.index));
+        let addresses = links.addresses(bridge.index).await?;
+        Ok(NetworkState {
+            addresses: addresses.iter().map(|net| (net.addr(), net.prefix_len())).collect(),
+            counters: bridge.counters,
+            hwaddr: bridge.mac.map(|mac| mac.to_string()).unwrap_or_default(),
+            mtu: bridge.mtu,
+            up: bridge.up,
+            ports: ports.map(|device| device.name.clone()).collect(),
+            bridge_id: bridge.bridge_id.clone().unwrap_or_default(),
+        })
+    }
+
+    fn ipam(&self) -> MutexGuard<'_, Ipam> {
+        // Each change of it is whole before it returns: a panic elsewhere leaves nothing half done.
+        self.0.ipam.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reset_ipam(&self, config: &Arc<BridgeConfig>, reservations: Vec<Reservation>) {
+        let mut ipam = self.ipam();
+        *ipam = Ipam::new(Arc::clone(config));
+        ipam.load(reservations);
     }
 }
 
-/// The first free interface name among `scbr0`, `scbr1` and so on, for a default network.
+/// Starts or takes up dnsmasq where the network needs one, and ends it where it no longer does.
+async fn start_dns(
+    config: &BridgeConfig,
+    files: &Files,
+    context: &Context,
+) -> Result<Option<Dnsmasq>> {
+    if config.needs_dnsmasq() {
+        return Dnsmasq::start(config, files.clone(), context.clone()).await.map(Some);
+    }
+    dns::end_leftover(files).await;
+    Ok(None)
+}
+
+/// Takes dnsmasq, firewall table and bridge away, whichever there are; returns what failed.
+async fn take_away(name: &str, files: &Files, context: &Context) -> Vec<NetworkError> {
+    dns::end_leftover(files).await;
+    let mut errors = Vec::new();
+    let owned = match place::find_own(name, files, context).await {
+        Ok(found) => found.is_some(),
+        // Whatever bears the name is someone else's.
+        Err(NetworkError::ForeignLink { .. }) => false,
+        Err(error) => {
+            errors.push(error);
+            false
+        }
+    };
+    if owned {
+        errors.extend(context.links.delete(name).await.err());
+    }
+    match firewall::remove(name, context).await {
+        // Without the program there was never a table.
+        Err(NetworkError::MissingProgram { .. }) | Ok(()) => {}
+        Err(error) => errors.push(error),
+    }
+    errors
+}
+
+fn all_gone(network: &str, errors: Vec<NetworkError>) -> Result<()> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(NetworkError::Teardown { network: network.to_owned(), errors })
+}
+
+/// The first free interface name of this prefix and a number: `scbr0`, `scbr1` and so on.
 pub async fn pick_free_name(links: &Links, prefix: &str) -> Result<String> {
-    unimplemented!()
+    let taken = links.names_with_prefix(prefix).await?;
+    let free =
+        (0_u32..).map(|number| format!("{prefix}{number}")).find(|name| !taken.contains(name));
+    Ok(free.expect("a host has fewer interfaces than there are numbers"))
 }
 
 /// Fills in the addresses of a new network: every address key that is missing or `auto` gets a
 /// subnet that is free on this host, with NAT unless that was set.
 pub async fn choose_subnets(map: &ConfigMap, links: &Links) -> Result<ConfigMap> {
-    let _: BTreeMap<String, String>;
-    unimplemented!()
+    let mut chosen = map.clone();
+    let open = |key: &str| map.get(key).is_none_or(|value| value.is_empty() || value == "auto");
+    let in_use = links.in_use(None).await?;
+    let mut choose = |key: &str, nat: &str, net: String| {
+        chosen.insert(key.to_owned(), net);
+        chosen.entry(nat.to_owned()).or_insert_with(|| "true".to_owned());
+    };
+    if open("ipv4.address") {
+        let net = free_ipv4(&in_use, rand::random())
+            .ok_or(NetworkError::NoFreeSubnet { family: "IPv4", key: "ipv4.address" })?;
+        choose("ipv4.address", "ipv4.nat", net.to_string());
+    }
+    if open("ipv6.address") {
+        let net = free_ipv6(&in_use, rand::random())
+            .ok_or(NetworkError::NoFreeSubnet { family: "IPv6", key: "ipv6.address" })?;
+        choose("ipv6.address", "ipv6.nat", net.to_string());
+    }
+    Ok(chosen)
 }
+
+/// An IPv4 address as any other.
+fn any(address: Ipv4Addr) -> IpAddr {
+    address.into()
+}
+
+#[cfg(test)]
+mod tests;

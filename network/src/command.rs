@@ -1,1 +1,69 @@
-//! External programs.
+//! External programs: run to their end, with what they said in the error.
+
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::{NetworkError, Result};
+
+/// A program that a network runs, and what to say where it is missing.
+pub(crate) struct Program<'a> {
+    /// Its name or path.
+    pub path: &'a Path,
+    /// The package that brings it.
+    pub package: &'static str,
+    /// The network.
+    pub network: &'a str,
+    /// What it does there, for "needs it for ...".
+    pub purpose: &'static str,
+}
+
+impl Program<'_> {
+    /// Runs it with this standard input; an exit other than 0 is an error with what it wrote to
+    /// standard error. It begins in `/` with a clean environment.
+    pub async fn run(&self, args: &[String], input: &str) -> Result<()> {
+        let mut child = Command::new(self.path)
+            .args(args)
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C")
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| self.failed("start", source))?;
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let write = async move {
+            // A program that ends before it has read everything says why by its exit.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        };
+        let (output, ()) = tokio::join!(child.wait_with_output(), write);
+        let output = output.map_err(|source| self.failed("wait for", source))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let stderr: Vec<&str> =
+            stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        Err(NetworkError::Program {
+            program: self.path.display().to_string(),
+            network: self.network.to_owned(),
+            status: output.status.to_string(),
+            stderr: stderr.join("; "),
+        })
+    }
+
+    pub fn failed(&self, op: &'static str, source: io::Error) -> NetworkError {
+        let program = self.path.display().to_string();
+        let network = self.network.to_owned();
+        if source.kind() == io::ErrorKind::NotFound {
+            let (package, purpose) = (self.package, self.purpose);
+            return NetworkError::MissingProgram { program, package, network, purpose };
+        }
+        NetworkError::Process { op, program, network, source }
+    }
+}

@@ -44,6 +44,14 @@ pub enum NetworkError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A name that cannot be a host's, or a part of a file's name.
+    #[error("invalid name {name:?} of a host on a network: {reason}")]
+    InvalidHost {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A text that is no hardware address.
     #[error("invalid hardware address {text:?}")]
     InvalidMac {
@@ -193,6 +201,7 @@ impl NetworkError {
             | Self::InvalidValue { .. }
             | Self::InvalidName { .. }
             | Self::InvalidMac { .. }
+            | Self::InvalidHost { .. }
             | Self::AddressUnavailable { taken: false, .. } => ErrorKind::Invalid,
             Self::SubnetInUse { .. }
             | Self::ForeignLink { .. }

@@ -1,1 +1,156 @@
 //! The nftables table of a network.
+//!
+//! Each network has one table of its own, `inet sc_<name>`, that is written as a text when the
+//! network changes and put in whole: the old one goes in the same transaction. Nothing of it depends
+//! on instances, so none of it is touched when one starts.
+//!
+//! The table accepts what the network itself needs. An accept here cannot undo what a table of
+//! someone else drops.
+
+use std::fmt::Write;
+
+use crate::command::Program;
+use crate::{BridgeConfig, Context, Result};
+
+/// The name of a network's table, in the family `inet`.
+pub fn table_name(network: &str) -> String {
+    format!("sc_{network}")
+}
+
+/// The transaction that puts a network's table in place of an old one.
+pub fn ruleset(config: &BridgeConfig) -> String {
+    let table = table_name(&config.name);
+    let mut text = removal(&config.name);
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "table inet {table} {{\n{}{}{}}}\n",
+        input(config),
+        forward(config),
+        nat(config)
+    );
+    text
+}
+
+/// The transaction that removes a network's table. To add it first is what makes deleting succeed
+/// where there is none.
+fn removal(network: &str) -> String {
+    let table = table_name(network);
+    format!("add table inet {table}\ndelete table inet {table}\n")
+}
+
+fn input(config: &BridgeConfig) -> String {
+    let name = &config.name;
+    let mut rules = String::new();
+    if config.ipv4.is_some() && config.ipv4_firewall {
+        let _ = writeln!(
+            rules,
+            "    iifname \"{name}\" meta nfproto ipv4 udp dport {{ 53, 67 }} accept"
+        );
+        let _ = writeln!(rules, "    iifname \"{name}\" meta nfproto ipv4 tcp dport 53 accept");
+        let _ = writeln!(
+            rules,
+            "    iifname \"{name}\" icmp type {{ echo-request, destination-unreachable, time-exceeded, parameter-problem }} accept"
+        );
+    }
+    if config.ipv6.is_some() && config.ipv6_firewall {
+        let _ = writeln!(
+            rules,
+            "    iifname \"{name}\" meta nfproto ipv6 udp dport {{ 53, 547 }} accept"
+        );
+        let _ = writeln!(rules, "    iifname \"{name}\" meta nfproto ipv6 tcp dport 53 accept");
+        let _ = writeln!(
+            rules,
+            "    iifname \"{name}\" icmpv6 type {{ echo-request, destination-unreachable, packet-too-big, time-exceeded, parameter-problem, nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report }} accept"
+        );
+    }
+    chain("input", "type filter hook input priority filter; policy accept;", &rules)
+}
+
+fn forward(config: &BridgeConfig) -> String {
+    let name = &config.name;
+    let mut rules = String::new();
+    for (there, family) in [
+        (config.ipv4.is_some() && config.ipv4_firewall, "ipv4"),
+        (config.ipv6.is_some() && config.ipv6_firewall, "ipv6"),
+    ] {
+        if there {
+            let _ = writeln!(rules, "    iifname \"{name}\" meta nfproto {family} accept");
+            let _ = writeln!(rules, "    oifname \"{name}\" meta nfproto {family} accept");
+        }
+    }
+    chain("forward", "type filter hook forward priority filter; policy accept;", &rules)
+}
+
+fn nat(config: &BridgeConfig) -> String {
+    let mut rules = String::new();
+    if let Some(net) = config.ipv4.filter(|_| config.ipv4_nat) {
+        let net = net.trunc();
+        let _ = writeln!(rules, "    ip saddr {net} ip daddr != {net} masquerade");
+    }
+    if let Some(net) = config.ipv6.filter(|_| config.ipv6_nat) {
+        let net = net.trunc();
+        let _ = writeln!(rules, "    ip6 saddr {net} ip6 daddr != {net} masquerade");
+    }
+    chain("postrouting", "type nat hook postrouting priority srcnat; policy accept;", &rules)
+}
+
+/// A chain; none at all where it would have no rules.
+fn chain(name: &str, hook: &str, rules: &str) -> String {
+    if rules.is_empty() {
+        return String::new();
+    }
+    format!("  chain {name} {{\n    {hook}\n{rules}  }}\n")
+}
+
+/// Puts a network's table in.
+pub(crate) async fn apply(config: &BridgeConfig, context: &Context) -> Result<()> {
+    nft(context, &config.name).run(&["-f".into(), "-".into()], &ruleset(config)).await
+}
+
+/// Takes a network's table away; one that is not there is no error.
+pub(crate) async fn remove(network: &str, context: &Context) -> Result<()> {
+    nft(context, network).run(&["-f".into(), "-".into()], &removal(network)).await
+}
+
+fn nft<'a>(context: &'a Context, network: &'a str) -> Program<'a> {
+    Program {
+        path: &context.nft,
+        package: "nftables",
+        network,
+        purpose: "its firewall table and NAT",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(pairs: &[(&str, &str)]) -> BridgeConfig {
+        let map = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        BridgeConfig::parse("br-x.1", &map.collect()).unwrap()
+    }
+
+    #[test]
+    fn the_old_table_goes_in_the_transaction_that_brings_the_new_one() {
+        let text = ruleset(&config(&[("ipv4.address", "10.1.2.1/24"), ("ipv4.nat", "true")]));
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(
+            lines[..3],
+            ["add table inet sc_br-x.1", "delete table inet sc_br-x.1", "table inet sc_br-x.1 {",]
+        );
+        assert!(text.contains("ip saddr 10.1.2.0/24 ip daddr != 10.1.2.0/24 masquerade"));
+        assert!(!text.contains("ip6"));
+    }
+
+    #[test]
+    fn what_is_turned_off_leaves_no_rule() {
+        let off = [
+            ("ipv4.address", "10.1.2.1/24"),
+            ("ipv4.firewall", "false"),
+            ("ipv6.address", "fd42::1/64"),
+            ("ipv6.firewall", "false"),
+        ];
+        assert!(!ruleset(&config(&off)).contains("chain"));
+    }
+}

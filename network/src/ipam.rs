@@ -1,6 +1,7 @@
-//! Addresses; pure.
-pub(crate) fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
+//! Subnets and addresses: which are free, and who has which. Pure: what the host uses is an argument.
+
+mod pool;
+mod subnet;
+
+pub use pool::{Ipam, Ranges};
+pub use subnet::{AUTO_IPV4_PREFIX, InUse, eui64, free_ipv4, free_ipv6};

@@ -8,7 +8,7 @@
 //! | [`link`] | the only caller of rtnetlink |
 //! | [`sysctl`] | `/proc/sys/net` |
 //! | [`firewall`] | the text of a network's nftables table |
-//! | [`dns`] | the network's dnsmasq: started, watched, taken up again, fed |
+//! | `dns` | the network's dnsmasq: started, watched, taken up again, fed |
 //! | [`Network`] | one network as a whole |
 //! | [`nic`] | what an instance's interface is made of |
 //!
@@ -25,16 +25,18 @@ mod bridge;
 mod command;
 mod error;
 mod mac;
+#[cfg(test)]
+mod testing;
 
 pub mod config;
-pub mod dns;
+mod dns;
 pub mod firewall;
 pub mod ipam;
 pub mod link;
 pub mod nic;
 pub mod sysctl;
 
-pub use bridge::{Context, Network, NetworkState, choose_subnets, pick_free_name};
+pub use bridge::{Context, Network, NetworkState, Place, choose_subnets, pick_free_name};
 pub use config::{BridgeConfig, ConfigMap};
 pub use error::{NetworkError, Result};
 pub use link::Links;

@@ -1,38 +1,139 @@
-//! The only caller of rtnetlink.
+//! The only caller of rtnetlink: interfaces, addresses, routes.
 
-use crate::Result;
+mod address;
+mod device;
 
-/// A long-lived netlink handle, cheap to clone.
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
+
+use rtnetlink::packet_route::link::{
+    BridgeStpState, InfoBridge, InfoData, InfoKind, InfoVeth, LinkMessage,
+};
+use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use tokio::task::AbortHandle;
+
+use crate::{Mac, NetworkError, Result};
+
+pub use device::{Counters, Device};
+
+/// A long-lived netlink handle, cheap to clone. It acts on the network namespace of the thread that
+/// opened it.
 #[derive(Clone)]
-pub struct Links(());
+pub struct Links {
+    handle: Handle,
+    _connection: Arc<Connection>,
+}
 
-/// What went through an interface.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Bytes received.
-    pub bytes_received: u64,
-    /// Bytes sent.
-    pub bytes_sent: u64,
-    /// Packets received.
-    pub packets_received: u64,
-    /// Packets sent.
-    pub packets_sent: u64,
+/// The task that drives the socket; it ends with the last handle.
+struct Connection(AbortHandle);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A veth pair to make.
+#[derive(Debug)]
+pub struct Veth<'a> {
+    /// The name of the end that stays.
+    pub host_name: &'a str,
+    /// The name of the other end.
+    pub guest_name: &'a str,
+    /// The other end's hardware address.
+    pub mac: Mac,
+    /// In bytes, of both ends.
+    pub mtu: u32,
+    /// The bridge's index.
+    pub bridge: u32,
 }
 
 impl Links {
     /// Opens a socket in the calling thread's network namespace. Must be called inside a tokio
     /// runtime, which then drives it.
     pub fn new() -> Result<Self> {
-        unimplemented!()
+        let (connection, handle, _) = rtnetlink::new_connection().map_err(|source| {
+            NetworkError::Netlink { op: "open", object: "route netlink socket".to_owned(), source }
+        })?;
+        let task = tokio::spawn(connection).abort_handle();
+        Ok(Self { handle, _connection: Arc::new(Connection(task)) })
+    }
+
+    /// Makes a bridge, down, without spanning tree. Its hardware address is set in the same request,
+    /// so that it never exists without: that is how it is told from a bridge of someone else.
+    pub async fn create_bridge(&self, name: &str, mac: Mac, mtu: u32) -> Result<()> {
+        let message = LinkMessageBuilder::<LinkBridge>::new(name)
+            .append_info_data(InfoBridge::StpState(BridgeStpState::Disabled))
+            .address(mac.0.to_vec())
+            .mtu(mtu)
+            .build();
+        self.handle.link().add(message).execute().await.map_err(failed("create bridge", name))
+    }
+
+    /// Makes a veth pair whose one end is a port of a bridge and whose other end is born in the
+    /// network namespace `netns`; both are down.
+    pub async fn create_veth(&self, veth: &Veth<'_>, netns: BorrowedFd<'_>) -> Result<()> {
+        let peer = LinkMessageBuilder::<LinkUnspec>::default()
+            .name(veth.guest_name)
+            .address(veth.mac.0.to_vec())
+            .mtu(veth.mtu)
+            .setns_by_fd(netns.as_raw_fd())
+            .build();
+        let message = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+            .name(veth.host_name)
+            .mtu(veth.mtu)
+            .controller(veth.bridge)
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+            .build();
+        self.add(message).await.map_err(failed("create interface", veth.host_name))
+    }
+
+    async fn add(&self, message: LinkMessage) -> Result<(), rtnetlink::Error> {
+        self.handle.link().add(message).execute().await
+    }
+
+    /// Brings an interface up.
+    pub async fn set_up(&self, name: &str) -> Result<()> {
+        let message = LinkUnspec::new_with_name(name).up().build();
+        self.handle.link().set(message).execute().await.map_err(failed("bring up", name))
+    }
+
+    /// Sets an interface's size of packets, in bytes.
+    pub async fn set_mtu(&self, name: &str, mtu: u32) -> Result<()> {
+        let message = LinkUnspec::new_with_name(name).mtu(mtu).build();
+        self.handle.link().set(message).execute().await.map_err(failed("set mtu of", name))
+    }
+
+    /// Sets an interface's hardware address.
+    pub async fn set_mac(&self, name: &str, mac: Mac) -> Result<()> {
+        let message = LinkUnspec::new_with_name(name).address(mac.0.to_vec()).build();
+        let set = self.handle.link().set(message).execute().await;
+        set.map_err(failed("set hardware address of", name))
     }
 
     /// Takes an interface away; one that is not there is no error.
     pub async fn delete(&self, name: &str) -> Result<()> {
-        unimplemented!()
-    }
-
-    /// Names of the interfaces that begin so.
-    pub async fn names_with_prefix(&self, prefix: &str) -> Result<Vec<String>> {
-        unimplemented!()
+        let message = LinkUnspec::new_with_name(name).build();
+        let deleted = self.handle.link().del_with_message(message).execute().await;
+        match deleted.map_err(failed("delete interface", name)) {
+            Err(error) if error.is_missing() => Ok(()),
+            other => other,
+        }
     }
 }
+
+/// Turns rtnetlink's error into ours.
+fn failed(op: &'static str, object: &str) -> impl FnOnce(rtnetlink::Error) -> NetworkError {
+    let object = object.to_owned();
+    move |error| {
+        let source = match error {
+            rtnetlink::Error::NetlinkError(message) => message.to_io(),
+            other => io::Error::other(other.to_string()),
+        };
+        NetworkError::Netlink { op, object, source }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,13 +18,6 @@ impl Mac {
         let [a, b, c] = rand::random();
         Self([0x00, 0x16, 0x3e, a, b, c])
     }
-
-    /// Makes the address that always follows from this text.
-    pub fn from_seed(seed: &str) -> Self {
-        let hash = crate::ipam::fnv(seed.as_bytes());
-        let [a, b, c, ..] = hash.to_be_bytes();
-        Self([0x00, 0x16, 0x3e, a, b, c])
-    }
 }
 
 impl fmt::Display for Mac {

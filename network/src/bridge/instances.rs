@@ -1,0 +1,307 @@
+//! The instances on a bridge: their addresses, interfaces and names.
+
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use super::{Network, all_gone, any};
+use crate::config::DnsMode;
+use crate::dns::{self, Dnsmasq};
+use crate::link::Veth;
+use crate::{
+    AttachedNic, BridgeConfig, Lease, LeaseKind, Mac, NetworkError, NicRequest, Reservation,
+    ReserveRequest, Result, sysctl,
+};
+
+impl Network {
+    /// Takes over what the daemon's database says is reserved, replacing what was known, and makes
+    /// dnsmasq's files agree with it. To be called once after [`Network::start`]. Names of devices
+    /// that no longer run are taken out by [`Network::detach`].
+    pub async fn load_reservations(&self, reservations: Vec<Reservation>) -> Result<()> {
+        let dns = self.0.dns.read().await;
+        if self.0.files.agree(&reservations)?
+            && let Some(dnsmasq) = &*dns
+        {
+            dnsmasq.note_removed();
+        }
+        self.ipam().load(reservations);
+        Ok(())
+    }
+
+    /// Chooses and holds addresses for a device, in memory only: the caller writes the answer down.
+    /// A device that has a reservation gets it again unless it asks for other addresses.
+    pub fn reserve(&self, request: &ReserveRequest) -> Result<Reservation> {
+        dns::check_host(&request.instance, &request.device, &request.hostname)?;
+        self.ipam().reserve(request, &self.leased())
+    }
+
+    /// Every reservation that is held.
+    pub fn reservations(&self) -> Vec<Reservation> {
+        self.ipam().iter().cloned().collect()
+    }
+
+    /// Gives a device's addresses back and forgets its DHCP entry, its lease and its name. A device
+    /// without a reservation is no error.
+    pub async fn release(&self, instance: &str, device: &str) -> Result<()> {
+        let dns = self.0.dns.read().await;
+        let files = &self.0.files;
+        let mut errors = Vec::new();
+        errors.extend(files.remove_names(instance, device).err());
+        match files.remove_host(instance, device) {
+            Ok(false) => {}
+            Ok(true) => dns.iter().for_each(Dnsmasq::note_removed),
+            Err(error) => errors.push(error),
+        }
+        // Only now: from here on somebody else may get the addresses.
+        let held = self.ipam().release(instance, device);
+        if let Some(held) = held {
+            if let Some(dnsmasq) = &*dns {
+                errors.extend(self.forget_leases(dnsmasq, &held, Whose::Own).await.err());
+            }
+            let index = self.0.index.load(Ordering::Acquire);
+            for address in addresses(&held) {
+                let forgotten = self.0.context.links.forget_neighbour(index, address).await;
+                errors.extend(forgotten.err());
+            }
+        }
+        all_gone(&self.0.name, errors)
+    }
+
+    /// Makes a device's interface: the host's end on the bridge and up, the other end in the network
+    /// namespace `netns`, down. dnsmasq has its files before the interface exists.
+    pub async fn attach(&self, request: &NicRequest, netns: BorrowedFd<'_>) -> Result<AttachedNic> {
+        let reservation = &request.reservation;
+        dns::check_host(&reservation.instance, &reservation.device, &reservation.hostname)?;
+        let config = self.config();
+        {
+            let dns = self.0.dns.read().await;
+            if let Some(dnsmasq) = &*dns {
+                self.announce(dnsmasq, &config, reservation).await?;
+            }
+        }
+        match self.connect(&config, request, netns).await {
+            Ok(nic) => Ok(nic),
+            Err(error) => {
+                let (instance, device) = (&reservation.instance, &reservation.device);
+                if let Err(left) = self.detach(instance, device, &request.host_name).await {
+                    let left = &left as &dyn std::error::Error;
+                    tracing::warn!(
+                        network = self.0.name,
+                        error = left,
+                        "a failed attach left something"
+                    );
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a device's interface away, and its name out of DNS; its reservation stays. An interface
+    /// that is gone already is no error.
+    pub async fn detach(&self, instance: &str, device: &str, host_name: &str) -> Result<()> {
+        let mut errors = Vec::new();
+        errors.extend(self.0.files.remove_names(instance, device).err());
+        errors.extend(self.0.context.links.delete(host_name).await.err());
+        all_gone(&self.0.name, errors)
+    }
+
+    /// Tells DNS the addresses that a device really has, as its guest shows them. Those outside the
+    /// network and those that belong to another device are left out: a guest says what it likes. As
+    /// long as it shows no IPv4 address, its name stands for the one that is reserved.
+    pub async fn set_addresses(
+        &self,
+        instance: &str,
+        device: &str,
+        shown: &[IpAddr],
+    ) -> Result<()> {
+        let config = self.config();
+        let (reservation, mut addresses) = {
+            let ipam = self.ipam();
+            let Some(reservation) = ipam.get(instance, device).cloned() else { return Ok(()) };
+            let own = |address: &IpAddr| {
+                let ours = on_network(&config, *address);
+                ours && ipam.owner(*address).is_none_or(|owner| owner == (instance, device))
+            };
+            let addresses: Vec<IpAddr> = shown.iter().copied().filter(own).collect();
+            (reservation, addresses)
+        };
+        if !addresses.iter().any(IpAddr::is_ipv4) {
+            addresses.extend(reservation.ipv4.map(any));
+        }
+        addresses.sort_unstable();
+        addresses.dedup();
+        self.write_names(&config, &reservation, &addresses)
+    }
+
+    /// Every address in use: the gateway's, those reserved, and those that dnsmasq gave to others.
+    pub async fn leases(&self) -> Result<Vec<Lease>> {
+        let config = self.config();
+        let lease = |hostname: &str, mac, address, kind| {
+            let hostname = hostname.to_owned();
+            Lease { hostname, mac, address, kind }
+        };
+        let gateways = config.ipv4.map(|net| any(net.addr())).into_iter();
+        let gateways = gateways.chain(config.ipv6.map(|net| net.addr().into()));
+        let gateway_name = format!("{}.gw", config.name);
+        let mut leases: Vec<Lease> = gateways
+            .map(|address| lease(&gateway_name, None, address, LeaseKind::Gateway))
+            .collect();
+        let ipam = self.ipam();
+        for held in ipam.iter() {
+            for address in addresses(held) {
+                leases.push(lease(&held.hostname, Some(held.mac), address, LeaseKind::Static));
+            }
+        }
+        for given in self.0.files.read_leases()? {
+            if ipam.owner(given.address).is_none() {
+                leases.push(lease(&given.hostname, given.mac, given.address, LeaseKind::Dynamic));
+            }
+        }
+        Ok(leases)
+    }
+
+    /// Gives dnsmasq what it needs to know of a device before the device asks.
+    async fn announce(
+        &self,
+        dnsmasq: &Dnsmasq,
+        config: &BridgeConfig,
+        reservation: &Reservation,
+    ) -> Result<()> {
+        if self.0.files.write_host(reservation)? {
+            // A new reservation: its addresses may have been another's a moment ago. The new file is
+            // there already, so reading everything again cannot miss it.
+            dnsmasq.refresh().await?;
+            self.forget_leases(dnsmasq, reservation, Whose::Others).await?;
+        }
+        let addresses: Vec<IpAddr> = addresses(reservation).collect();
+        self.write_names(config, reservation, &addresses)
+    }
+
+    async fn connect(
+        &self,
+        config: &BridgeConfig,
+        request: &NicRequest,
+        netns: BorrowedFd<'_>,
+    ) -> Result<AttachedNic> {
+        let links = &self.0.context.links;
+        let host_name = &request.host_name;
+        let veth = Veth {
+            host_name,
+            guest_name: &request.guest_name,
+            mac: request.reservation.mac,
+            mtu: request.mtu.unwrap_or(config.mtu),
+            bridge: self.0.index.load(Ordering::Acquire),
+        };
+        links.create_veth(&veth, netns).await.map_err(|error| self.or_full(error))?;
+        // Before it is up, else it makes itself an address.
+        sysctl::prepare_port(host_name)?;
+        links.set_up(host_name).await?;
+        let device = links.get(host_name).await?.ok_or_else(|| NetworkError::Netlink {
+            op: "look up interface",
+            object: host_name.clone(),
+            source: std::io::ErrorKind::NotFound.into(),
+        })?;
+        Ok(AttachedNic {
+            host_name: device.name,
+            host_index: device.index,
+            guest_name: request.guest_name.clone(),
+            mac: veth.mac,
+            mtu: veth.mtu,
+        })
+    }
+
+    /// A bridge has a fixed number of ports, and the kernel's word for it is EXFULL.
+    fn or_full(&self, error: NetworkError) -> NetworkError {
+        let full = Some(Errno::XFULL.raw_os_error());
+        match error {
+            NetworkError::Netlink { source, .. } if source.raw_os_error() == full => {
+                NetworkError::BridgeFull { bridge: self.0.name.clone() }
+            }
+            other => other,
+        }
+    }
+
+    async fn forget_leases(
+        &self,
+        dnsmasq: &Dnsmasq,
+        reservation: &Reservation,
+        whose: Whose,
+    ) -> Result<()> {
+        let gateway = self.config().ipv4.map(|net| any(net.addr()));
+        for lease in self.0.files.read_leases()? {
+            let address = addresses(reservation).any(|address| address == lease.address);
+            // A DHCPv6 lease shows no hardware address; the address that goes with it is its own.
+            let own = lease.mac.is_none_or(|mac| mac == reservation.mac);
+            if address && own == (whose == Whose::Own) {
+                dnsmasq.forget_lease(&lease, gateway).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_names(
+        &self,
+        config: &BridgeConfig,
+        reservation: &Reservation,
+        addresses: &[IpAddr],
+    ) -> Result<()> {
+        if config.dns_mode == DnsMode::None || !config.needs_dnsmasq() {
+            return Ok(());
+        }
+        self.0.files.write_names(reservation, &config.dns_domain, addresses)
+    }
+
+    /// Writes every file anew after the configuration has changed. Whoever had a name keeps it, with
+    /// the addresses that still belong to the network, or else those that are reserved now.
+    pub(super) fn rewrite_files(
+        &self,
+        config: &BridgeConfig,
+        reservations: &[Reservation],
+    ) -> Result<()> {
+        let files = &self.0.files;
+        files.agree(reservations)?;
+        for reservation in reservations {
+            let Some(mut names) = files.read_names(reservation) else { continue };
+            names.retain(|address| on_network(config, *address));
+            if !names.iter().any(IpAddr::is_ipv4) {
+                names.extend(reservation.ipv4.map(any));
+            }
+            match config.dns_mode {
+                DnsMode::None => files.remove_names(&reservation.instance, &reservation.device)?,
+                _ => files.write_names(reservation, &config.dns_domain, &names)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks up whom dnsmasq gave an address to.
+    pub(super) fn leased(&self) -> impl Fn(IpAddr) -> Option<Mac> {
+        let files = self.0.files.clone();
+        move |address| {
+            // A file that cannot be read keeps nobody from an address: `attach` looks again.
+            let leases = files.read_leases().unwrap_or_default();
+            leases.into_iter().find(|lease| lease.address == address).and_then(|lease| lease.mac)
+        }
+    }
+}
+
+/// Whose leases on an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Own,
+    Others,
+}
+
+fn addresses(reservation: &Reservation) -> impl Iterator<Item = IpAddr> + use<> {
+    reservation.ipv4.map(any).into_iter().chain(reservation.ipv6.map(IpAddr::from))
+}
+
+/// Whether a host of this network can have the address.
+fn on_network(config: &BridgeConfig, address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => config.ipv4.is_some_and(|net| net.contains(&v4) && net.addr() != v4),
+        IpAddr::V6(v6) => config.ipv6.is_some_and(|net| net.contains(&v6) && net.addr() != v6),
+    }
+}

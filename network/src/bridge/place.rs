@@ -1,0 +1,145 @@
+//! The bridge's interface: made or taken up, and brought to what the configuration says.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ipnet::IpNet;
+
+use super::Context;
+use crate::dns::Files;
+use crate::link::Device;
+use crate::{BridgeConfig, Mac, NetworkError, Result, sysctl};
+
+/// What a call made, known even when it failed.
+#[derive(Debug, Default)]
+pub(super) struct Made(AtomicBool);
+
+impl Made {
+    pub fn bridge(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Brings the bridge to what the configuration says, making it if it is not there. Returns its index.
+pub(super) async fn put(
+    config: &BridgeConfig,
+    files: &Files,
+    context: &Context,
+    made: &Made,
+) -> Result<u32> {
+    let (name, links) = (&config.name, &context.links);
+    let found = find_own(name, files, context).await?;
+    let held = match &found {
+        Some(bridge) => links.addresses(bridge.index).await?,
+        None => Vec::new(),
+    };
+    let wanted: Vec<IpNet> =
+        config.ipv4.map(IpNet::from).into_iter().chain(config.ipv6.map(IpNet::from)).collect();
+    let except = found.as_ref().map(|bridge| bridge.index);
+    check_free(config, &wanted, &held, except, context).await?;
+    let bridge = match found {
+        Some(bridge) => bridge,
+        None => create(config, files, context, made).await?,
+    };
+    // Before the addresses: an interface with IPv6 turned off takes none.
+    sysctl::prepare_bridge(name, config.ipv6.is_some())?;
+    adjust(config, files, &bridge, context).await?;
+    for net in held.iter().filter(|net| !wanted.contains(net) && !link_local(net)) {
+        links.delete_address(bridge.index, *net).await?;
+    }
+    for net in &wanted {
+        links.add_address(bridge.index, *net).await?;
+    }
+    links.set_up(name).await?;
+    sysctl::enable_forwarding(config.ipv4.is_some(), config.ipv6.is_some())?;
+    Ok(bridge.index)
+}
+
+/// The bridge of this name if it is ours, which its hardware address tells: one of those that the
+/// network's folder has noted.
+pub(super) async fn find_own(
+    name: &str,
+    files: &Files,
+    context: &Context,
+) -> Result<Option<Device>> {
+    let Some(device) = context.links.get(name).await? else { return Ok(None) };
+    let known = |mac: Mac| files.own_macs().contains(&mac);
+    if device.kind == "bridge" && device.mac.is_some_and(known) {
+        return Ok(Some(device));
+    }
+    Err(NetworkError::ForeignLink { name: name.to_owned() })
+}
+
+async fn create(
+    config: &BridgeConfig,
+    files: &Files,
+    context: &Context,
+    made: &Made,
+) -> Result<Device> {
+    // The same as before the host's restart, so that guests of other hosts need not learn it anew.
+    let kept = files.own_macs().first().copied();
+    let mac = config.hwaddr.or(kept).unwrap_or_else(Mac::random);
+    // Noted before the bridge exists, so that a crash leaves none that nobody owns.
+    files.note_macs(&[mac])?;
+    // Whoever had a name here went down with the old bridge.
+    files.clear_names()?;
+    context.links.create_bridge(&config.name, mac, config.mtu).await?;
+    made.0.store(true, Ordering::Relaxed);
+    let device = context.links.get(&config.name).await?;
+    device.ok_or_else(|| NetworkError::Netlink {
+        op: "look up bridge",
+        object: config.name.clone(),
+        source: std::io::ErrorKind::NotFound.into(),
+    })
+}
+
+/// Brings hardware address and size of packets to what they should be.
+async fn adjust(
+    config: &BridgeConfig,
+    files: &Files,
+    bridge: &Device,
+    context: &Context,
+) -> Result<()> {
+    if let (Some(wanted), Some(now)) = (config.hwaddr, bridge.mac)
+        && wanted != now
+    {
+        // Both count as ours until the change is done.
+        files.note_macs(&[now, wanted])?;
+        context.links.set_mac(&config.name, wanted).await?;
+        files.note_macs(&[wanted])?;
+    }
+    if bridge.mtu != config.mtu {
+        context.links.set_mtu(&config.name, config.mtu).await?;
+    }
+    Ok(())
+}
+
+/// Refuses a subnet that something else on this host is inside of. A wider route around it (a VPN's
+/// to all of 10.0.0.0/8) does not hurt: the bridge's own is more exact.
+async fn check_free(
+    config: &BridgeConfig,
+    wanted: &[IpNet],
+    held: &[IpNet],
+    except: Option<u32>,
+    context: &Context,
+) -> Result<()> {
+    let new: Vec<IpNet> = wanted.iter().filter(|net| !held.contains(net)).copied().collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let in_use = context.links.in_use(except).await?;
+    for net in new {
+        let subnet = net.trunc();
+        if let Some(other) = in_use.nets.iter().find(|other| subnet.contains(*other)) {
+            return Err(NetworkError::SubnetInUse {
+                network: config.name.clone(),
+                subnet: subnet.to_string(),
+                other: other.to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn link_local(net: &IpNet) -> bool {
+    matches!(net, IpNet::V6(v6) if v6.addr().is_unicast_link_local())
+}
