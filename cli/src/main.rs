@@ -1,1 +1,23 @@
-fn main() {}
+//! `sc`, the command line.
+//!
+//! Exit codes: 0 done; 1 failed; 2 used wrongly; 130 interrupted; 141 the reader of the output
+//! left. `sc exec` and `sc shell` end with the program's own code, 127 when it is not there, 126
+//! when it cannot be run, 128 + n when signal n ended it.
+mod app;
+mod args;
+mod cmd;
+mod columns;
+mod complete;
+mod context;
+mod devices;
+mod editor;
+mod keyvalue;
+mod output;
+mod progress;
+mod remote;
+mod stdio;
+mod terminal;
+
+fn main() -> std::process::ExitCode {
+    app::run()
+}

@@ -12,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nobody listens on the socket.
-    #[error("the daemon does not answer at {}: start it with `{start}`", socket.display())]
+    #[error("the daemon does not answer at {}: start it as root with `{start}`", socket.display())]
     NotRunning {
         /// The socket.
         socket: PathBuf,
@@ -198,7 +198,10 @@ mod tests {
         let error = refused(io::ErrorKind::NotFound, Path::new("/run/none.socket"));
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         let text = error.to_string();
-        assert!(text.contains("/run/none.socket") && text.contains("start it with"), "{text}");
+        assert!(
+            text.contains("/run/none.socket") && text.contains("start it as root with"),
+            "{text}"
+        );
     }
 
     #[test]

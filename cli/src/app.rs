@@ -1,0 +1,63 @@
+//! From the arguments to the exit code.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::args;
+use crate::cmd;
+use crate::complete;
+use crate::context::Context;
+use crate::output::{self, OutputClosed};
+
+/// Where a shell's reader of our output that left would find it: 128 + SIGPIPE.
+const BROKEN_PIPE: u8 = 141;
+
+/// Runs the command line.
+pub fn run() -> ExitCode {
+    complete::answer_shell();
+    let matches = match args::tree().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return args::report_usage(&error),
+    };
+    match execute(&matches) {
+        Ok(code) => code,
+        Err(error) => report(&error),
+    }
+}
+
+fn execute(matches: &clap::ArgMatches) -> Result<ExitCode> {
+    let (entry, matches) = args::find(cmd::ROOT, matches);
+    let context = Context::from_env(matches.get_flag(args::QUIET))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .context("start the event loop")?;
+    let outcome = runtime.block_on((entry.run)(matches, context));
+    // A thread that still reads a file is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Tells what went wrong, in one sentence, and returns the exit code for it.
+fn report(error: &anyhow::Error) -> ExitCode {
+    if error.is::<OutputClosed>() || client_error(error).is_some_and(|e| e.is_broken_pipe()) {
+        return BROKEN_PIPE.into();
+    }
+    if !error.is::<cmd::AlreadyReported>() {
+        output::print_error(&output::chain(error), std::io::stderr().is_terminal());
+    }
+    if error.is::<crate::progress::Interrupted>() {
+        return 130.into();
+    }
+    match client_error(error) {
+        Some(sc_client::Error::Command { code, .. }) => cmd::exit_code(*code),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn client_error(error: &anyhow::Error) -> Option<&sc_client::Error> {
+    error.downcast_ref()
+}

@@ -1,0 +1,216 @@
+//! `sc admin`: the daemon itself.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::Args;
+use sc_api::{ConfigMap, DeviceMap, NetworksPost, ProfilePut, StoragePoolsPost};
+use sc_client::{Error, Tagged};
+
+use super::DONE;
+use crate::args::{Entry, Group, Verb};
+use crate::context::Context;
+use crate::output;
+
+/// How often a daemon that starts or ends is looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// The group.
+pub struct Admin;
+
+impl Group for Admin {
+    const NAME: &'static str = "admin";
+    const ABOUT: &'static str = "Manage the daemon";
+    const VERBS: &'static [Entry] =
+        &[Entry::verb::<Init>(), Entry::verb::<WaitReady>(), Entry::verb::<Shutdown>()];
+}
+
+/// `sc admin init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Make what is missing, without questions
+    #[arg(long, required = true)]
+    auto: bool,
+}
+
+impl Verb for Init {
+    const NAME: &'static str = "init";
+    const ABOUT: &'static str = "Make what is missing for the first instance";
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let pool = ensure_pool(&context).await?;
+        let network = ensure_network(&context).await?;
+        ensure_profile(&context, &pool, &network).await?;
+        DONE
+    }
+}
+
+/// The pool that instances go to: `default`, or the first there is, or one that is made.
+async fn ensure_pool(context: &Context) -> Result<String> {
+    let pools = context.client.pools().await?;
+    let found = pools.iter().find(|pool| pool.name == "default").or(pools.first());
+    if let Some(pool) = found {
+        return Ok(pool.name.clone());
+    }
+    let post = StoragePoolsPost {
+        name: "default".parse()?,
+        driver: "overlay".into(),
+        description: String::new(),
+        config: ConfigMap::new(),
+    };
+    context.client.create_pool(&post).await?;
+    output::line("Storage pool default created")?;
+    Ok("default".into())
+}
+
+/// The bridge that instances are connected to: a managed one, or one that is made.
+async fn ensure_network(context: &Context) -> Result<String> {
+    let networks = context.client.networks().await?;
+    if let Some(network) = networks.iter().find(|network| network.managed) {
+        return Ok(network.name.clone());
+    }
+    let post = NetworksPost {
+        name: "scbr0".parse()?,
+        network_type: "bridge".into(),
+        description: String::new(),
+        config: ConfigMap::new(),
+    };
+    context.client.create_network(&post).await?;
+    output::line("Network scbr0 created")?;
+    Ok("scbr0".into())
+}
+
+/// Gives the default profile a root disk and a NIC where it has none.
+async fn ensure_profile(context: &Context, pool: &str, network: &str) -> Result<()> {
+    let Tagged { value, etag } = context.client.profile("default").await?;
+    let mut devices = value.devices;
+    let missing = missing_devices(&devices, pool, network);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    devices.extend(missing);
+    let put = ProfilePut { description: value.description, config: value.config, devices };
+    context.client.replace_profile("default", &put, etag.as_deref()).await?;
+    output::line("Profile default completed")
+}
+
+fn missing_devices(devices: &DeviceMap, pool: &str, network: &str) -> DeviceMap {
+    let has = |key: &str, value: &str| {
+        devices.values().any(|device| device.get(key).is_some_and(|has| has == value))
+    };
+    let device = |keys: &[(&str, &str)]| -> ConfigMap {
+        keys.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+    };
+    let mut missing = DeviceMap::new();
+    if !has("path", "/") {
+        missing.insert("root".into(), device(&[("type", "disk"), ("path", "/"), ("pool", pool)]));
+    }
+    if !has("type", "nic") {
+        let nic = device(&[("type", "nic"), ("name", "eth0"), ("network", network)]);
+        missing.insert("eth0".into(), nic);
+    }
+    missing
+}
+
+/// `sc admin waitready`.
+#[derive(Debug, Args)]
+pub struct WaitReady {
+    /// Give up after so many seconds; 0: never
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 0)]
+    timeout: u64,
+}
+
+impl Verb for WaitReady {
+    const NAME: &'static str = "waitready";
+    const ABOUT: &'static str = "Wait until the daemon has started what it starts by itself";
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let limit = Limit::new(self.timeout);
+        loop {
+            match context.client.ready().await {
+                Ok(()) => return DONE,
+                // Waiting lets nobody in.
+                Err(error @ Error::PermissionDenied { .. }) => return Err(error.into()),
+                Err(error) if limit.is_over() => {
+                    let why = output::chain(&error.into());
+                    bail!("the daemon is not ready after {} s: {why}", self.timeout);
+                }
+                Err(_) => tokio::time::sleep(POLL).await,
+            }
+        }
+    }
+}
+
+/// `sc admin shutdown`.
+#[derive(Debug, Args)]
+pub struct Shutdown {
+    /// Kill the instances instead of asking them to stop
+    #[arg(short, long)]
+    force: bool,
+    /// Give up after so many seconds; 0: never
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 0)]
+    timeout: u64,
+}
+
+impl Verb for Shutdown {
+    const NAME: &'static str = "shutdown";
+    const ABOUT: &'static str = "Stop all instances and end the daemon";
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let limit = Limit::new(self.timeout);
+        let ended = async {
+            match context.client.shutdown(self.force).await {
+                // A daemon that ends may take its answer with it.
+                Ok(()) | Err(Error::Broken { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            while context.client.server().await.is_ok() {
+                tokio::time::sleep(POLL).await;
+            }
+            Ok(())
+        };
+        match limit.run(ended).await {
+            Some(ended) => ended?,
+            None => bail!("the daemon has not ended after {} s", self.timeout),
+        }
+        DONE
+    }
+}
+
+/// A moment to give up at, if there is one.
+#[derive(Debug, Clone, Copy)]
+struct Limit(Option<Instant>);
+
+impl Limit {
+    fn new(seconds: u64) -> Self {
+        Self((seconds > 0).then(|| Instant::now() + Duration::from_secs(seconds)))
+    }
+
+    fn is_over(self) -> bool {
+        self.0.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// Runs something until its end or the limit, which gives `None`.
+    async fn run<T>(self, work: impl Future<Output = T>) -> Option<T> {
+        match self.0 {
+            None => Some(work.await),
+            Some(end) => tokio::time::timeout_at(end.into(), work).await.ok(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_profile_lacks_is_added() {
+        let missing = missing_devices(&DeviceMap::new(), "p", "br");
+        assert_eq!(missing.keys().collect::<Vec<_>>(), ["eth0", "root"]);
+        assert_eq!(missing["root"]["pool"], "p");
+        let mut devices = DeviceMap::new();
+        devices.insert("disk0".into(), missing["root"].clone());
+        assert_eq!(missing_devices(&devices, "p", "br").keys().collect::<Vec<_>>(), ["eth0"]);
+    }
+}

@@ -1,0 +1,70 @@
+//! `sc delete`.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use sc_api::{ErrorKind, InstanceStatePut, StateAction, StatusCode};
+
+use super::{for_each, instance_names, objects};
+use crate::args::Verb;
+use crate::context::Context;
+
+/// `sc delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// The instances
+    #[arg(value_name = "NAME", required = true, add = instance_names())]
+    names: Vec<String>,
+    /// Kill those that run
+    #[arg(short, long)]
+    force: bool,
+}
+
+impl Verb for Delete {
+    const NAME: &'static str = "delete";
+    const ABOUT: &'static str = "Delete instances";
+    const ALIASES: &'static [&'static str] = &["rm"];
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let names = objects(&context, &self.names)?;
+        for_each(&names, async |name| match self.force {
+            true => kill_and_delete(&context, name).await,
+            false => delete_stopped(&context, name).await,
+        })
+        .await
+    }
+}
+
+async fn delete_stopped(context: &Context, name: &str) -> Result<()> {
+    let deleted = async { context.client.wait(context.client.delete_instance(name).await?).await };
+    let Err(error) = deleted.await else { return Ok(()) };
+    // Why it failed is looked into only now: most are stopped.
+    if let Ok(instance) = context.client.instance(name).await
+        && instance.value.status_code != StatusCode::Stopped
+    {
+        let status = instance.value.status.to_lowercase();
+        bail!("instance {name} is {status}: stop it first, or pass --force");
+    }
+    Err(error.into())
+}
+
+async fn kill_and_delete(context: &Context, name: &str) -> Result<()> {
+    let client = &context.client;
+    let instance = client.instance(name).await?.value;
+    if instance.status_code != StatusCode::Stopped {
+        let put = InstanceStatePut {
+            action: StateAction::Stop,
+            timeout: -1,
+            force: true,
+            stateful: false,
+        };
+        client.wait(client.set_instance_state(name, &put).await?).await?;
+    }
+    let deleted = async { client.wait(client.delete_instance(name).await?).await };
+    match deleted.await {
+        // An ephemeral instance is deleted by its stop.
+        Err(error) if instance.ephemeral && error.kind() == ErrorKind::NotFound => Ok(()),
+        other => Ok(other.map(|_| ())?),
+    }
+}

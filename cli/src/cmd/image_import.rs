@@ -1,0 +1,98 @@
+//! `sc image import`: images from files.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use sc_api::{ConfigMap, ImageAliasesPost};
+use sc_client::{ImageFiles, ImageUpload};
+
+use super::DONE;
+use crate::args::Verb;
+use crate::context::Context;
+use crate::progress::{self, Progress};
+use crate::{keyvalue, output};
+
+/// `sc image import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// A tarball with metadata and root filesystem, or with the metadata alone
+    #[arg(value_name = "TARBALL")]
+    metadata: PathBuf,
+    /// The root filesystem, a squashfs or tarball, and properties of the image
+    #[arg(value_name = "ROOTFS|KEY=VALUE")]
+    rest: Vec<String>,
+    /// Give the image this alias; may be given again
+    #[arg(long, value_name = "ALIAS")]
+    alias: Vec<String>,
+    /// Let anyone fetch it
+    #[arg(long)]
+    public: bool,
+}
+
+impl Verb for Import {
+    const NAME: &'static str = "import";
+    const ABOUT: &'static str = "Import an image from files";
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let (files, properties) = sort_out(&context, &self.metadata, &self.rest)?;
+        let upload = ImageUpload { files, public: self.public, properties };
+        let sending = Arc::new(Mutex::new(Progress::new("Importing", context.quiet)));
+        let shown = Arc::clone(&sending);
+        let operation = context
+            .client
+            .upload_image(&upload, move |done, total| {
+                let mut shown = shown.lock().expect("no panic while progress is shown");
+                shown.bytes("Sending", done, total);
+            })
+            .await?;
+        drop(sending);
+        let operation = progress::wait(&context, "Importing", operation).await?;
+        let metadata = operation.metadata.unwrap_or_default();
+        let fingerprint = metadata
+            .get("fingerprint")
+            .and_then(|text| text.as_str())
+            .context("the daemon did not tell the image's fingerprint")?;
+        for name in self.alias {
+            let post = ImageAliasesPost {
+                name: context.remotes.object(&name)?,
+                description: String::new(),
+                target: fingerprint.to_owned(),
+            };
+            context.client.create_image_alias(&post).await?;
+        }
+        output::line(format!("Image imported with fingerprint: {fingerprint}"))?;
+        DONE
+    }
+}
+
+/// Tells the root filesystem's file from properties and a remote. What is a file is one, even
+/// with `=` in its name.
+fn sort_out(
+    context: &Context,
+    metadata: &Path,
+    words: &[String],
+) -> Result<(ImageFiles, ConfigMap)> {
+    let mut rootfs = None;
+    let mut properties = ConfigMap::new();
+    for word in words {
+        match keyvalue::parse(word) {
+            Ok((key, value)) if !Path::new(word).exists() => {
+                properties.insert(key, value);
+            }
+            _ if word.ends_with(':') && !Path::new(word).exists() => {
+                context.remotes.server(word)?
+            }
+            _ if rootfs.is_none() => rootfs = Some(PathBuf::from(word)),
+            _ => bail!("{word:?} is a third file; an image has one or two"),
+        }
+    }
+    let metadata = metadata.to_owned();
+    let files = match rootfs {
+        Some(rootfs) => ImageFiles::Split { metadata, rootfs },
+        None => ImageFiles::Unified(metadata),
+    };
+    Ok((files, properties))
+}

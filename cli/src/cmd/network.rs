@@ -1,0 +1,231 @@
+//! `sc network`.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use sc_api::{
+    AddressFamily, ByteSize, Network as ApiNetwork, NetworkLease, NetworkState, NetworksPost,
+};
+
+use super::{DONE, for_each, network_names, objects};
+use crate::args::{Entry, Group, Verb};
+use crate::columns::{self, Column};
+use crate::context::Context;
+use crate::keyvalue;
+use crate::output::{self, Format, printable};
+
+/// The group.
+pub struct Network;
+
+impl Group for Network {
+    const NAME: &'static str = "network";
+    const ABOUT: &'static str = "Manage networks";
+    const VERBS: &'static [Entry] = &[
+        Entry::verb::<List>(),
+        Entry::verb::<Show>(),
+        Entry::verb::<Info>(),
+        Entry::verb::<ListLeases>(),
+        Entry::verb::<Create>(),
+        Entry::verb::<Delete>(),
+    ];
+}
+
+const COLUMNS: &[Column<ApiNetwork>] = &[
+    Column { letter: 'n', title: "NAME", about: "", value: |n| n.name.clone() },
+    Column { letter: 't', title: "TYPE", about: "", value: |n| n.network_type.clone() },
+    Column { letter: 'm', title: "MANAGED", about: "", value: managed },
+    Column { letter: '4', title: "IPV4", about: "", value: |n| key(n, "ipv4.address") },
+    Column { letter: '6', title: "IPV6", about: "", value: |n| key(n, "ipv6.address") },
+    Column { letter: 'd', title: "DESCRIPTION", about: "", value: |n| n.description.clone() },
+    Column { letter: 'u', title: "USED BY", about: "", value: |n| n.used_by.len().to_string() },
+    Column { letter: 's', title: "STATE", about: "", value: |n| n.status.to_uppercase() },
+];
+
+fn managed(network: &ApiNetwork) -> String {
+    if network.managed { "YES" } else { "NO" }.to_owned()
+}
+
+fn key(network: &ApiNetwork, key: &str) -> String {
+    network.config.get(key).cloned().unwrap_or_default()
+}
+
+/// `sc network list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// The form of the list
+    #[arg(short, long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+impl Verb for List {
+    const NAME: &'static str = "list";
+    const ABOUT: &'static str = "List networks, and the host's interfaces";
+    const ALIASES: &'static [&'static str] = &["ls"];
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let mut networks = context.client.networks().await?;
+        networks.sort_by(|a, b| a.name.cmp(&b.name));
+        let shown: Vec<_> = COLUMNS.iter().collect();
+        output::list(self.format, &networks, &columns::titles(&shown), || {
+            columns::rows(&shown, &networks)
+        })?;
+        DONE
+    }
+}
+
+/// `sc network show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The network
+    #[arg(value_name = "NETWORK", add = network_names())]
+    name: String,
+}
+
+impl Verb for Show {
+    const NAME: &'static str = "show";
+    const ABOUT: &'static str = "Show a network's configuration";
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let name = context.remotes.object(&self.name)?;
+        output::yaml(&context.client.network(&name).await?.value)?;
+        DONE
+    }
+}
+
+/// `sc network info`.
+#[derive(Debug, Args)]
+pub struct Info {
+    /// The network
+    #[arg(value_name = "NETWORK", add = network_names())]
+    name: String,
+}
+
+impl Verb for Info {
+    const NAME: &'static str = "info";
+    const ABOUT: &'static str = "Show a network's state";
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let name = context.remotes.object(&self.name)?;
+        output::print(describe(&name, &context.client.network_state(&name).await?))?;
+        DONE
+    }
+}
+
+/// A network's state for people. (Writing to text does not fail.)
+fn describe(name: &str, state: &NetworkState) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "Name: {name}");
+    let _ = writeln!(text, "MAC address: {}", state.hwaddr);
+    let _ = writeln!(text, "MTU: {}", state.mtu);
+    let _ = writeln!(text, "State: {}", state.state);
+    let _ = writeln!(text, "Type: {}", state.state_type);
+    if !state.addresses.is_empty() {
+        let _ = writeln!(text, "\nAddresses:");
+    }
+    for address in &state.addresses {
+        let family = match address.family {
+            AddressFamily::Inet => "inet",
+            AddressFamily::Inet6 => "inet6",
+        };
+        let (address, prefix, scope) = (&address.address, &address.netmask, &address.scope);
+        let _ = writeln!(text, "  {family}: {address}/{prefix} ({scope})");
+    }
+    let counters = &state.counters;
+    let _ = writeln!(text, "\nTraffic:");
+    for (what, bytes, packets) in [
+        ("Received", counters.bytes_received, counters.packets_received),
+        ("Sent", counters.bytes_sent, counters.packets_sent),
+    ] {
+        let _ = writeln!(text, "  {what}: {} in {packets} packets", ByteSize(bytes));
+    }
+    text
+}
+
+const LEASES: &[Column<NetworkLease>] = &[
+    Column { letter: 'n', title: "HOSTNAME", about: "", value: |l| printable(&l.hostname) },
+    Column { letter: 'm', title: "MAC ADDRESS", about: "", value: |l| l.hwaddr.clone() },
+    Column { letter: 'a', title: "IP ADDRESS", about: "", value: |l| l.address.clone() },
+    Column { letter: 't', title: "TYPE", about: "", value: |l| l.lease_type.to_uppercase() },
+];
+
+/// `sc network list-leases`.
+#[derive(Debug, Args)]
+pub struct ListLeases {
+    /// The network
+    #[arg(value_name = "NETWORK", add = network_names())]
+    name: String,
+    /// The form of the list
+    #[arg(short, long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+impl Verb for ListLeases {
+    const NAME: &'static str = "list-leases";
+    const ABOUT: &'static str = "List the addresses that a network gave away";
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let name = context.remotes.object(&self.name)?;
+        let leases = context.client.network_leases(&name).await?;
+        let shown: Vec<_> = LEASES.iter().collect();
+        output::list(self.format, &leases, &columns::titles(&shown), || {
+            columns::rows(&shown, &leases)
+        })?;
+        DONE
+    }
+}
+
+/// `sc network create`.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// The network's name, which is also its bridge's
+    #[arg(value_name = "NETWORK")]
+    name: String,
+    /// Its keys
+    #[arg(value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Its type
+    #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "bridge")]
+    kind: String,
+    /// What it is for
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    description: String,
+}
+
+impl Verb for Create {
+    const NAME: &'static str = "create";
+    const ABOUT: &'static str = "Create a network";
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let name = context.remotes.object(&self.name)?;
+        let post = NetworksPost {
+            name: name.parse()?,
+            network_type: self.kind,
+            description: self.description,
+            config: keyvalue::settings(&self.settings)?,
+        };
+        context.client.create_network(&post).await?;
+        output::line(format!("Network {name} created"))?;
+        DONE
+    }
+}
+
+/// `sc network delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// The networks
+    #[arg(value_name = "NETWORK", required = true, add = network_names())]
+    names: Vec<String>,
+}
+
+impl Verb for Delete {
+    const NAME: &'static str = "delete";
+    const ABOUT: &'static str = "Delete networks";
+    const ALIASES: &'static [&'static str] = &["rm"];
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let names = objects(&context, &self.names)?;
+        for_each(&names, async |name| Ok(context.client.delete_network(name).await?)).await
+    }
+}

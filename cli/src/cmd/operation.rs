@@ -1,0 +1,105 @@
+//! `sc operation`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use sc_api::{Operation as ApiOperation, OperationClass};
+
+use super::list_columns::moment;
+use super::{DONE, for_each};
+use crate::args::{Entry, Group, Verb};
+use crate::columns::{self, Column};
+use crate::context::Context;
+use crate::output::{self, Format};
+
+/// The group.
+pub struct Operation;
+
+impl Group for Operation {
+    const NAME: &'static str = "operation";
+    const ABOUT: &'static str = "Show and cancel operations";
+    const VERBS: &'static [Entry] =
+        &[Entry::verb::<List>(), Entry::verb::<Show>(), Entry::verb::<Delete>()];
+}
+
+const COLUMNS: &[Column<ApiOperation>] = &[
+    Column { letter: 'i', title: "ID", about: "", value: |o| o.id.clone() },
+    Column { letter: 't', title: "TYPE", about: "", value: class },
+    Column { letter: 'd', title: "DESCRIPTION", about: "", value: |o| o.description.clone() },
+    Column { letter: 's', title: "STATE", about: "", value: |o| o.status.to_uppercase() },
+    Column { letter: 'c', title: "CANCELABLE", about: "", value: cancelable },
+    Column { letter: 'C', title: "CREATED", about: "", value: |o| moment(o.created_at) },
+];
+
+fn class(operation: &ApiOperation) -> String {
+    match operation.class {
+        OperationClass::Task => "TASK",
+        OperationClass::Websocket => "WEBSOCKET",
+        OperationClass::Token => "TOKEN",
+    }
+    .to_owned()
+}
+
+fn cancelable(operation: &ApiOperation) -> String {
+    if operation.may_cancel { "YES" } else { "NO" }.to_owned()
+}
+
+/// `sc operation list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// The form of the list
+    #[arg(short, long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+impl Verb for List {
+    const NAME: &'static str = "list";
+    const ABOUT: &'static str = "List operations";
+    const ALIASES: &'static [&'static str] = &["ls"];
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let operations = context.client.operations().await?;
+        let shown: Vec<_> = COLUMNS.iter().collect();
+        output::list(self.format, &operations, &columns::titles(&shown), || {
+            columns::rows(&shown, &operations)
+        })?;
+        DONE
+    }
+}
+
+/// `sc operation show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The operation
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+impl Verb for Show {
+    const NAME: &'static str = "show";
+    const ABOUT: &'static str = "Show an operation";
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        output::yaml(&context.client.operation(&self.id).await?)?;
+        DONE
+    }
+}
+
+/// `sc operation delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// The operations
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+}
+
+impl Verb for Delete {
+    const NAME: &'static str = "delete";
+    const ABOUT: &'static str = "Cancel operations";
+    const ALIASES: &'static [&'static str] = &["cancel", "rm"];
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        for_each(&self.ids, async |id| Ok(context.client.cancel(id).await?)).await
+    }
+}

@@ -1,0 +1,184 @@
+//! `sc storage`.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use sc_api::{ByteSize, PoolResources, StoragePool, StoragePoolsPost};
+
+use super::{DONE, for_each, objects, pool_names};
+use crate::args::{Entry, Group, Verb};
+use crate::columns::{self, Column};
+use crate::context::Context;
+use crate::keyvalue;
+use crate::output::{self, Format};
+
+/// The group.
+pub struct Storage;
+
+impl Group for Storage {
+    const NAME: &'static str = "storage";
+    const ABOUT: &'static str = "Manage storage pools";
+    const VERBS: &'static [Entry] = &[
+        Entry::verb::<List>(),
+        Entry::verb::<Show>(),
+        Entry::verb::<Info>(),
+        Entry::verb::<Create>(),
+        Entry::verb::<Delete>(),
+    ];
+}
+
+const COLUMNS: &[Column<StoragePool>] = &[
+    Column { letter: 'n', title: "NAME", about: "", value: |p| p.name.clone() },
+    Column { letter: 'D', title: "DRIVER", about: "", value: |p| p.driver.clone() },
+    Column { letter: 'S', title: "SOURCE", about: "", value: source },
+    Column { letter: 'd', title: "DESCRIPTION", about: "", value: |p| p.description.clone() },
+    Column { letter: 'u', title: "USED BY", about: "", value: |p| p.used_by.len().to_string() },
+    Column { letter: 's', title: "STATE", about: "", value: |p| p.status.to_uppercase() },
+];
+
+fn source(pool: &StoragePool) -> String {
+    pool.config.get("source").cloned().unwrap_or_default()
+}
+
+/// `sc storage list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// The form of the list
+    #[arg(short, long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+impl Verb for List {
+    const NAME: &'static str = "list";
+    const ABOUT: &'static str = "List storage pools";
+    const ALIASES: &'static [&'static str] = &["ls"];
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let mut pools = context.client.pools().await?;
+        pools.sort_by(|a, b| a.name.cmp(&b.name));
+        let shown: Vec<_> = COLUMNS.iter().collect();
+        output::list(self.format, &pools, &columns::titles(&shown), || {
+            columns::rows(&shown, &pools)
+        })?;
+        DONE
+    }
+}
+
+/// `sc storage show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The pool
+    #[arg(value_name = "POOL", add = pool_names())]
+    name: String,
+}
+
+impl Verb for Show {
+    const NAME: &'static str = "show";
+    const ABOUT: &'static str = "Show a pool's configuration";
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let name = context.remotes.object(&self.name)?;
+        output::yaml(&context.client.pool(&name).await?.value)?;
+        DONE
+    }
+}
+
+/// `sc storage info`.
+#[derive(Debug, Args)]
+pub struct Info {
+    /// The pool
+    #[arg(value_name = "POOL", add = pool_names())]
+    name: String,
+}
+
+impl Verb for Info {
+    const NAME: &'static str = "info";
+    const ABOUT: &'static str = "Show what a pool has and uses";
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let name = context.remotes.object(&self.name)?;
+        let pool = context.client.pool(&name).await?.value;
+        let resources = context.client.pool_resources(&name).await?;
+        output::print(describe(&pool, &resources))?;
+        DONE
+    }
+}
+
+/// A pool for people. (Writing to text does not fail.)
+fn describe(pool: &StoragePool, resources: &PoolResources) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "Name: {}", pool.name);
+    let _ = writeln!(text, "Driver: {}", pool.driver);
+    if !pool.description.is_empty() {
+        let _ = writeln!(text, "Description: {}", pool.description);
+    }
+    let space = resources.space;
+    let _ = writeln!(text, "Space used: {} of {}", ByteSize(space.used), ByteSize(space.total));
+    let inodes = resources.inodes;
+    if inodes.total > 0 {
+        let _ = writeln!(text, "Inodes used: {} of {}", inodes.used, inodes.total);
+    }
+    if !pool.used_by.is_empty() {
+        let _ = writeln!(text, "Used by:");
+    }
+    for user in &pool.used_by {
+        let _ = writeln!(text, "  {user}");
+    }
+    text
+}
+
+/// `sc storage create`.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// The pool
+    #[arg(value_name = "POOL")]
+    name: String,
+    /// Its driver: overlay, dir
+    #[arg(value_name = "DRIVER")]
+    driver: String,
+    /// Its keys
+    #[arg(value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    description: String,
+}
+
+impl Verb for Create {
+    const NAME: &'static str = "create";
+    const ABOUT: &'static str = "Create a storage pool";
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let name = context.remotes.object(&self.name)?;
+        let post = StoragePoolsPost {
+            name: name.parse()?,
+            driver: self.driver,
+            description: self.description,
+            config: keyvalue::settings(&self.settings)?,
+        };
+        context.client.create_pool(&post).await?;
+        output::line(format!("Storage pool {name} created"))?;
+        DONE
+    }
+}
+
+/// `sc storage delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// The pools
+    #[arg(value_name = "POOL", required = true, add = pool_names())]
+    names: Vec<String>,
+}
+
+impl Verb for Delete {
+    const NAME: &'static str = "delete";
+    const ABOUT: &'static str = "Delete storage pools";
+    const ALIASES: &'static [&'static str] = &["rm"];
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let names = objects(&context, &self.names)?;
+        for_each(&names, async |name| Ok(context.client.delete_pool(name).await?)).await
+    }
+}

@@ -1,0 +1,83 @@
+//! Completion by the shell: it runs `sc` with `SC_COMPLETE` set, and `sc` answers from its one
+//! definition of the command line, and from the daemon for names.
+
+use std::ffi::OsStr;
+
+use clap_complete::CompleteEnv;
+use clap_complete::engine::CompletionCandidate;
+use sc_client::{Client, Detail};
+
+use crate::args;
+use crate::context;
+
+/// The variable by which a shell asks.
+pub const VARIABLE: &str = "SC_COMPLETE";
+
+/// Answers a shell that asks for completions, and ends the program then.
+pub fn answer_shell() {
+    if std::env::var_os(VARIABLE).is_some() {
+        CompleteEnv::with_factory(args::tree).var(VARIABLE).complete();
+    }
+}
+
+/// Completes names of instances.
+pub fn instances(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, async |client| {
+        let list = client.instances(Detail::Config).await?;
+        Ok(list.into_iter().map(|instance| (instance.name, instance.status)).collect())
+    })
+}
+
+/// Completes images: local aliases, and the remotes that have others.
+pub fn images(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, async |client| {
+        let list = client.image_aliases().await?;
+        Ok(list.into_iter().map(|alias| (alias.name, alias.description)).collect())
+    })
+}
+
+/// Completes names of profiles.
+pub fn profiles(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, async |client| {
+        let list = client.profiles().await?;
+        Ok(list.into_iter().map(|profile| (profile.name, profile.description)).collect())
+    })
+}
+
+/// Completes names of managed networks.
+pub fn networks(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, async |client| {
+        let list = client.networks().await?;
+        let managed = list.into_iter().filter(|network| network.managed);
+        Ok(managed.map(|network| (network.name, network.description)).collect())
+    })
+}
+
+/// Completes names of storage pools.
+pub fn pools(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, async |client| {
+        let list = client.pools().await?;
+        Ok(list.into_iter().map(|pool| (pool.name, pool.driver)).collect())
+    })
+}
+
+/// Names, each with what it is, as far as they begin with what is there. A daemon that does not
+/// answer has none.
+fn candidates(
+    current: &OsStr,
+    ask: impl AsyncFnOnce(&Client) -> sc_client::Result<Vec<(String, String)>>,
+) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    let Ok(runtime) = runtime else { return Vec::new() };
+    let client = Client::unix(context::socket());
+    let names = runtime.block_on(ask(&client)).unwrap_or_default();
+    names
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(current))
+        .map(|(name, about)| {
+            let about = (!about.is_empty()).then(|| about.into());
+            CompletionCandidate::new(name).help(about)
+        })
+        .collect()
+}

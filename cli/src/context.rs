@@ -1,0 +1,49 @@
+//! What every verb is given: the client, and what the environment says.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use sc_client::Client;
+
+use crate::remote::Remotes;
+
+/// Where the daemon keeps its state unless `SC_DIR` says otherwise.
+const DEFAULT_DIR: &str = "/var/lib/sc";
+
+/// What a verb works with.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The local daemon's client.
+    pub client: Client,
+    /// The remotes.
+    pub remotes: Remotes,
+    /// Whether no progress is to be shown.
+    pub quiet: bool,
+}
+
+impl Context {
+    /// Reads the environment.
+    pub fn from_env(quiet: bool) -> Result<Self> {
+        // What is not there cannot be chosen; going on in the default project would surprise.
+        if let Some(project) = variable("SC_PROJECT").filter(|project| project != "default") {
+            bail!("SC_PROJECT asks for project {project:?}, but there is only \"default\"");
+        }
+        let remotes = Remotes::with_default(variable("SC_REMOTE"))?;
+        Ok(Self { client: Client::unix(socket()), remotes, quiet })
+    }
+}
+
+/// The daemon's socket.
+pub fn socket() -> PathBuf {
+    match std::env::var_os("SC_SOCKET").filter(|path| !path.is_empty()) {
+        Some(path) => path.into(),
+        None => {
+            let dir = std::env::var_os("SC_DIR").filter(|path| !path.is_empty());
+            PathBuf::from(dir.unwrap_or_else(|| DEFAULT_DIR.into())).join("unix.socket")
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

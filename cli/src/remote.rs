@@ -1,0 +1,179 @@
+//! Remotes: where a name such as `debian:12` looks. `local:` is the daemon itself; `debian:` has
+//! images that the daemon builds from the distribution's packages.
+
+use anyhow::{Result, bail};
+use sc_api::{ImageSource, InstanceSource};
+
+/// A remote.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Its name.
+    pub name: &'static str,
+    /// Its address.
+    pub url: &'static str,
+    /// What it speaks.
+    pub protocol: Protocol,
+}
+
+/// What a remote speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// The REST API.
+    Api,
+    /// None: images are built from packages.
+    Packages,
+}
+
+impl Protocol {
+    /// Its name on the wire and in lists.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Api => "lxd",
+            Self::Packages => "packages",
+        }
+    }
+}
+
+/// The remotes that are known.
+pub const ALL: &[Remote] = &[
+    Remote { name: "local", url: "unix://", protocol: Protocol::Api },
+    Remote { name: "debian", url: "", protocol: Protocol::Packages },
+];
+
+/// The remotes, and which of them is meant where none is named.
+#[derive(Debug, Clone)]
+pub struct Remotes {
+    /// That one.
+    pub default: &'static Remote,
+}
+
+/// An image as it was named: `bb`, `debian:12`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ImageName {
+    /// Where it is.
+    pub remote: &'static Remote,
+    /// Its alias or fingerprint there.
+    pub name: String,
+}
+
+impl Remotes {
+    /// With `default` as the one that is meant where none is named.
+    pub fn with_default(default: Option<String>) -> Result<Self> {
+        let name = default.as_deref().unwrap_or("local");
+        Ok(Self { default: find(name)? })
+    }
+
+    /// Takes `remote:name` apart.
+    fn split<'t>(&self, text: &'t str) -> Result<(&'static Remote, &'t str)> {
+        match text.split_once(':') {
+            Some((remote, name)) => Ok((find(remote)?, name)),
+            None => Ok((self.default, text)),
+        }
+    }
+
+    /// The name of an object of the daemon: an instance, a profile ...
+    pub fn object(&self, text: &str) -> Result<String> {
+        match self.split(text)? {
+            (_, "") => bail!("{text:?} names a remote, but no object there"),
+            (Remote { protocol: Protocol::Api, .. }, name) => Ok(name.to_owned()),
+            (remote, _) => bail!("the remote {:?} has nothing but images", remote.name),
+        }
+    }
+
+    /// An image.
+    pub fn image(&self, text: &str) -> Result<ImageName> {
+        match self.split(text)? {
+            (_, "") => bail!("{text:?} names a remote, but no image there"),
+            (remote, name) => Ok(ImageName { remote, name: name.to_owned() }),
+        }
+    }
+
+    /// Takes a word that must be a remote with the REST API, such as `local:`.
+    pub fn server(&self, text: &str) -> Result<()> {
+        match self.split(text)? {
+            (Remote { protocol: Protocol::Api, .. }, "") => Ok(()),
+            (remote, "") => bail!(
+                "images of the remote {:?} are built when they are asked for, so it has no list",
+                remote.name
+            ),
+            _ => bail!("{text:?} is no remote"),
+        }
+    }
+}
+
+fn find(name: &str) -> Result<&'static Remote> {
+    match ALL.iter().find(|remote| remote.name == name) {
+        Some(remote) => Ok(remote),
+        None => bail!("there is no remote {name:?}; `sc remote list` shows those there are"),
+    }
+}
+
+impl ImageName {
+    /// As the source of an instance. The server finds out what the name means.
+    pub fn instance_source(&self) -> InstanceSource {
+        InstanceSource {
+            source_type: "image".into(),
+            alias: self.name.clone(),
+            fingerprint: String::new(),
+            protocol: self.protocol(),
+            server: self.remote_url(),
+        }
+    }
+
+    /// As the source of an image.
+    pub fn image_source(&self) -> ImageSource {
+        ImageSource {
+            source_type: "image".into(),
+            protocol: self.protocol(),
+            server: self.remote_url(),
+            alias: self.name.clone(),
+            fingerprint: String::new(),
+        }
+    }
+
+    fn protocol(&self) -> String {
+        match self.remote.protocol {
+            Protocol::Api => String::new(),
+            protocol => protocol.name().to_owned(),
+        }
+    }
+
+    fn remote_url(&self) -> String {
+        match self.remote.protocol {
+            Protocol::Api => String::new(),
+            Protocol::Packages => self.remote.url.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remotes() -> Remotes {
+        Remotes::with_default(None).unwrap()
+    }
+
+    #[test]
+    fn an_image_of_a_remote_is_asked_for_by_its_protocol() {
+        let source = remotes().image("debian:12").unwrap().instance_source();
+        assert_eq!((source.protocol.as_str(), source.alias.as_str()), ("packages", "12"));
+        let source = remotes().image("bb").unwrap().instance_source();
+        assert_eq!((source.protocol.as_str(), source.alias.as_str()), ("", "bb"));
+    }
+
+    #[test]
+    fn objects_are_the_daemons_own() {
+        assert_eq!(remotes().object("local:c1").unwrap(), "c1");
+        assert_eq!(remotes().object("c1").unwrap(), "c1");
+        assert!(remotes().object("debian:c1").unwrap_err().to_string().contains("images"));
+        assert!(remotes().object("local:").is_err());
+    }
+
+    #[test]
+    fn an_unknown_remote_is_named() {
+        let text = remotes().object("nope:c1").unwrap_err().to_string();
+        assert!(text.contains("\"nope\"") && text.contains("sc remote list"), "{text}");
+        assert!(Remotes::with_default(Some("nope".into())).is_err());
+    }
+}
