@@ -79,7 +79,8 @@ async fn a_watch_tells_every_commit_once_and_in_order() {
     let writers = writers.collect::<Vec<_>>();
     let mut next = [0; 8];
     for revision in 1..=400 {
-        let batch = watch.next().await.unwrap();
+        let next_batch = tokio::time::timeout(Duration::from_secs(30), watch.next());
+        let batch = next_batch.await.expect("a commit wakes the watch").unwrap();
         assert_eq!(batch.revision, Revision(revision));
         let [Change::Put { key, json }] = &batch.changes[..] else { panic!("{batch:?}") };
         let writer = key.segments().nth(1).unwrap().parse::<usize>().unwrap();
