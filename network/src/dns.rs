@@ -102,8 +102,10 @@ impl Dnsmasq {
 
     /// Ends it.
     pub async fn stop(self) {
+        // A start that the watch has begun is waited for: cut off, it would leave a process behind.
+        let process = self.shared.process.lock().await;
         self.watch.abort();
-        self.shared.process.lock().await.end(PATIENCE).await;
+        process.end(PATIENCE).await;
     }
 
     /// Notes that a file of the DHCP folder is gone.

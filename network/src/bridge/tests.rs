@@ -371,3 +371,155 @@ fn a_guest_decides_its_name_only_within_its_network() {
         network.stop().await.unwrap();
     });
 }
+
+#[test]
+fn a_guest_makes_itself_the_ipv6_address_that_its_name_stands_for() {
+    in_namespace(async {
+        let folder = Folder::new();
+        let network = Network::start(config(&[]), &folder.path(), context()).await.unwrap();
+        let web1 = Guest::attach(&network, &request("web1")).await;
+        let wanted: IpAddr = web1.held.ipv6.unwrap().into();
+        let route = web1.run(async move {
+            let links = Links::new().unwrap();
+            links.set_up("eth0").await.unwrap();
+            let index = links.get("eth0").await.unwrap().unwrap().index;
+            let until = Instant::now() + Duration::from_secs(20);
+            while !links.addresses(index).await.unwrap().iter().any(|net| net.addr() == wanted) {
+                assert!(Instant::now() < until, "no address by router advertisement");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            let output = Command::new("busybox").args(["ip", "-6", "route"]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        });
+        assert!(route.contains("default via fe80:"), "{route}");
+        network.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn what_leaves_the_network_takes_the_hosts_address() {
+    in_namespace(async {
+        let (folder, context) = (Folder::new(), context());
+        let network = Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap();
+        // The world beyond, which has no way back to the network's own subnet.
+        context.links.create_bridge("wan0", Mac::random(), 1500).await.unwrap();
+        let wan = context.links.get("wan0").await.unwrap().unwrap().index;
+        context.links.set_up("wan0").await.unwrap();
+        context.links.add_address(wan, "192.0.2.1/24".parse().unwrap()).await.unwrap();
+        let world = Namespace::new();
+        let (host_name, mac) = (new_host_name(), Mac::random());
+        let veth = crate::link::Veth {
+            host_name: &host_name,
+            guest_name: "eth0",
+            mac,
+            mtu: 1500,
+            bridge: wan,
+        };
+        context.links.create_veth(&veth, world.fd()).await.unwrap();
+        context.links.set_up(&host_name).await.unwrap();
+        world.run(async {
+            let links = Links::new().unwrap();
+            let index = links.get("eth0").await.unwrap().unwrap().index;
+            links.add_address(index, "192.0.2.2/24".parse().unwrap()).await.unwrap();
+            links.set_up("eth0").await.unwrap();
+        });
+        let web1 = Guest::attach(&network, &request("web1")).await;
+        web1.dhcp();
+        let reached = web1.run(async {
+            let args = ["ping", "-c", "1", "-W", "5", "192.0.2.2"];
+            Command::new("busybox").args(args).output().unwrap().status.success()
+        });
+        assert!(reached);
+        network.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_strangers_lease_keeps_an_address_until_an_instance_is_given_it() {
+    in_namespace(async {
+        let folder = Folder::new();
+        let network = Network::start(config(&[]), &folder.path(), context()).await.unwrap();
+        // A guest that makes up a hardware address is a stranger.
+        let guest = Guest::attach(&network, &request("web1")).await;
+        let stranger = Mac::random();
+        guest.run(async move { Links::new().unwrap().set_mac("eth0", stranger).await.unwrap() });
+        let bound = guest.dhcp();
+        let address: Ipv4Addr = bound.split(' ').next().unwrap().parse().unwrap();
+        assert!((224..255).contains(&address.octets()[3]), "{address}");
+        let leases = network.leases().await.unwrap();
+        let dynamic = leases.iter().find(|lease| lease.kind == LeaseKind::Dynamic).unwrap();
+        assert_eq!((dynamic.mac, dynamic.address), (Some(stranger), address.into()));
+        let mut wanted = request("web2");
+        wanted.ipv4 = Some(address);
+        assert_eq!(network.reserve(&wanted).unwrap_err().kind(), ErrorKind::Conflict);
+        // A reservation from before the lease wins when its instance starts.
+        let held = Reservation {
+            instance: "web2".to_owned(),
+            device: "eth0".to_owned(),
+            hostname: "web2".to_owned(),
+            mac: wanted.mac,
+            ipv4: Some(address),
+            ipv6: None,
+        };
+        let mut all = network.reservations();
+        all.push(held);
+        network.load_reservations(all).await.unwrap();
+        wanted.ipv4 = None;
+        let web2 = Guest::attach(&network, &wanted).await;
+        assert!(web2.dhcp().starts_with(&format!("{address} ")));
+        network.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn dhcpv6_with_addresses_lets_a_released_one_serve_again() {
+    in_namespace(async {
+        let folder = Folder::new();
+        let stateful = [("ipv6.address", "fd42:7:5:1::1/120"), ("ipv6.dhcp.stateful", "true")];
+        let network = Network::start(config(&stateful), &folder.path(), context()).await.unwrap();
+        let web1 = Guest::attach(&network, &request("web1")).await;
+        assert_eq!(web1.held.ipv6.unwrap().to_string(), "fd42:7:5:1::2");
+        let leases = folder.path().join("dnsmasq.leases");
+        let duid = fs::read_to_string(&leases).unwrap();
+        assert!(duid.contains("duid"), "{duid}");
+        // As dnsmasq would have written it for a client.
+        let pid = folder.pid().unwrap();
+        let line = "1999999999 7 fd42:7:5:1::2 * 00:01:00:01:2c:00:00:00:00:16:3e:00:00:01\n";
+        fs::write(&leases, format!("{duid}{line}")).unwrap();
+        web1.leave(&network).await;
+        assert!(!fs::read_to_string(&leases).unwrap().contains("fd42:7:5:1::2"));
+        assert_ne!(folder.pid().unwrap(), pid);
+        assert!(network.reserve(&request("web2")).is_ok());
+        network.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_bridge_without_a_free_port_says_so() {
+    in_namespace(async {
+        let folder = Folder::new();
+        let wide = [("ipv4.address", "10.77.0.1/20"), ("ipv6.address", "none")];
+        let context = context();
+        let network = Network::start(config(&wide), &folder.path(), context.clone()).await.unwrap();
+        let bridge = context.links.get("scbr0").await.unwrap().unwrap().index;
+        let netns = Namespace::new();
+        for number in 0..1023 {
+            let (host_name, guest_name) = (format!("veth{number:08x}"), format!("eth{number}"));
+            let (host_name, guest_name, mac) = (&*host_name, &*guest_name, Mac::random());
+            let veth = crate::link::Veth { host_name, guest_name, mac, mtu: 1500, bridge };
+            context.links.create_veth(&veth, netns.fd()).await.unwrap();
+        }
+        let nic = NicRequest {
+            reservation: network.reserve(&request("web1")).unwrap(),
+            host_name: "vethffffffff".to_owned(),
+            guest_name: "eth0".to_owned(),
+            mtu: None,
+        };
+        let error = network.attach(&nic, Namespace::new().fd()).await.unwrap_err();
+        assert!(matches!(error, NetworkError::BridgeFull { .. }), "{error}");
+        assert_eq!(context.links.get("vethffffffff").await.unwrap(), None);
+        let names = folder.path().join("dnsmasq.names");
+        assert_eq!(fs::read_dir(names).unwrap().count(), 0);
+        network.stop().await.unwrap();
+    });
+}
