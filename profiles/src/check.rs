@@ -2,7 +2,8 @@
 
 use sc_api::{ConfigMap, DeviceMap};
 
-use crate::{Effective, Error, Layer, Settings};
+use crate::key::{self, Applies, Key, Status};
+use crate::{Effective, Error, Layer, Settings, expand, volatile};
 
 /// Who wants the configuration, which decides over `volatile.*`: the daemon's own records.
 ///
@@ -32,8 +33,19 @@ pub fn check_instance(
     own: &Settings,
     origin: Origin<'_>,
 ) -> Result<Effective, Error> {
-    let _ = (profiles, own, origin);
-    unreachable!("signature only")
+    for (at, profile) in profiles.iter().enumerate() {
+        if profiles[..at].iter().any(|earlier| earlier.name == profile.name) {
+            return Err(Error::DuplicateProfile { profile: profile.name.to_owned() });
+        }
+    }
+    // An empty value is no value, but its key must be one.
+    for name in own.config.keys() {
+        known(name)?;
+    }
+    if let Origin::Client { before } = origin {
+        volatile::check_client(before, &own.config)?;
+    }
+    allow(&expand(profiles, own))
 }
 
 /// Decides whether a profile may hold these settings. It need not have a root disk.
@@ -42,6 +54,53 @@ pub fn check_instance(
 ///
 /// As [`check_instance`]; volatile and image keys are refused.
 pub fn check_profile(config: &ConfigMap, devices: &DeviceMap) -> Result<(), Error> {
-    let _ = (config, devices);
-    unreachable!("signature only")
+    for (name, what) in config.keys().flat_map(|name| [(name, "volatile"), (name, "image")]) {
+        if name.strip_prefix(what).is_some_and(|rest| rest.starts_with('.')) {
+            return Err(Error::InstanceOnly { key: name.clone(), what });
+        }
+    }
+    for name in config.keys() {
+        known(name)?;
+    }
+    let own = Settings { config: config.clone(), devices: devices.clone() };
+    match allow(&expand(&[], &own)) {
+        // Another profile, or the instance, brings the root disk.
+        Ok(_) | Err(Error::NoRoot) => Ok(()),
+        Err(err) => Err(err),
+    }
 }
+
+/// Decides over a merged configuration: the one place through which every way in comes.
+fn allow(expanded: &Settings) -> Result<Effective, Error> {
+    for (name, value) in &expanded.config {
+        check_key(name, value)?;
+    }
+    Effective::read(expanded)
+}
+
+fn known(name: &str) -> Result<&'static Key, Error> {
+    key::find(name).ok_or_else(|| {
+        let meant = key::suggestion(name);
+        let hint = meant.map(|meant| format!(" (did you mean {meant:?}?)")).unwrap_or_default();
+        Error::UnknownKey { key: name.to_owned(), hint }
+    })
+}
+
+fn check_key(name: &str, value: &str) -> Result<(), Error> {
+    let key = known(name)?;
+    if key.status == Status::Refused {
+        let why = match key.applies {
+            Applies::VirtualMachine => " (it is for virtual machines)".to_owned(),
+            Applies::Any | Applies::Container => String::new(),
+        };
+        return Err(Error::NotHonoured { key: name.to_owned(), why });
+    }
+    key.kind.check(value).map_err(|reason| Error::Value {
+        key: name.to_owned(),
+        value: value.to_owned(),
+        reason,
+    })
+}
+
+#[cfg(test)]
+mod tests;

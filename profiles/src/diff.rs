@@ -1,8 +1,8 @@
 //! What a change of configuration needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{CpuLimit, Effective, MemoryLimit};
+use crate::{CpuLimit, Disk, Effective, MemoryLimit, Nic};
 
 /// A change that a running instance takes at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum Change {
     Environment(BTreeMap<String, String>),
     /// Read when the daemon starts: nothing to do now.
     Autostart(Option<bool>),
-    /// `user.*`, `image.*`: nothing to do.
+    /// `user.*`, `image.*`, the root device's name: nothing to do.
     Notes,
 }
 
@@ -56,6 +56,62 @@ impl Diff {
 
 /// Compares two allowed configurations of one instance.
 pub fn diff(before: &Effective, after: &Effective) -> Diff {
-    let _ = (before, after);
-    unreachable!("signature only")
+    let mut diff = Diff { live: live(before, after), ..Diff::default() };
+    let nics = changed(&before.nics, &after.nics, |nic: &Nic| &nic.device);
+    let disks = changed(&before.disks, &after.disks, |disk: &Disk| &disk.device);
+    for (what, devices) in [("network interface", nics), ("disk", disks)] {
+        diff.stopped_only.extend(devices.into_iter().map(|device| Refusal {
+            what: format!("device {device:?}"),
+            why: format!(
+                "a {what} cannot be added, changed or removed while the instance runs: \
+                 stop it first"
+            ),
+        }));
+    }
+    if before.root.pool != after.root.pool {
+        diff.never.push(Refusal {
+            what: format!("device {:?}", after.root.device),
+            why: format!(
+                "the root disk is in pool {:?} and cannot be put into {:?} by a change of \
+                 configuration",
+                before.root.pool, after.root.pool
+            ),
+        });
+    }
+    diff
+}
+
+fn live(before: &Effective, after: &Effective) -> Vec<Change> {
+    let mut live = Vec::new();
+    let (old, new) = (&before.limits, &after.limits);
+    if old.memory != new.memory {
+        live.push(Change::Memory(new.memory));
+    }
+    if old.cpu != new.cpu {
+        live.push(Change::Cpu(new.cpu.clone()));
+    }
+    if old.processes != new.processes {
+        live.push(Change::Processes(new.processes));
+    }
+    if before.environment != after.environment {
+        live.push(Change::Environment(after.environment.clone()));
+    }
+    if before.autostart != after.autostart {
+        live.push(Change::Autostart(after.autostart));
+    }
+    if before.notes != after.notes || before.root.device != after.root.device {
+        live.push(Change::Notes);
+    }
+    live
+}
+
+/// The names of the devices that were added, changed or removed.
+fn changed<'a, T: PartialEq>(
+    before: &'a [T],
+    after: &'a [T],
+    name: impl Fn(&'a T) -> &'a String,
+) -> BTreeSet<&'a str> {
+    let gone = before.iter().filter(|device| !after.contains(device));
+    let new = after.iter().filter(|device| !before.contains(device));
+    gone.chain(new).map(|device| name(device).as_str()).collect()
 }

@@ -1,5 +1,6 @@
-//! The table of configuration keys.
+//! Configuration keys: what is known of each, finding one, and what was probably meant.
 
+use crate::table::KEYS;
 use crate::value::Kind;
 
 /// When a change takes effect on a running instance.
@@ -36,7 +37,8 @@ pub enum Status {
 /// One key, or a family of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
-    /// The name. A `*` stands for one part or more: `environment.*`, `volatile.*.hwaddr`.
+    /// The name. A `*` stands for any text that is not empty: `environment.*`,
+    /// `volatile.*.hwaddr`.
     pub name: &'static str,
     /// What its values are.
     pub kind: Kind,
@@ -54,10 +56,131 @@ pub struct Key {
 
 /// The whole table, in the order of the documentation.
 pub fn keys() -> &'static [Key] {
-    &[]
+    KEYS
 }
 
-/// The entry for a key as a user writes it; exact names go before families.
+/// The entry for a key as a user writes it: the exact name, else the family that spells out most
+/// of it.
 pub fn find(name: &str) -> Option<&'static Key> {
-    keys().iter().find(|key| key.name == name)
+    let matching = KEYS.iter().filter(|key| key.matches(name));
+    matching.max_by_key(|key| (!key.is_family(), key.name.len()))
+}
+
+impl Key {
+    /// Whether the entry stands for a family.
+    pub fn is_family(&self) -> bool {
+        self.name.contains('*')
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match self.name.split_once('*') {
+            None => self.name == name,
+            Some((head, tail)) => {
+                name.len() > head.len() + tail.len()
+                    && name.starts_with(head)
+                    && name.ends_with(tail)
+            }
+        }
+    }
+}
+
+/// What was probably meant by a key that is not known.
+pub(crate) fn suggestion(name: &str) -> Option<String> {
+    // A long text is no slip of a finger, and the comparison takes the square of its length.
+    if name.len() > 80 {
+        return None;
+    }
+    let allowed = 1 + name.len() / 8;
+    let mut best: Option<(usize, String)> = None;
+    for key in KEYS {
+        let Some(candidate) = spelled(key, name) else { continue };
+        let distance = distance(name, &candidate);
+        if distance <= allowed && best.as_ref().is_none_or(|(least, _)| distance < *least) {
+            best = Some((distance, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
+}
+
+/// An entry as a correction of a key: its name, or a family's head with the key's own rest.
+fn spelled(key: &Key, name: &str) -> Option<String> {
+    match key.name.strip_suffix(".*") {
+        None if key.is_family() => None,
+        None => Some(key.name.to_owned()),
+        Some(head) => {
+            let parts = head.split('.').count();
+            let rest: Vec<_> = name.split('.').skip(parts).collect();
+            let rest = rest.join(".");
+            (!rest.is_empty()).then(|| format!("{head}.{rest}"))
+        }
+    }
+}
+
+/// How many letters must be put in, taken out or replaced to get from one to the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (line, letter) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = line + 1;
+        for (column, other) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_key_is_listed_twice() {
+        let names: HashSet<_> = keys().iter().map(|key| key.name).collect();
+        assert_eq!(names.len(), keys().len());
+    }
+
+    #[test]
+    fn every_default_is_a_value_of_its_key() {
+        for key in keys().iter().filter(|key| !key.default.is_empty()) {
+            assert_eq!(key.kind.check(key.default), Ok(()), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn the_most_exact_entry_is_found() {
+        for (name, entry) in [
+            ("limits.memory", "limits.memory"),
+            ("environment.HTTP_PROXY", "environment.*"),
+            ("user.user-data", "user.user-data"),
+            ("user.comment", "user.*"),
+            ("volatile.eth0.hwaddr", "volatile.*.hwaddr"),
+            ("volatile.eth0.last_state.hwaddr", "volatile.*.last_state.hwaddr"),
+            ("volatile.idmap.base", "volatile.idmap.base"),
+            ("limits.kernel.nofile", "limits.kernel.*"),
+        ] {
+            assert_eq!(find(name).map(|key| key.name), Some(entry), "{name}");
+        }
+        for name in ["", "limits", "user.", "environment.", "volatile.x", "volatile..hwaddr", "*"] {
+            assert!(find(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_near_miss_is_told_what_was_meant() {
+        for (name, meant) in [
+            ("limits.memroy", Some("limits.memory")),
+            ("limit.cpu", Some("limits.cpu")),
+            ("boot.autostrat", Some("boot.autostart")),
+            ("enviroment.PATH", Some("environment.PATH")),
+            ("security.nestin", Some("security.nesting")),
+            ("bad.key", None),
+            ("", None),
+        ] {
+            assert_eq!(suggestion(name).as_deref(), meant, "{name}");
+        }
+    }
 }

@@ -18,12 +18,14 @@
 mod check;
 mod cpuset;
 mod device;
+mod device_table;
 mod diff;
 mod docs;
 mod effective;
 mod error;
 mod key;
 mod merge;
+mod table;
 mod value;
 mod volatile;
 
