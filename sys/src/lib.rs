@@ -26,7 +26,9 @@ mod error;
 pub mod caps;
 pub mod command;
 pub mod epoll;
+pub mod filter;
 pub mod idmap;
+pub mod inherited;
 pub mod memfd;
 pub mod mount;
 pub mod namespace;
@@ -34,6 +36,7 @@ pub mod process;
 pub mod pty;
 pub mod resolve;
 pub mod sandbox;
+pub mod signal;
 pub mod undo;
 pub mod unix;
 

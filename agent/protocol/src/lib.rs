@@ -23,12 +23,14 @@
 //! [`Reply::Unsupported`]: old agents serve a new daemon and the reverse.
 
 mod message;
+mod record;
 mod spec;
 
 pub use message::{
     BootFailure, Event, ExecRequest, Exit, Interface, InterfaceAddress, Packet, Phase, Reply,
     Request, Scope, ToAgent, ToDaemon, WindowSize,
 };
+pub use record::{ExitRecord, Recorded};
 pub use spec::{
     BindMount, CgroupSpec, CgroupView, IdRangeSpec, InitKind, InstanceSpec, Layer, RootSpec,
     SeedFile, StopMethod, Tree,

@@ -1,0 +1,119 @@
+//! Connections of daemons: one is listened to at a time, none is ever waited for.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use sc_agent_protocol::{Event, MAX_MESSAGE, Packet, Reply, ToAgent, ToDaemon};
+use sc_sys::epoll::{Interest, Poller};
+use sc_sys::unix::{Message, Seqpacket};
+use serde::Deserialize;
+
+/// A daemon that reads none of this many messages is taken for hung and let go; it may come again.
+const MOST_WAITING: usize = 1024;
+
+/// One daemon's connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: Seqpacket,
+    token: u64,
+    waiting: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+    broken: bool,
+}
+
+/// What came over a connection.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// A request with its descriptors.
+    Request(ToAgent, Vec<OwnedFd>),
+    /// A request of a kind that this agent does not know.
+    Unknown(u64),
+    /// Nothing more for now.
+    Nothing,
+    /// The other side is gone, or speaks another language.
+    Closed,
+}
+
+/// What every request has, of whatever kind.
+#[derive(Deserialize)]
+struct Numbered {
+    id: u64,
+}
+
+impl Connection {
+    /// Takes an accepted socket and has it watched under this token.
+    pub(crate) fn new(socket: Seqpacket, token: u64, poller: &Poller) -> sc_sys::Result<Self> {
+        poller.add(&socket, token, Interest::Read)?;
+        Ok(Self { socket, token, waiting: VecDeque::new(), broken: false })
+    }
+
+    /// Returns the token that it is watched under.
+    pub(crate) fn token(&self) -> u64 {
+        self.token
+    }
+
+    /// Takes the next message.
+    pub(crate) fn receive(&mut self) -> Incoming {
+        let message = match self.socket.receive() {
+            Ok(Some(message)) => message,
+            Ok(None) => return Incoming::Closed,
+            Err(error) if error.would_block() && !self.broken => return Incoming::Nothing,
+            Err(_) => return Incoming::Closed,
+        };
+        let Message { bytes, descriptors } = message;
+        match (ToAgent::decode(&bytes), serde_json::from_slice::<Numbered>(&bytes)) {
+            (Ok(request), _) => Incoming::Request(request, descriptors),
+            (Err(_), Ok(numbered)) => Incoming::Unknown(numbered.id),
+            (Err(_), Err(_)) => Incoming::Closed,
+        }
+    }
+
+    /// Sends a reply, or keeps it until the daemon reads again.
+    pub(crate) fn reply(&mut self, id: u64, reply: Reply, fds: Vec<OwnedFd>, poller: &Poller) {
+        self.send(&ToDaemon::Reply(id, reply), fds, poller);
+    }
+
+    /// Sends an event, or keeps it until the daemon reads again.
+    pub(crate) fn event(&mut self, event: Event, fds: Vec<OwnedFd>, poller: &Poller) {
+        self.send(&ToDaemon::Event(event), fds, poller);
+    }
+
+    fn send(&mut self, message: &ToDaemon, fds: Vec<OwnedFd>, poller: &Poller) {
+        let bytes = message.encode();
+        if bytes.len() > MAX_MESSAGE || self.waiting.len() >= MOST_WAITING {
+            self.broken = true;
+            return;
+        }
+        self.waiting.push_back((bytes, fds));
+        self.flush(poller);
+    }
+
+    /// Sends what waits, as far as the socket takes it.
+    pub(crate) fn flush(&mut self, poller: &Poller) {
+        while let Some((bytes, fds)) = self.waiting.front() {
+            let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+            match self.socket.send(bytes, &borrowed) {
+                Ok(()) => drop(self.waiting.pop_front()),
+                Err(error) if error.would_block() => break,
+                Err(_) => {
+                    // Reading it tells the same, and what the daemon said last may still be there.
+                    self.waiting.clear();
+                    self.broken = true;
+                }
+            }
+        }
+        let interest = if self.waiting.is_empty() { Interest::Read } else { Interest::Both };
+        if poller.modify(&self.socket, self.token, interest).is_err() {
+            self.broken = true;
+        }
+    }
+
+    /// Whether all was sent, or can never be.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.waiting.is_empty() || self.broken
+    }
+
+    /// Whether it cannot be used any more.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
+    }
+}

@@ -1,0 +1,72 @@
+//! A cgroup of its own for each program started inside: once a guest has enabled controllers in its root
+//! cgroup, that is closed to processes.
+//!
+//! They lie inside the guest's tree, so that `/proc/self/cgroup` reads as the guest expects.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use sc_sys::{Result, SysError};
+
+/// A guest may take names away by making them itself; it does not get far.
+const ATTEMPTS: usize = 64;
+
+/// A cgroup of one program.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    parent: Rc<OwnedFd>,
+    name: String,
+    fd: OwnedFd,
+}
+
+impl Leaf {
+    /// Returns its directory.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Makes and removes them.
+#[derive(Debug, Default)]
+pub(super) struct Leaves {
+    last: u64,
+    /// Still in use by what a program has left running.
+    lingering: Vec<(Rc<OwnedFd>, String)>,
+}
+
+impl Leaves {
+    /// Makes one below the guest's root cgroup.
+    pub(super) fn make(&mut self, payload: &Rc<OwnedFd>) -> Result<Leaf> {
+        for _ in 0..ATTEMPTS {
+            self.last += 1;
+            let name = format!(".sc-exec-{}", self.last);
+            match rustix::fs::mkdirat(payload.as_fd(), &name, Mode::from_raw_mode(0o755)) {
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(SysError::new("create cgroup", name, error)),
+                Ok(()) => {
+                    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                    return match rustix::fs::openat(payload.as_fd(), &name, flags, Mode::empty()) {
+                        Ok(fd) => Ok(Leaf { parent: Rc::clone(payload), name, fd }),
+                        Err(error) => Err(SysError::new("open cgroup", name, error)),
+                    };
+                }
+            }
+        }
+        Err(SysError::new("create cgroup", ".sc-exec", Errno::EXIST))
+    }
+
+    /// Removes one, now or once what runs in it has ended; looked at when a later program ends. The rest
+    /// goes with the instance's cgroup.
+    pub(super) fn remove(&mut self, leaf: &Leaf) {
+        self.lingering.push((Rc::clone(&leaf.parent), leaf.name.clone()));
+        self.lingering.retain(|(parent, name)| !remove(parent, name));
+    }
+}
+
+/// Whether it is gone.
+fn remove(payload: &OwnedFd, name: &str) -> bool {
+    // What the guest has made of it meanwhile (children of its own) is the guest's.
+    !matches!(rustix::fs::unlinkat(payload, name, AtFlags::REMOVEDIR), Err(Errno::BUSY))
+}

@@ -1,0 +1,238 @@
+//! The guest's network namespace as it is inside: watched, told, and put back to its beginning when the
+//! guest reboots.
+
+mod message;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
+use sc_agent_protocol::Interface;
+use sc_sys::namespace::{self, Namespaces};
+use sc_sys::{Result, SysError};
+
+use self::message::{Address, Link, Received, kind};
+
+/// rtnetlink's number is 0, which is no protocol for the library.
+const ROUTE: Option<Protocol> = None;
+/// Changes of links, and of addresses of both families (RTMGRP_*).
+const GROUPS: u32 = 0x1 | 0x10 | 0x100;
+/// A packet of a dump is no longer than this.
+const PACKET: usize = 64 * 1024;
+/// The kernel answers at once, unless something holds its lock on all networks.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+/// A guest with more than this has its surplus left out, so that one message holds them.
+const MOST_LINKS: usize = 256;
+const MOST_ADDRESSES: usize = 512;
+
+/// nfnetlink: begin and end of a batch, and the deletion of a table (of all, where none is named).
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+const NFTABLES: u16 = 10;
+const DELETE_TABLE: u16 = (NFTABLES << 8) | 2;
+
+/// The guest's network.
+#[derive(Debug)]
+pub(crate) struct Network {
+    namespace: OwnedFd,
+    changes: OwnedFd,
+    queries: OwnedFd,
+    netfilter: Option<OwnedFd>,
+    sequence: u32,
+    /// Which links the daemon had brought up before init ran.
+    up_at_boot: Vec<u32>,
+}
+
+impl Network {
+    /// Opens sockets in the guest's network namespace; the agent itself stays in the host's.
+    pub(crate) fn open(namespace: OwnedFd, own: BorrowedFd<'_>) -> Result<Self> {
+        namespace::enter(&namespace, Namespaces::NEWNET)?;
+        let sockets = open_sockets();
+        namespace::enter(own, Namespaces::NEWNET)?;
+        let (changes, queries, netfilter) = sockets?;
+        Ok(Self { namespace, changes, queries, netfilter, sequence: 0, up_at_boot: Vec::new() })
+    }
+
+    /// Returns the namespace.
+    pub(crate) fn namespace(&self) -> BorrowedFd<'_> {
+        self.namespace.as_fd()
+    }
+
+    /// Returns what becomes readable when something has changed.
+    pub(crate) fn changes(&self) -> BorrowedFd<'_> {
+        self.changes.as_fd()
+    }
+
+    /// Takes note of what the daemon has plugged in, for [`Network::reset`].
+    pub(crate) fn remember(&mut self) -> Result<()> {
+        let links = self.links()?;
+        self.up_at_boot = links.iter().filter(|link| link.is_up()).map(|link| link.index).collect();
+        Ok(())
+    }
+
+    /// Reads the changes away; returns whether there were any.
+    pub(crate) fn drain(&mut self) -> bool {
+        let mut buffer = vec![0_u8; PACKET];
+        let mut any = false;
+        loop {
+            match rustix::net::recv(&self.changes, &mut buffer[..], RecvFlags::empty()) {
+                // Some were lost, which is a change as well.
+                Ok(_) | Err(Errno::NOBUFS) => any = true,
+                Err(Errno::INTR) => {}
+                Err(_) => return any,
+            }
+        }
+    }
+
+    /// Returns the interfaces with their addresses.
+    pub(crate) fn interfaces(&mut self) -> Result<Vec<Interface>> {
+        let mut links = self.links()?;
+        links.truncate(MOST_LINKS);
+        let mut addresses = self.addresses()?;
+        addresses.truncate(MOST_ADDRESSES);
+        Ok(message::interfaces(links, &addresses))
+    }
+
+    /// Puts the namespace back to how the next boot's init expects it: what the guest has made is removed,
+    /// links are down and without addresses, packet filters are empty. All steps are tried; the first error
+    /// is returned.
+    pub(crate) fn reset(&mut self) -> Result<()> {
+        let (own, plugged): (Vec<Link>, Vec<Link>) =
+            self.links()?.into_iter().partition(Link::is_guests_own);
+        let mut outcome = Ok(());
+        let mut keep_first = |result: Result<()>| {
+            if outcome.is_ok() {
+                outcome = result;
+            }
+        };
+        for link in own {
+            // Some kinds (the fallback tunnels) cannot be removed; others went with their pair.
+            let _ = self.request(kind::DELETE_LINK, &message::link_header(link.index, 0, 0));
+        }
+        for link in &plugged {
+            keep_first(self.request(kind::NEW_LINK, &message::link_state(link.index, false)));
+        }
+        for address in self.addresses()? {
+            let payload = message::address_payload(&address);
+            match self.request(kind::DELETE_ADDRESS, &payload) {
+                // A secondary address went with its primary one.
+                Err(error) if error.is(Errno::ADDRNOTAVAIL.raw_os_error()) => {}
+                result => keep_first(result),
+            }
+        }
+        for link in plugged.iter().filter(|link| self.up_at_boot.contains(&link.index)) {
+            let payload = message::link_state(link.index, true);
+            self.sequence += 1;
+            keep_first(request(&self.queries, self.sequence, kind::NEW_LINK, &payload));
+        }
+        keep_first(self.flush_filters());
+        outcome
+    }
+
+    fn flush_filters(&self) -> Result<()> {
+        // A kernel without nftables has nothing to flush.
+        let Some(socket) = &self.netfilter else { return Ok(()) };
+        let [high, low] = NFTABLES.to_be_bytes();
+        let mut batch = message::message(BATCH_BEGIN, 0, 1, &[0, 0, high, low]);
+        batch.extend(message::message(DELETE_TABLE, kind::ACKNOWLEDGE, 2, &[0; 4]));
+        batch.extend(message::message(BATCH_END, 0, 3, &[0, 0, high, low]));
+        send(socket, &batch)?;
+        let mut buffer = vec![0_u8; PACKET];
+        let length = receive(socket, &mut buffer)?;
+        let first = message::messages(&buffer[..length]).into_iter().next();
+        first.map_or(Ok(()), |answer| check(answer, "flush", "packet filters"))
+    }
+
+    fn links(&mut self) -> Result<Vec<Link>> {
+        let payload = message::link_header(0, 0, 0);
+        self.dump(kind::GET_LINK, &payload, kind::NEW_LINK, message::link)
+    }
+
+    fn addresses(&mut self) -> Result<Vec<Address>> {
+        self.dump(kind::GET_ADDRESS, &[0; 8], kind::NEW_ADDRESS, message::address)
+    }
+
+    fn dump<T>(
+        &mut self,
+        asked: u16,
+        payload: &[u8],
+        wanted: u16,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        self.sequence += 1;
+        send(&self.queries, &message::message(asked, kind::DUMP, self.sequence, payload))?;
+        let mut buffer = vec![0_u8; PACKET];
+        let mut all = Vec::new();
+        loop {
+            let length = receive(&self.queries, &mut buffer)?;
+            for message in message::messages(&buffer[..length]) {
+                match message.kind {
+                    kind::DONE => return Ok(all),
+                    kind::ERROR => check(message, "list", "network")?,
+                    kind if kind == wanted => all.extend(read(message.payload)),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, kind: u16, payload: &[u8]) -> Result<()> {
+        self.sequence += 1;
+        request(&self.queries, self.sequence, kind, payload)
+    }
+}
+
+fn request(socket: &OwnedFd, sequence: u32, kind: u16, payload: &[u8]) -> Result<()> {
+    send(socket, &message::message(kind, kind::ACKNOWLEDGE, sequence, payload))?;
+    let mut buffer = vec![0_u8; PACKET];
+    let length = receive(socket, &mut buffer)?;
+    let first = message::messages(&buffer[..length]).into_iter().next();
+    first.map_or(Ok(()), |answer| check(answer, "change", "network"))
+}
+
+fn check(answer: Received<'_>, op: &'static str, object: &str) -> Result<()> {
+    match message::error_number(answer.payload) {
+        _ if answer.kind != kind::ERROR => Ok(()),
+        0 => Ok(()),
+        errno => Err(SysError::new(op, object, Errno::from_raw_os_error(errno))),
+    }
+}
+
+fn open_sockets() -> Result<(OwnedFd, OwnedFd, Option<OwnedFd>)> {
+    let changes = open(ROUTE, GROUPS, SocketFlags::NONBLOCK)?;
+    let queries = open(ROUTE, 0, SocketFlags::empty())?;
+    let netfilter = open(Some(netlink::NETFILTER), 0, SocketFlags::empty());
+    Ok((changes, queries, netfilter.ok()))
+}
+
+fn open(protocol: Option<Protocol>, groups: u32, flags: SocketFlags) -> Result<OwnedFd> {
+    let fail = |error: Errno| SysError::new("open", "netlink socket", error);
+    let flags = flags | SocketFlags::CLOEXEC;
+    let (family, kind) = (AddressFamily::NETLINK, SocketType::RAW);
+    let socket = rustix::net::socket_with(family, kind, flags, protocol).map_err(fail)?;
+    rustix::net::bind(&socket, &SocketAddrNetlink::new(0, groups)).map_err(fail)?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(ANSWERS_WITHIN)).map_err(fail)?;
+    Ok(socket)
+}
+
+fn send(socket: &OwnedFd, bytes: &[u8]) -> Result<()> {
+    rustix::net::send(socket, bytes, SendFlags::empty())
+        .map(drop)
+        .map_err(|error| SysError::new("send to", "netlink socket", error))
+}
+
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize> {
+    loop {
+        match rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()) {
+            Err(Errno::INTR) => {}
+            outcome => {
+                return outcome
+                    .map(|(_, length)| length)
+                    .map_err(|error| SysError::new("receive from", "netlink socket", error));
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Mounts the guest's root and what is shown in it, with the host's capabilities.
+//!
+//! Nothing on disk is re-owned: each tree is mapped into the guest's ids at its mount.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use sc_agent_protocol::{BindMount, BootFailure, InstanceSpec, RootSpec};
+use sc_sys::Result;
+use sc_sys::mount::{self, Attributes, Depth, Overlay, Writable};
+use sc_sys::namespace::UserNamespace;
+
+use crate::failure::{Step, of};
+use crate::host::{GUEST_ROOT, SCRATCH, Trees, bind_place};
+
+const NO_DEV: Attributes =
+    Attributes { read_only: false, no_suid: false, no_dev: true, no_exec: false, no_atime: false };
+
+/// Mounts the root at [`GUEST_ROOT`] and the binds beside it.
+pub(crate) fn mount_all(
+    spec: &InstanceSpec,
+    trees: &Trees,
+    user: &UserNamespace,
+) -> std::result::Result<(), BootFailure> {
+    mount_root(spec, trees, user)?;
+    for (number, (bind, tree)) in spec.binds.iter().zip(&trees.binds).enumerate() {
+        mount_bind(bind, tree.as_fd(), user, &bind_place(number))
+            .map_err(|error| of(&format!("mount device {}", bind.device), &error))?;
+    }
+    Ok(())
+}
+
+fn mount_root(
+    spec: &InstanceSpec,
+    trees: &Trees,
+    user: &UserNamespace,
+) -> std::result::Result<(), BootFailure> {
+    for tree in trees.layers.iter().chain(&trees.writable) {
+        mount::idmap(tree, user).step("mount root")?;
+    }
+    match &spec.root {
+        RootSpec::Directory { .. } => {
+            let tree = trees.layers.first().expect("a directory root has its one tree");
+            attach_root(tree.as_fd()).step("mount root")
+        }
+        RootSpec::Overlay { upper, work, options, .. } => {
+            let writable = trees.writable.as_ref().expect("an overlay root has its writable tree");
+            let lowers: Vec<BorrowedFd<'_>> = trees.layers.iter().map(AsFd::as_fd).collect();
+            let options: Vec<(&str, &str)> =
+                options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            let overlay = Overlay {
+                lowers: &lowers,
+                writable: Some(Writable {
+                    tree: writable.as_fd(),
+                    upper: Path::new(upper),
+                    work: Path::new(work),
+                }),
+                options: &options,
+                owner: (spec.ids.base, spec.ids.base),
+                scratch: Path::new(SCRATCH),
+            };
+            let way = mount::probe_overlay_way();
+            let mounted = mount::overlay(&overlay, way).step("mount overlay")?;
+            attach_root(mounted.as_fd()).step("mount overlay")
+        }
+    }
+}
+
+fn attach_root(tree: BorrowedFd<'_>) -> Result<()> {
+    mount::change_attributes(tree, NO_DEV, Attributes::default(), None, Depth::This)?;
+    mount::attach(tree, GUEST_ROOT)
+}
+
+fn mount_bind(
+    bind: &BindMount,
+    tree: BorrowedFd<'_>,
+    user: &UserNamespace,
+    place: &Path,
+) -> Result<()> {
+    if bind.idmapped {
+        mount::idmap(tree, user)?;
+    }
+    let depth = if bind.recursive { Depth::Recursive } else { Depth::This };
+    let wanted = Attributes { read_only: bind.readonly, ..NO_DEV };
+    mount::change_attributes(tree, wanted, Attributes::default(), None, depth)?;
+    mount::attach(tree, place)
+}

@@ -1,0 +1,224 @@
+//! What daemons ask, and the coming and going of daemons.
+
+use std::os::fd::OwnedFd;
+
+use sc_agent_protocol::{Event, PROTOCOL_VERSION, Phase, Reply, Request, ToAgent};
+use sc_sys::memfd::{Content, sealed};
+use sc_sys::unix::Blocking;
+
+use super::{Ended, MOST_CONNECTIONS, Pending, State, Supervisor, token};
+use crate::connection::{Connection, Incoming};
+use crate::console::Takeover;
+use crate::exec::Owner;
+use crate::network::Network;
+
+impl Supervisor {
+    pub(super) fn accept(&mut self) {
+        while let Ok(socket) = self.listener.accept(Blocking::No) {
+            let own = rustix::process::geteuid().as_raw();
+            let allowed = socket.peer().is_ok_and(|peer| peer.uid == 0 || peer.uid == own);
+            if !allowed || self.connections.len() >= MOST_CONNECTIONS {
+                continue;
+            }
+            self.last_connection += 1;
+            let token = token::FIRST_CONNECTION + self.last_connection;
+            match Connection::new(socket, token, &self.poller) {
+                Ok(connection) => self.connections.push(connection),
+                Err(error) => self.journal.say(format!("{error}: {}", error.io())),
+            }
+        }
+    }
+
+    /// Serves everything that waits on a connection, and sends what waits for it.
+    pub(super) fn serve(&mut self, token: u64) {
+        loop {
+            let poller = &self.poller;
+            let Some(connection) = self.connections.iter_mut().find(|c| c.token() == token) else {
+                return;
+            };
+            connection.flush(poller);
+            match connection.receive() {
+                Incoming::Nothing if connection.is_broken() => return self.disconnect(token),
+                Incoming::Nothing => return,
+                Incoming::Closed => return self.disconnect(token),
+                Incoming::Unknown(request) => {
+                    let to = Pending { connection: token, request };
+                    self.reply(to, Reply::Unsupported, Vec::new());
+                }
+                Incoming::Request(request, fds) => self.request(token, request, fds),
+            }
+        }
+    }
+
+    fn disconnect(&mut self, token: u64) {
+        self.connections.retain(|connection| connection.token() != token);
+        if self.daemon == Some(token) {
+            self.daemon = None;
+            if matches!(self.state, State::Waiting(_)) {
+                self.abandon("the daemon went away before the first boot");
+            }
+        }
+    }
+
+    fn request(&mut self, connection: u64, message: ToAgent, fds: Vec<OwnedFd>) {
+        let to = Pending { connection, request: message.id };
+        match message.request {
+            Request::Hello { version } => self.hello(to, version),
+            Request::Boot => self.boot(to),
+            Request::Quit => {
+                self.reply(to, Reply::Done, Vec::new());
+                self.quit();
+            }
+            Request::Stop { signal } => match self.state {
+                State::Running => {
+                    self.begin_stop(signal);
+                    self.reply(to, Reply::Done, Vec::new());
+                }
+                _ => self.wrong_phase(to),
+            },
+            Request::Exec(request) => {
+                let owner = Owner::Daemon { connection, request: to.request };
+                match self.state {
+                    State::Running => {
+                        if let Err(failure) = self.start_exec(&request, fds, owner) {
+                            let (step, errno) = (failure.step, failure.errno);
+                            self.reply(to, Reply::ExecFailed { step, errno }, Vec::new());
+                        }
+                    }
+                    _ => self.wrong_phase(to),
+                }
+            }
+            Request::Signal { exec, signal } => self.signal_exec(to, exec, signal),
+            Request::Console { size, force } => self.attach_console(to, size, force),
+            Request::ConsoleResize(size) => {
+                self.console.resize(size);
+                self.reply(to, Reply::Done, Vec::new());
+            }
+            Request::ConsoleLog => self.console_log(to),
+            Request::Interfaces => match self.interfaces() {
+                Some(interfaces) => self.reply(to, Reply::Interfaces(interfaces), Vec::new()),
+                None => self.wrong_phase(to),
+            },
+        }
+    }
+
+    /// Listens to this connection from here on, and to no other.
+    fn hello(&mut self, to: Pending, version: u32) {
+        self.journal.say(format!("a daemon has come, version {version}"));
+        self.connections.retain(|connection| connection.token() == to.connection);
+        self.daemon = Some(to.connection);
+        let welcome = Reply::Welcome {
+            version: PROTOCOL_VERSION,
+            pid: std::process::id(),
+            phase: self.phase(),
+        };
+        self.reply(to, welcome, Vec::new());
+        self.tell_namespaces();
+        // It has missed the event that told of it.
+        match &self.state {
+            State::Over(Ended::Failed(failure), _) => {
+                let event = Event::Failed(failure.clone());
+                self.tell(event, Vec::new());
+            }
+            State::Over(Ended::Exit(exit), _) => {
+                let event = Event::Ended(exit.clone());
+                self.tell(event, Vec::new());
+            }
+            _ => {}
+        }
+    }
+
+    fn boot(&mut self, to: Pending) {
+        match std::mem::replace(&mut self.state, State::Running) {
+            State::Waiting(mut boot) => {
+                // What is plugged in by now is what later boots find as well.
+                if let Some(Err(error)) = self.network.as_mut().map(Network::remember) {
+                    self.journal.say(format!("{error}: {}", error.io()));
+                }
+                let outcome = boot.go();
+                self.state = State::Booting(boot, Some(to));
+                if let Err(failure) = outcome {
+                    self.fail(failure);
+                }
+            }
+            other => {
+                self.state = other;
+                self.wrong_phase(to);
+            }
+        }
+    }
+
+    fn wrong_phase(&mut self, to: Pending) {
+        let reply = match &self.state {
+            State::Over(Ended::Failed(failure), _) => Reply::Failed(failure.clone()),
+            _ => Reply::WrongPhase(self.phase()),
+        };
+        self.reply(to, reply, Vec::new());
+    }
+
+    fn phase(&self) -> Phase {
+        match (&self.state, &self.guest) {
+            (State::Waiting(_), _) => Phase::Waiting,
+            (State::Running, Some(guest)) => Phase::Running {
+                pid: guest.pid.unsigned_abs(),
+                init: guest.kind,
+                since_us: guest.since_us,
+                reboots: self.reboots,
+            },
+            (State::Booting(..) | State::Rebooting(_) | State::Running, _) => Phase::Booting,
+            (State::Over(Ended::Exit(exit), _), _) => Phase::Ended(exit.clone()),
+            (State::Over(Ended::Failed(failure), _), _) => {
+                Phase::Ended(sc_agent_protocol::Exit::Failed { status: failure.errno })
+            }
+            (State::Over(Ended::Abandoned, _), _) => Phase::Ended(sc_agent_protocol::Exit::Halted),
+        }
+    }
+
+    fn signal_exec(&mut self, to: Pending, exec: u64, signal: i32) {
+        let reply = match self.execs.signal(exec, signal) {
+            Ok(true) => Reply::Done,
+            // It has ended, which the daemon hears or has heard.
+            Ok(false) => no_such_program(),
+            Err(error) => {
+                Reply::ExecFailed { step: error.to_string(), errno: error.errno().unwrap_or(0) }
+            }
+        };
+        self.reply(to, reply, Vec::new());
+    }
+
+    fn attach_console(
+        &mut self,
+        to: Pending,
+        size: Option<sc_agent_protocol::WindowSize>,
+        force: bool,
+    ) {
+        let takeover = if force { Takeover::Force } else { Takeover::Polite };
+        let outcome = self.console.attach(takeover, &self.poller);
+        if let (Some(size), Ok(Some(_))) = (size, &outcome) {
+            self.console.resize(size);
+        }
+        match outcome {
+            Ok(Some(stream)) => self.reply(to, Reply::Console, vec![stream]),
+            Ok(None) => self.reply(to, Reply::ConsoleBusy, Vec::new()),
+            Err(error) => {
+                let failure = crate::failure::of("attach console", &error);
+                self.reply(to, Reply::Failed(failure), Vec::new());
+            }
+        }
+    }
+
+    fn console_log(&mut self, to: Pending) {
+        match sealed("console-log", &self.console.log_contents(), Content::Data) {
+            Ok(file) => self.reply(to, Reply::Log, vec![file]),
+            Err(error) => {
+                let failure = crate::failure::of("read console log", &error);
+                self.reply(to, Reply::Failed(failure), Vec::new());
+            }
+        }
+    }
+}
+
+fn no_such_program() -> Reply {
+    let errno = rustix::io::Errno::SRCH.raw_os_error();
+    Reply::ExecFailed { step: "signal program".into(), errno }
+}
