@@ -9,9 +9,10 @@
 //! | [`namespace`], [`process`] | user namespaces, `clone3`, pidfds, what a process is born with |
 //! | [`command`] | external programs, and programs started from a descriptor |
 //! | [`idmap`] | id ranges, maps, `/etc/subuid`, the machine-wide allocator |
-//! | [`cgroup`] | instances' cgroups on v1, hybrid and v2 hosts (feature `cgroups`) |
+//! | [`cgroup`] | instances' control groups on v1, hybrid and v2 hosts (manager: feature `cgroups`) |
 //! | [`caps`], [`seccomp`] | what a guest's init may do |
 //! | [`pty`], [`unix`], [`epoll`], [`memfd`] | terminals, sockets that carry descriptors, event loops |
+//! | [`reactor`] | descriptors in tokio's event loop (feature `tokio`) |
 //! | [`resolve`] | paths that a guest controls |
 //! | [`netlink`] | what a network namespace looks like from inside |
 //! | [`probe`] | what this host can do, as plain data |
@@ -24,6 +25,7 @@
 mod error;
 
 pub mod caps;
+pub mod cgroup;
 pub mod command;
 pub mod epoll;
 pub mod filter;
@@ -34,6 +36,8 @@ pub mod mount;
 pub mod namespace;
 pub mod process;
 pub mod pty;
+#[cfg(feature = "tokio")]
+pub mod reactor;
 pub mod resolve;
 pub mod sandbox;
 pub mod signal;

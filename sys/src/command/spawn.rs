@@ -13,8 +13,8 @@ use rustix::fs::{Mode, OFlags};
 use crate::Context;
 use crate::error::{Result, SysError};
 use crate::namespace::Namespaces;
-use crate::process::Child;
 use crate::process::vfork::{VforkOptions, vfork};
+use crate::process::{Child, reset_signals_raw};
 
 /// What is executed.
 enum Program<'a> {
@@ -181,7 +181,6 @@ struct Plan<'p> {
     namespaces: &'p [(BorrowedFd<'p>, Namespaces)],
     join: &'p [BorrowedFd<'p>],
     own_session: bool,
-    last_signal: i32,
 }
 
 impl<'p> Plan<'p> {
@@ -214,7 +213,6 @@ impl<'p> Plan<'p> {
             namespaces: &spawn.namespaces,
             join: &spawn.join,
             own_session: spawn.own_session,
-            last_signal: libc::SIGRTMAX(),
         }
     }
 }
@@ -301,7 +299,7 @@ unsafe fn prepare_and_execute(plan: &Plan<'_>) -> (Step, i32) {
             Ok(executable) => executable,
             Err(errno) => return (Step::Descriptors, errno),
         };
-        reset_signals(plan.last_signal);
+        reset_signals_raw();
         let (argv, environment) = (plan.argv.as_ptr(), plan.environment.as_ptr());
         match executable {
             Some(fd) => {
@@ -349,23 +347,6 @@ unsafe fn place_descriptors(plan: &Plan<'_>) -> Result<Option<RawFd>, i32> {
         let from = plan.above as libc::c_uint;
         libc::syscall(libc::SYS_close_range, from, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
         Ok(executable)
-    }
-}
-
-/// Gives every signal its default action and unblocks all.
-///
-/// # Safety
-///
-/// As [`prepare_and_execute`]; the table of actions is the child's own copy.
-unsafe fn reset_signals(last: i32) {
-    // SAFETY: an all-zero structure is the default action with an empty mask; the calls take live memory.
-    unsafe {
-        let default: libc::sigaction = std::mem::zeroed();
-        for signal in 1..=last {
-            libc::sigaction(signal, &raw const default, std::ptr::null_mut());
-        }
-        let none: libc::sigset_t = std::mem::zeroed();
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
     }
 }
 

@@ -19,6 +19,7 @@ pub use fsids::FsIds;
 pub use loopdev::{LoopDevice, squashfs};
 pub use new::NewMount;
 pub use overlay::{Overlay, OverlayWay, Writable, overlay, probe_overlay_way};
+pub(crate) use tree::describe;
 pub use tree::{
     Attributes, Depth, Propagation, attach, attach_at, bind, change_attributes, clone_tree,
     clone_tree_at, idmap, is_read_only, make_propagation, open_path, pivot_into, unmount_detach,

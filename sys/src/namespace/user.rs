@@ -57,8 +57,6 @@ impl UserNamespace {
                 gid: owner.gid,
                 tell: tell.as_raw_fd(),
                 hold: hold.as_raw_fd(),
-                release: release.as_raw_fd(),
-                ready: ready.as_raw_fd(),
             };
             let helper = scope.spawn(move || run_maker(&maker));
             let outcome = finish(map, &ready);
@@ -127,8 +125,6 @@ struct Maker {
     gid: u32,
     tell: RawFd,
     hold: RawFd,
-    release: RawFd,
-    ready: RawFd,
 }
 
 /// Runs the maker to its end; the calling thread stands still meanwhile.
@@ -154,8 +150,14 @@ extern "C" fn maker_main(argument: *mut libc::c_void) -> ! {
     // is a bare system call on numbers, on static data or on this stack.
     unsafe {
         let maker = &*argument.cast::<Maker>();
-        libc::syscall(libc::SYS_close, maker.release);
-        libc::syscall(libc::SYS_close, maker.ready);
+        // Everything but its own two ends: the copy of another maker's would keep that one waiting, and the
+        // other way round.
+        let (low, high) = (maker.tell.min(maker.hold), maker.tell.max(maker.hold));
+        for (first, last) in [(0, low - 1), (low + 1, high - 1), (high + 1, RawFd::MAX)] {
+            if first <= last {
+                libc::syscall(libc::SYS_close_range, first, last, 0);
+            }
+        }
         let answer: i32 = match make(maker) {
             Ok(()) => libc::syscall(libc::SYS_getpid) as i32,
             Err(errno) => -errno,

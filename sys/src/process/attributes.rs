@@ -89,17 +89,43 @@ pub fn set_umask(mask: u32) {
 }
 
 /// Gives every signal its default action and unblocks all.
+///
+/// For a program with one thread that is about to execute another.
 pub fn reset_signals() -> Result<()> {
-    // SAFETY: an all-zero structure is the default action with an empty mask.
-    let default: libc::sigaction = unsafe { std::mem::zeroed() };
-    for signal in 1..=libc::SIGRTMAX() {
-        // The two that cannot be changed, and glibc's own two, are refused with EINVAL; so this asks for no
-        // outcome.
-        // SAFETY: the structure is alive; no handler is installed.
-        unsafe { libc::sigaction(signal, &raw const default, std::ptr::null_mut()) };
+    reset_signals_raw();
+    Ok(())
+}
+
+/// Ignores a signal, given by number, in this program and in those that it executes.
+pub fn ignore_signal(signal: i32) -> Result<()> {
+    // SAFETY: an all-zero structure is valid; ignoring installs no handler.
+    let ret = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = libc::SIG_IGN;
+        libc::sigaction(signal, &raw const action, std::ptr::null_mut())
+    };
+    check(i64::from(ret)).op("ignore signal", signal).map(drop)
+}
+
+/// [`reset_signals`], by bare system calls: it neither allocates, locks nor panics.
+pub(crate) fn reset_signals_raw() {
+    /// How many signals there are, and the bytes of their set.
+    const SIGNALS: i32 = 64;
+    const SET_SIZE: usize = 8;
+    /// The kernel's `struct sigaction` (four words at most), all zero: the default, with an empty mask.
+    static DEFAULT: [u64; 4] = [0; 4];
+    let set = libc::SIG_SETMASK;
+    let no_old = std::ptr::null_mut::<u64>();
+    // SAFETY: the structures are static and as long as the kernel reads; no handler is installed. The
+    // library's own calls would refuse the two signals that it uses itself, which may be ignored by
+    // inheritance as well.
+    unsafe {
+        for signal in 1..=SIGNALS {
+            // The two that cannot be changed are refused, so that no outcome is asked for.
+            libc::syscall(libc::SYS_rt_sigaction, signal, &raw const DEFAULT, no_old, SET_SIZE);
+        }
+        libc::syscall(libc::SYS_rt_sigprocmask, set, &raw const DEFAULT, no_old, SET_SIZE);
     }
-    let empty = nix::sys::signal::SigSet::empty();
-    empty.thread_set_mask().op("unblock", "signals")
 }
 
 /// Allows the calling thread all processors that its cgroup allows.

@@ -1,14 +1,38 @@
 //! A process for foreign bytes that is nobody on the host.
+//!
+//! Parsers have bugs, and archives, layers, backups and image metadata come from anywhere. So what reads
+//! them runs apart: a program executed anew (never a fork of the running one, which holds secrets), as
+//! root of a user namespace over ids that belong to nobody, without network, with a root of its own that
+//! has the host's `/usr` read-only and the one directory it is to fill.
+//!
+//! ```text
+//! caller (any threads)            exe ROLE (host root, reads nothing foreign)      nobody
+//!   spawn ── socket on stdin ──────> enter
+//!   │  spec, descriptors ──────────> │
+//!   │                                ├── clone3(new mnt pid net ipc uts cgroup) ──> mounts, pivot,
+//!   │                                │   watches: caller, time, child               user namespace,
+//!   │ <── stdout ────────────────────┼────────────────────────────────────────────  limits, no caps
+//!   │                                │                                              work(..)
+//!   │ <── how it ended ──────────────┘ kills and reaps the child, whatever happens
+//! ```
+//!
+//! All namespaces but the user namespace belong to the host's root, so that even a child that is taken
+//! over can neither mount nor configure a network. The target is an idmapped mount: what the child
+//! makes is on disk as the archive says, while no id of the host is involved.
 
-use std::io;
+mod inside;
+mod outside;
+mod spec;
 
-/// Why a sandbox could not be set up.
-#[derive(Debug, thiserror::Error)]
-#[error("{step}")]
-pub struct Error {
-    /// What was being done.
-    pub step: String,
-    /// The cause.
-    #[source]
-    pub source: io::Error,
+pub use inside::{Inside, enter};
+pub use outside::{Chunk, Ended, Limits, Running, Sandbox};
+
+/// Where the child finds the directory that it fills.
+pub const TARGET: &str = "/target";
+
+/// Where the child finds an input that it cannot read through its descriptor, because a program needs a
+/// path: the `index`-th one, read-only. Only regular files are there, and only where their file system can
+/// be idmapped.
+pub fn input_path(index: usize) -> String {
+    format!("/in/{index}")
 }

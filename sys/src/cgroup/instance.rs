@@ -1,0 +1,231 @@
+//! One instance's groups: their life, and the kill and freeze of what is in them.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+
+use super::join::Join;
+use super::layout::V1Hierarchy;
+use super::tree::{enable_controllers, make_dir};
+use super::{v1, v2};
+use crate::Context;
+use crate::error::{Result, SysError};
+
+const PAYLOAD: &str = "payload";
+/// How long a group may stay busy after its last task is gone.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The groups of one instance, in all hierarchies.
+#[derive(Debug, Clone)]
+pub struct InstanceCgroup {
+    id: String,
+    unified: PathBuf,
+    pub(super) v1: Vec<(V1Hierarchy, PathBuf)>,
+}
+
+impl InstanceCgroup {
+    pub(super) fn new(id: &str, unified: PathBuf, v1: Vec<(V1Hierarchy, PathBuf)>) -> Self {
+        Self { id: id.to_owned(), unified, v1 }
+    }
+
+    /// Returns the instance's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether the groups exist.
+    pub fn exists(&self) -> bool {
+        self.unified.is_dir()
+    }
+
+    pub(super) fn create(&self, owner: (u32, u32)) -> Result<()> {
+        make_dir(&self.unified)?;
+        enable_controllers(&self.unified)?;
+        let payload = self.unified.join(PAYLOAD);
+        make_dir(&payload)?;
+        v2::give(open(&payload)?, owner)?;
+        for (hierarchy, path) in &self.v1 {
+            v1::create(hierarchy, path)?;
+            let payload = path.join(PAYLOAD);
+            v1::create(hierarchy, &payload)?;
+            v1::give(&payload, owner)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the ways into the payload, for the guest's PID 1. Processes that come later enter the same v1
+    /// groups, and in cgroup2 [`v2::exec_leaf`](super::exec_leaf).
+    pub fn join(&self) -> Join {
+        Join {
+            v1: self.v1.iter().map(|(_, path)| path.join(PAYLOAD).join("cgroup.procs")).collect(),
+            v2: self.unified.join(PAYLOAD),
+        }
+    }
+
+    /// Returns the cgroup2 directory that kill and freeze act on.
+    pub fn directory(&self) -> &Path {
+        &self.unified
+    }
+
+    /// Opens the cgroup2 directory that kill and freeze act on.
+    pub fn open(&self) -> Result<OwnedFd> {
+        open(&self.unified)
+    }
+
+    /// Kills everything in the instance; returns at once. An instance without groups has nothing in it.
+    pub fn kill(&self) -> Result<()> {
+        match self.open() {
+            Err(error) if error.is(libc::ENOENT) => Ok(()),
+            dir => v2::kill(dir?),
+        }
+    }
+
+    /// Waits until no task of the instance runs any more, though some may not be gone yet; `false` when the
+    /// time is up.
+    pub fn wait_exiting(&self, timeout: Duration) -> Result<bool> {
+        match self.open() {
+            Err(error) if error.is(libc::ENOENT) => Ok(true),
+            dir => v2::wait_exiting(dir?, timeout),
+        }
+    }
+
+    /// Waits until the instance has no task; `false` when the time is up.
+    pub fn wait_empty(&self, timeout: Duration) -> Result<bool> {
+        self.wait_event(timeout, |dir| v2::is_populated(dir).map(|populated| !populated))
+    }
+
+    /// Freezes everything in the instance and waits until it stands still; `false` when the time is up (it
+    /// goes on freezing then).
+    pub fn freeze(&self, timeout: Duration) -> Result<bool> {
+        v2::freeze(self.open()?, true)?;
+        self.wait_event(timeout, |dir| v2::is_frozen(dir))
+    }
+
+    /// Lets the instance go on.
+    pub fn thaw(&self) -> Result<()> {
+        v2::freeze(self.open()?, false)
+    }
+
+    /// Whether everything in the instance stands still.
+    pub fn is_frozen(&self) -> Result<bool> {
+        v2::is_frozen(self.open()?)
+    }
+
+    /// Whether the instance has a process.
+    pub fn is_populated(&self) -> Result<bool> {
+        match self.open() {
+            Err(error) if error.is(libc::ENOENT) => Ok(false),
+            dir => v2::is_populated(dir?),
+        }
+    }
+
+    /// Removes the groups in all hierarchies, with what the guest made below them. Waits some seconds for
+    /// tasks that are on their way out. Goes on after a failure and returns the first.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when processes are still in them.
+    pub fn remove(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        for path in std::iter::once(&self.unified).chain(self.v1.iter().map(|(_, path)| path)) {
+            let removed = remove_all(path);
+            outcome = outcome.and(removed);
+        }
+        outcome
+    }
+
+    /// Waits for a state that `cgroup.events` tells of; the file polls as exceptional when it changes.
+    fn wait_event(
+        &self,
+        timeout: Duration,
+        reached: impl Fn(&OwnedFd) -> Result<bool>,
+    ) -> Result<bool> {
+        let dir = self.open()?;
+        let path = self.unified.join("cgroup.events");
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let events = rustix::fs::open(&path, flags, Mode::empty()).op("open", path.display())?;
+        let deadline = Instant::now() + timeout;
+        loop {
+            // Reading the file arms it: a change after this wakes the poll.
+            let mut buffer = [0_u8; 64];
+            rustix::io::pread(&events, &mut buffer, 0).op("read", path.display())?;
+            if reached(&dir)? {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let pause = Timespec::try_from(left).ok();
+            let mut fds = [PollFd::new(&events, PollFlags::PRI)];
+            match poll(&mut fds, pause.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(SysError::new("wait for", path.display(), error)),
+            }
+        }
+    }
+
+    /// Returns the directory of a controller and whether it is cgroup2's.
+    ///
+    /// # Errors
+    ///
+    /// Unavailable when the host has the controller nowhere.
+    pub(super) fn controller(&self, name: &str) -> Result<(PathBuf, bool)> {
+        let in_v1 = self.v1.iter().find(|(h, _)| h.controllers.iter().any(|c| c == name));
+        if let Some((_, path)) = in_v1 {
+            return Ok((path.clone(), false));
+        }
+        let available = v1::read(&self.unified.join("cgroup.controllers"))?;
+        if available.split_whitespace().any(|controller| controller == name) {
+            return Ok((self.unified.clone(), true));
+        }
+        let kind = io::ErrorKind::Unsupported;
+        let text = "this host has no such cgroup controller";
+        Err(SysError::message("use controller", name, kind, text))
+    }
+}
+
+fn open(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).op("open", path.display())
+}
+
+/// Removes a group and those below it, the lowest first; one that is not there is fine.
+pub(super) fn remove_all(path: &Path) -> Result<()> {
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        outcome => outcome.op("list", path.display())?,
+    };
+    for entry in entries {
+        let entry = match entry {
+            // Removed under the list by the kernel's own tear-down of a guest.
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => break,
+            outcome => outcome.op("list", path.display())?,
+        };
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_all(&entry.path())?;
+        }
+    }
+    remove_one(path)
+}
+
+fn remove_one(path: &Path) -> Result<()> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    let mut pause = Duration::from_micros(200);
+    loop {
+        match std::fs::remove_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error)
+                if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline =>
+            {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(20));
+            }
+            outcome => return outcome.op("remove control group", path.display()),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Limits of an instance, set at start and while it runs.
+
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
+
+use cgroups_rs::fs::MaxValue;
+use cgroups_rs::fs::cpu::CpuController;
+use cgroups_rs::fs::cpuset::CpuSetController;
+use cgroups_rs::fs::memory::MemController;
+use cgroups_rs::fs::pid::PidController;
+
+use super::cpus::CpuList;
+use super::instance::InstanceCgroup;
+use super::tree::CgroupTree;
+use super::v1;
+use crate::error::{Result, SysError};
+
+/// Which processors an instance may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CpuLimit {
+    /// All.
+    Unlimited,
+    /// So many, chosen so that instances spread evenly. All, when the host has no more.
+    Count(usize),
+    /// These.
+    Set(CpuList),
+}
+
+/// How much processor time an instance may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CpuAllowance {
+    /// All there is.
+    Unlimited,
+    /// So much in every period, never more.
+    Time {
+        /// The time, summed over all processors.
+        quota: Duration,
+        /// The period: 1 ms to 1 s.
+        period: Duration,
+    },
+}
+
+impl InstanceCgroup {
+    /// Limits the memory, in bytes; `None` lifts the limit.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when the instance uses more and the kernel cannot take it back (v1; on v2 it kills).
+    pub fn set_memory(&self, limit: Option<u64>) -> Result<()> {
+        let (path, is_v2) = self.controller("memory")?;
+        let limit = limit.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        MemController::new(path.clone(), path, is_v2)
+            .set_limit(limit)
+            .map_err(|error| self.failure("limit memory of", error))
+    }
+
+    /// Limits the number of tasks (processes and threads); `None` lifts the limit.
+    pub fn set_processes(&self, limit: Option<u64>) -> Result<()> {
+        let (path, is_v2) = self.controller("pids")?;
+        let limit = limit.map_or(MaxValue::Max, |count| {
+            MaxValue::Value(i64::try_from(count).unwrap_or(i64::MAX))
+        });
+        PidController::new(path.clone(), path, is_v2)
+            .set_pid_max(limit)
+            .map_err(|error| self.failure("limit processes of", error))
+    }
+
+    /// Limits which processors are used; returns those that it may use now.
+    ///
+    /// # Errors
+    ///
+    /// Invalid when a set names a processor that the host does not have, or a count is 0.
+    pub fn set_cpu(&self, tree: &CgroupTree, limit: &CpuLimit) -> Result<CpuList> {
+        let _choosing = tree.choosing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let usable = tree.usable_cpus()?;
+        let wanted = match limit {
+            CpuLimit::Unlimited => usable.clone(),
+            CpuLimit::Count(0) => return Err(invalid("0 processors are too few")),
+            CpuLimit::Count(count) if *count >= usable.len() => usable.clone(),
+            CpuLimit::Count(count) => tree.choose_cpus(*count, self.id())?,
+            CpuLimit::Set(set) if set.is_empty() => {
+                return Err(invalid("no processors are too few"));
+            }
+            CpuLimit::Set(set) => set.clone(),
+        };
+        let missing = wanted.without(&usable);
+        if !missing.is_empty() {
+            return Err(invalid(format!("this host has {usable}, and not {missing}")));
+        }
+        let (path, is_v2) = match self.controller("cpuset") {
+            // Nothing to be limited needs no controller.
+            Err(_) if *limit == CpuLimit::Unlimited => return Ok(wanted),
+            outcome => outcome?,
+        };
+        if !is_v2 {
+            v1::set_cpus(&path, &wanted)?;
+            return Ok(wanted);
+        }
+        // An empty line lifts the limit, so that processors which come later count as well.
+        let text = if *limit == CpuLimit::Unlimited { "\n".to_owned() } else { wanted.to_string() };
+        CpuSetController::new(path.clone(), path, true)
+            .set_cpus(&text)
+            .map_err(|error| self.failure("limit processors of", error))?;
+        Ok(wanted)
+    }
+
+    /// Limits how much processor time is used.
+    pub fn set_cpu_allowance(&self, allowance: CpuAllowance) -> Result<()> {
+        let (path, is_v2) = self.controller("cpu")?;
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let (quota, period) = match allowance {
+            CpuAllowance::Unlimited => (-1, 100_000),
+            CpuAllowance::Time { quota, period } => (micros(quota), micros(period).unsigned_abs()),
+        };
+        CpuController::new(path.clone(), path, is_v2)
+            .set_cfs_quota_and_period(Some(quota), Some(period))
+            .map_err(|error| self.failure("limit processor time of", error))
+    }
+
+    /// Returns the processors that the instance is pinned to, if it is.
+    pub(super) fn pinned(&self) -> Result<Option<CpuList>> {
+        let Ok((path, _)) = self.controller("cpuset") else { return Ok(None) };
+        // Removed meanwhile, or half made.
+        let Ok(text) = v1::read(&path.join("cpuset.cpus")) else { return Ok(None) };
+        let cpus = CpuList::parse(&text)?;
+        Ok((!cpus.is_empty()).then_some(cpus))
+    }
+
+    fn failure(&self, op: &'static str, error: cgroups_rs::fs::error::Error) -> SysError {
+        let errno = error
+            .source()
+            .and_then(|cause| cause.downcast_ref::<io::Error>())
+            .and_then(io::Error::raw_os_error);
+        let cause = match errno {
+            Some(errno) => io::Error::from_raw_os_error(errno),
+            None => io::Error::other(error.to_string()),
+        };
+        SysError::new(op, self.id(), cause)
+    }
+}
+
+fn invalid(text: impl Into<String>) -> SysError {
+    SysError::message("limit", "processors", io::ErrorKind::InvalidInput, text)
+}

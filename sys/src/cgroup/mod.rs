@@ -1,0 +1,48 @@
+//! Instances' control groups, on hosts with cgroup v1, v2 or both.
+//!
+//! ```text
+//! <tree>                     one per daemon: a systemd scope, or a top-level directory
+//! ├── agents                 supervisors and helpers, outside every guest's limits
+//! └── <id>                   limits, freeze and kill act here
+//!     └── payload            the guest's own, given to its root
+//!         └── .sc-exec       where exec'd processes start
+//! ```
+//!
+//! The tree exists in cgroup2 always and in every v1 hierarchy that is mounted. Kill and freeze are always
+//! cgroup2's; limits are where the host has the controller. A host without a cgroup2 mount gets one that no
+//! path leads to.
+//!
+//! What the supervisor needs ([`exec_leaf`], [`freeze`], [`kill`], [`Join`]) comes without the `cgroups`
+//! feature; the manager ([`CgroupTree`]) with it.
+
+mod cpus;
+mod join;
+mod v2;
+
+#[cfg(feature = "cgroups")]
+mod instance;
+#[cfg(feature = "cgroups")]
+mod layout;
+#[cfg(feature = "cgroups")]
+mod limits;
+#[cfg(feature = "cgroups")]
+mod scope;
+#[cfg(feature = "cgroups")]
+mod tree;
+#[cfg(feature = "cgroups")]
+mod usage;
+#[cfg(feature = "cgroups")]
+mod v1;
+
+pub use cpus::CpuList;
+pub use join::{Join, OpenJoin};
+pub use v2::{all_exiting, exec_leaf, freeze, is_frozen, is_populated, kill, wait_exiting};
+
+#[cfg(feature = "cgroups")]
+pub use {
+    instance::InstanceCgroup,
+    layout::{Layout, LayoutKind, V1Hierarchy},
+    limits::{CpuAllowance, CpuLimit},
+    tree::{CgroupTree, FastAttach, TreeOptions},
+    usage::Usage,
+};

@@ -1,0 +1,96 @@
+//! What v1 hierarchies need beyond a directory.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+
+use super::cpus::CpuList;
+use super::layout::V1Hierarchy;
+use crate::Context;
+use crate::error::{Result, SysError};
+use crate::mount::NewMount;
+
+/// Mounts a hierarchy without controllers that asks for quick attaches, out of sight.
+///
+/// The kernel counts the wish machine-wide: while such a mount exists, a process enters any control group in
+/// 0.02 ms instead of 10, and forks and exits pay a little.
+pub(super) fn favor_attaches() -> Result<OwnedFd> {
+    NewMount::new("cgroup").flag("none").option("name", "sc").flag("favordynmods").create()
+}
+
+/// Makes a directory below one that exists, ready to take processes.
+pub(super) fn create(hierarchy: &V1Hierarchy, path: &Path) -> Result<()> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        outcome => outcome.op("create control group", path.display())?,
+    }
+    if hierarchy.controllers.iter().any(|controller| controller == "cpuset") {
+        inherit_cpuset(path)?;
+    }
+    Ok(())
+}
+
+/// A new cpuset is empty and takes no process until it has processors and memory nodes; one below it, made
+/// by the guest, copies them.
+fn inherit_cpuset(path: &Path) -> Result<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        if read(&path.join(name))?.trim().is_empty() {
+            let value = read(&parent.join(name))?;
+            write(&path.join(name), value.trim())?;
+        }
+    }
+    write(&path.join("cgroup.clone_children"), "1")
+}
+
+/// Gives a directory to a user, so that a guest may make its own below it; limits stay ours.
+pub(super) fn give(path: &Path, owner: (u32, u32)) -> Result<()> {
+    for name in ["", "cgroup.procs", "tasks"] {
+        let file = if name.is_empty() { path.to_owned() } else { path.join(name) };
+        match chown(&file, Some(owner.0), Some(owner.1)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            outcome => outcome.op("give away", file.display())?,
+        }
+    }
+    Ok(())
+}
+
+/// Sets the processors of a group and of all below it.
+///
+/// A group's set must hold those of its children at any time: so first all get the old and the new ones, from
+/// the top, then the new ones alone, from the bottom.
+pub(super) fn set_cpus(path: &Path, cpus: &CpuList) -> Result<()> {
+    let mut groups = Vec::new();
+    collect(path, &mut groups)?;
+    let name = "cpuset.cpus";
+    for group in &groups {
+        let file = group.join(name);
+        let both = CpuList::parse(&read(&file)?)?.union(cpus);
+        write(&file, &both.to_string())?;
+    }
+    for group in groups.iter().rev() {
+        write(&group.join(name), &cpus.to_string())?;
+    }
+    Ok(())
+}
+
+/// Lists a group and those below it, each before its children.
+fn collect(path: &Path, groups: &mut Vec<PathBuf>) -> Result<()> {
+    groups.push(path.to_owned());
+    for entry in std::fs::read_dir(path).op("list", path.display())? {
+        let entry = entry.op("list", path.display())?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            collect(&entry.path(), groups)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).op("read", path.display())
+}
+
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text)
+        .map_err(|error| SysError::new("write", format!("{text} to {}", path.display()), error))
+}

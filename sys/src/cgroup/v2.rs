@@ -1,0 +1,170 @@
+//! What one does with a cgroup2 directory: kill, freeze, see whether anything is in it.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Dir, FileType, Gid, Mode, OFlags, Uid};
+
+use crate::Context;
+use crate::error::{Result, SysError};
+use crate::mount::describe;
+
+/// The directory below a payload where exec'd processes start.
+const EXEC_LEAF: &str = ".sc-exec";
+/// The kernel's flag of a task that is on its way out and runs no program any more.
+const PF_EXITING: u64 = 0x4;
+/// How often tasks are looked at.
+const PAUSE: Duration = Duration::from_micros(500);
+
+/// Opens the group that exec'd processes start in, making it where it is not there.
+///
+/// It lies in the payload, so that the guest's root may move its processes on; the payload itself takes no
+/// process once the guest has enabled controllers in it. `owner` is the guest's root on the host.
+pub fn exec_leaf(payload: impl AsFd, owner: (u32, u32)) -> Result<OwnedFd> {
+    match rustix::fs::mkdirat(payload.as_fd(), EXEC_LEAF, Mode::from_raw_mode(0o755)) {
+        Ok(()) => {
+            let leaf = open_dir(&payload, EXEC_LEAF)?;
+            give(&leaf, owner)?;
+            Ok(leaf)
+        }
+        Err(rustix::io::Errno::EXIST) => open_dir(&payload, EXEC_LEAF),
+        Err(error) => Err(SysError::new("create control group", EXEC_LEAF, error)),
+    }
+}
+
+/// Gives a cgroup2 directory, with the files that the kernel means to be delegated, to a user.
+pub(crate) fn give(dir: impl AsFd, owner: (u32, u32)) -> Result<()> {
+    const COMMON: &str = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n";
+    let listed = std::fs::read_to_string("/sys/kernel/cgroup/delegate");
+    let (uid, gid) = (Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)));
+    rustix::fs::fchown(dir.as_fd(), uid, gid).op("give away", describe(&dir))?;
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    for name in listed.as_deref().unwrap_or(COMMON).lines() {
+        match rustix::fs::chownat(dir.as_fd(), name, uid, gid, flags) {
+            // A file of a controller that is not here.
+            Err(rustix::io::Errno::NOENT) => {}
+            outcome => outcome.op("give away", name)?,
+        }
+    }
+    Ok(())
+}
+
+/// Kills everything in a group and below it, forks that race with it included.
+pub fn kill(dir: impl AsFd) -> Result<()> {
+    write(&dir, "cgroup.kill", "1")
+}
+
+/// Freezes or thaws a group and everything below it. Freezing takes effect a moment later: see
+/// [`is_frozen`].
+pub fn freeze(dir: impl AsFd, frozen: bool) -> Result<()> {
+    write(&dir, "cgroup.freeze", if frozen { "1" } else { "0" })
+}
+
+/// Whether every task in a group and below it stands still.
+pub fn is_frozen(dir: impl AsFd) -> Result<bool> {
+    event(&dir, "frozen")
+}
+
+/// Whether there is a process in a group or below it.
+pub fn is_populated(dir: impl AsFd) -> Result<bool> {
+    event(&dir, "populated")
+}
+
+/// Waits until every task in a group and below it is on its way out or gone; `false` when the time is up.
+///
+/// Such a task runs no more of its program, though it may hold its memory and files for some time yet.
+pub fn wait_exiting(dir: impl AsFd, timeout: Duration) -> Result<bool> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        if all_exiting(&dir)? {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Whether every task in a group and below it is on its way out or gone, now.
+pub fn all_exiting(dir: impl AsFd) -> Result<bool> {
+    if !is_populated(&dir)? {
+        return Ok(true);
+    }
+    every_group(&dir, &mut |group| {
+        let tasks = read(&group, "cgroup.threads").or_else(|error| {
+            // A group in a threaded subtree's invalid state lists processes only.
+            if error.is(libc::EOPNOTSUPP) { read(&group, "cgroup.procs") } else { Err(error) }
+        })?;
+        Ok(tasks.lines().all(is_exiting))
+    })
+}
+
+/// A task that is not there any more counts.
+fn is_exiting(task: &str) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{task}/stat")) else {
+        return true;
+    };
+    // The name, which may hold anything, ends with the last parenthesis; then state, ppid, pgrp, session,
+    // tty, tpgid, flags.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let flags = fields.split_whitespace().nth(6).and_then(|flags| flags.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & PF_EXITING != 0)
+}
+
+/// Calls `check` for a group and all groups below it until one says no.
+fn every_group(dir: &impl AsFd, check: &mut dyn FnMut(&OwnedFd) -> Result<bool>) -> Result<bool> {
+    let own = open_dir(dir, ".")?;
+    if !check(&own)? {
+        return Ok(false);
+    }
+    for entry in Dir::read_from(&own).op("list", describe(dir))? {
+        let entry = entry.op("list", describe(dir))?;
+        let name = entry.file_name();
+        if entry.file_type() != FileType::Directory || name == c"." || name == c".." {
+            continue;
+        }
+        let below = match open_dir(&own, &*name.to_string_lossy()) {
+            // Removed meanwhile, with nothing in it.
+            Err(error) if error.is(libc::ENOENT) => continue,
+            outcome => outcome?,
+        };
+        match every_group(&below, check) {
+            Ok(true) => {}
+            Err(error) if error.is(libc::ENODEV) => {}
+            outcome => return outcome,
+        }
+    }
+    Ok(true)
+}
+
+fn event(dir: &impl AsFd, key: &str) -> Result<bool> {
+    let text = read(dir, "cgroup.events")?;
+    let value = text.lines().find_map(|line| line.strip_prefix(key));
+    Ok(value.is_some_and(|value| value.trim() == "1"))
+}
+
+pub(crate) fn open_dir(dir: &impl AsFd, name: impl AsRef<Path>) -> Result<OwnedFd> {
+    let name = name.as_ref();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty()).op("open", name.display())
+}
+
+fn read(dir: &impl AsFd, name: &'static str) -> Result<String> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty()).op("open", name)?;
+    let mut text = String::new();
+    File::from(fd).read_to_string(&mut text).op("read", name)?;
+    Ok(text)
+}
+
+fn write(dir: &impl AsFd, name: &'static str, text: &str) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let object = || format!("{name} of {}", describe(dir));
+    let fd = rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty()).map_err(io::Error::from);
+    fd.and_then(|fd| File::from(fd).write_all(text.as_bytes()))
+        .map_err(|error| SysError::new("write", object(), error))
+}

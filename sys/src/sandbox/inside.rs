@@ -1,0 +1,319 @@
+//! The side of the program that was executed anew: it sets the sandbox up, and watches over it.
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{Mode, OFlags};
+
+use super::outside::{Ended, Limits};
+use super::spec::Received;
+use crate::Context;
+use crate::caps::{self, Capability};
+use crate::error::{Result, SysError};
+use crate::mount::{
+    self, Attributes, Depth, NewMount, Propagation, attach, attach_at, change_attributes,
+    clone_tree,
+};
+use crate::namespace::{self, Namespaces};
+use crate::process::{
+    self, Child, CloneOptions, DeathSignal, Exit, Limit, Resource, Wait, spawn_child,
+};
+use crate::unix::Seqpacket;
+
+/// What the work is given.
+#[derive(Debug)]
+pub struct Inside {
+    /// The caller's bytes.
+    pub payload: Vec<u8>,
+    /// The caller's inputs, in its order.
+    pub inputs: Vec<OwnedFd>,
+}
+
+/// What programs of the host's `/usr` need beside it.
+const HOST_FOLDERS: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+
+/// Enough to give files their owners, modes and capabilities, and to write in folders of any owner.
+const KEPT: [Capability; 6] = [
+    Capability::CAP_CHOWN,
+    Capability::CAP_DAC_OVERRIDE,
+    Capability::CAP_DAC_READ_SEARCH,
+    Capability::CAP_FOWNER,
+    Capability::CAP_FSETID,
+    Capability::CAP_SETFCAP,
+];
+
+/// Sets the sandbox up that the caller on standard input asks for, and runs `work` in it. Returns the
+/// exit code for the process once nothing of the sandbox is left.
+///
+/// Call it first thing in the main function: the process must have one thread only.
+pub fn enter(work: impl FnOnce(Inside) -> u8) -> u8 {
+    let mut control = match rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)
+        .op("take", "control socket")
+        .and_then(Seqpacket::from_fd)
+    {
+        Ok(control) => Some(control),
+        Err(error) => {
+            eprintln!("sandbox: {}: this is started by its parent, not by hand", chain(&error));
+            return 2;
+        }
+    };
+    let started = start(&mut control, work);
+    let Some(control) = control else {
+        // Only the child gives it up, and the child never comes here.
+        return 2;
+    };
+    let ended = match started {
+        Ok(Some((child, limits))) => watch(&control, &child, limits.wall),
+        // The caller has gone.
+        Ok(None) => return 1,
+        Err(error) => Ended::NotSetUp(chain(&error)),
+    };
+    // A caller that does not listen has no use for it.
+    let _ = control.send(ended.encode().as_bytes(), &[]);
+    match ended {
+        Ended::Exited(code) => u8::try_from(code).unwrap_or(1),
+        _ => 1,
+    }
+}
+
+/// An error with its causes in one line.
+fn chain(error: &SysError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Starts the child. `None` when there is nobody to work for.
+fn start(
+    control: &mut Option<Seqpacket>,
+    work: impl FnOnce(Inside) -> u8,
+) -> Result<Option<(Child, Limits)>> {
+    let Some(message) = control.as_ref().map_or(Ok(None), Seqpacket::receive)? else {
+        return Ok(None);
+    };
+    let received = Received::from_message(message)?;
+    let limits = received.limits;
+    let parent = process::open_pidfd(std::process::id().cast_signed())?;
+    let namespaces = Namespaces::NEWNS
+        | Namespaces::NEWPID
+        | Namespaces::NEWNET
+        | Namespaces::NEWIPC
+        | Namespaces::NEWUTS
+        | Namespaces::NEWCGROUP;
+    let options = CloneOptions { namespaces, ..CloneOptions::default() };
+    // The parent's copies of all descriptors are closed when this function returns.
+    let child = spawn_child(&options, || child_main(control, received, parent, work))?;
+    Ok(Some((child, limits)))
+}
+
+/// Waits for the child's end, the caller's end, or the end of its time.
+fn watch(control: &Seqpacket, child: &Child, wall: Duration) -> Ended {
+    let deadline = Instant::now().checked_add(wall);
+    let timed_out = loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            break true;
+        }
+        let child = child.pidfd();
+        let mut poll = [PollFd::new(&child, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
+        let wait = left.and_then(|left| Timespec::try_from(left).ok());
+        match rustix::event::poll(&mut poll, wait.as_ref()) {
+            // The caller says nothing any more: whatever comes from it is its end.
+            Ok(1..) => break false,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            // Without a way to wait there is no way to keep watch.
+            Err(_) => break false,
+        }
+    };
+    // Kills everything in its pid namespace; one that has ended already does not mind.
+    let ended = match child.wait(Wait::Poll) {
+        Ok(Some(exit)) => Ok(Some(exit)),
+        _ => {
+            let _ = child.signal(libc::SIGKILL);
+            child.wait(Wait::Block)
+        }
+    };
+    match ended {
+        Ok(Some(_)) if timed_out => Ended::TimedOut,
+        Ok(Some(Exit::Code(code))) => Ended::Exited(code),
+        Ok(Some(Exit::Signal(signal))) => Ended::Signaled(signal),
+        _ => Ended::NotSetUp("wait for the sandboxed process".to_owned()),
+    }
+}
+
+/// The child: host root in new namespaces, until it has given that up.
+fn child_main(
+    control: &mut Option<Seqpacket>,
+    received: Received,
+    parent: OwnedFd,
+    work: impl FnOnce(Inside) -> u8,
+) -> Infallible {
+    let inside = match become_nobody(received, &parent) {
+        Ok(inside) => inside,
+        Err(error) => {
+            if let Some(control) = control {
+                let text = Ended::NotSetUp(chain(&error)).encode();
+                let _ = control.send(text.as_bytes(), &[]);
+            }
+            std::process::exit(1)
+        }
+    };
+    drop(parent);
+    // The work has no way to speak for the parent.
+    drop(control.take());
+    std::process::exit(i32::from(work(inside)))
+}
+
+fn become_nobody(received: Received, parent: &OwnedFd) -> Result<Inside> {
+    let Received { userns, inputs, mounts, target, limits, payload } = received;
+    process::reset_signals()?;
+    // A file that grows too large shall be an error of the write that does it, not the end.
+    ignore_signal(libc::SIGXFSZ)?;
+    let null = fs::File::open("/dev/null").op("open", "/dev/null")?;
+    rustix::stdio::dup2_stdin(&null).op("replace", "standard input")?;
+    change_root(mounts, target)?;
+    // From here on there is no way back to the host's files, and none to its privileges after this.
+    namespace::enter(&userns, Namespaces::NEWUSER)?;
+    drop(userns);
+    process::set_gid_uid(0, 0, Some(&[]))?;
+    process::set_umask(0);
+    limit(&limits)?;
+    process::no_new_privileges()?;
+    drop_capabilities()?;
+    // Last, because a change of ids clears it.
+    process::set_death_signal(DeathSignal::Kill)?;
+    if has_ended(parent.as_fd())? {
+        let gone = io::Error::from_raw_os_error(libc::ESRCH);
+        return Err(SysError::new("find", "parent process", gone));
+    }
+    Ok(Inside { payload, inputs })
+}
+
+fn ignore_signal(signal: libc::c_int) -> Result<()> {
+    // SAFETY: no handler is installed that could run.
+    let old = unsafe { libc::signal(signal, libc::SIG_IGN) };
+    if old == libc::SIG_ERR {
+        return Err(SysError::new("ignore signal", signal, io::Error::last_os_error()));
+    }
+    Ok(())
+}
+
+fn has_ended(process: BorrowedFd<'_>) -> Result<bool> {
+    let mut poll = [PollFd::new(&process, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let ready = rustix::event::poll(&mut poll, Some(&now)).op("look at", "parent process")?;
+    Ok(ready > 0)
+}
+
+/// Keeps [`KEPT`]. What allows dropping goes last.
+fn drop_capabilities() -> Result<()> {
+    const ALLOWS: Capability = Capability::CAP_SETPCAP;
+    let others = ::caps::all().into_iter().filter(|c| *c != ALLOWS && !KEPT.contains(c));
+    let dropped: Vec<_> = others.chain([ALLOWS]).collect();
+    caps::restrict(&dropped)
+}
+
+/// Makes a root of its own and leaves the host's.
+fn change_root(mounts: Vec<(usize, OwnedFd)>, target: Option<OwnedFd>) -> Result<()> {
+    const READ_ONLY: Attributes = Attributes {
+        read_only: true,
+        no_suid: true,
+        no_dev: true,
+        no_exec: false,
+        no_atime: false,
+    };
+    mount::make_propagation("/", Propagation::Private, Depth::Recursive)?;
+    let folders = HOST_FOLDERS.iter().map(|name| HostFolder::look(name));
+    let folders: Vec<_> = folders.collect::<Result<_>>()?;
+    let usr = clone_tree("/usr", Depth::Recursive)?;
+    let root = NewMount::new("tmpfs")
+        .option("mode", "755")
+        .option("size", "1m")
+        .option("nr_inodes", "1k")
+        .create()?;
+    // Some directory has to carry it until the pivot; this one every host has.
+    attach(&root, "/proc")?;
+    let none = Attributes::default();
+    let place = |tree: &OwnedFd, path: &Path| {
+        change_attributes(tree, READ_ONLY, none, None, Depth::Recursive)?;
+        attach_at(tree, make_folder(&root, path)?)
+    };
+    place(&usr, Path::new("usr"))?;
+    for folder in folders {
+        match folder {
+            HostFolder::Absent => {}
+            HostFolder::Link(name, to) => {
+                rustix::fs::symlinkat(&to, &root, name).op("create link", name)?;
+            }
+            HostFolder::Tree(name, tree) => place(&tree, Path::new(name))?,
+        }
+    }
+    if let Some(target) = target {
+        attach_at(&target, make_folder(&root, Path::new("target"))?)?;
+    }
+    make_folder(&root, Path::new("in"))?;
+    for (index, tree) in mounts {
+        let path = format!("in/{index}");
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&root, &path, flags, Mode::RUSR).op("create", &path)?;
+        attach_at(&tree, file)?;
+    }
+    mount::pivot_into(&root)?;
+    let read_only = Attributes { read_only: true, ..Attributes::NO_SUID_DEV_EXEC };
+    change_attributes(&root, read_only, none, None, Depth::This)
+}
+
+fn make_folder(root: &OwnedFd, path: &Path) -> Result<OwnedFd> {
+    rustix::fs::mkdirat(root, path, Mode::from_raw_mode(0o755)).op("create", path.display())?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(root, path, flags, Mode::empty()).op("open", path.display())
+}
+
+/// One of the folders at the top of the host that programs are found through.
+enum HostFolder {
+    Absent,
+    /// The usual case today: a link into `/usr`.
+    Link(&'static str, PathBuf),
+    Tree(&'static str, OwnedFd),
+}
+
+impl HostFolder {
+    fn look(name: &'static str) -> Result<Self> {
+        let path = Path::new("/").join(name);
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::Absent),
+            Err(error) => Err(SysError::new("look at", path.display(), error)),
+            Ok(metadata) if metadata.is_symlink() => {
+                Ok(Self::Link(name, fs::read_link(&path).op("read link", path.display())?))
+            }
+            Ok(_) => Ok(Self::Tree(name, clone_tree(&path, Depth::Recursive)?)),
+        }
+    }
+}
+
+fn limit(limits: &Limits) -> Result<()> {
+    let table = [
+        (Resource::As, limits.memory),
+        (Resource::Cpu, limits.cpu.as_secs().max(1)),
+        (Resource::Fsize, limits.file_size),
+        (Resource::Nproc, limits.processes),
+        (Resource::Nofile, limits.open_files),
+        (Resource::Core, 0),
+        (Resource::Memlock, 0),
+        (Resource::Msgqueue, 0),
+    ];
+    for (resource, value) in table {
+        process::set_limit(resource, Limit { soft: Some(value), hard: Some(value) })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! Control groups on this host, whatever it has.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sc_sys::cgroup::{
+    self, CgroupTree, CpuAllowance, CpuLimit, FastAttach, InstanceCgroup, LayoutKind, TreeOptions,
+};
+use sc_sys::command::Spawn;
+use sc_sys::process::{Child, CloneOptions, Exit, Wait, spawn_child};
+
+use crate::Test;
+use crate::namespaces::BASE;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("an_instance_is_born_into_its_groups_killed_and_removed", life),
+    ("limits_are_set_changed_lifted_and_felt", limits),
+    ("a_frozen_instance_stands_still_and_can_be_killed", freezing),
+    ("counted_processors_spread_over_instances", spreading),
+    ("exec_leaves_lie_in_the_payload_and_belong_to_the_guest", leaf),
+    ("a_program_is_started_in_the_agents_group", agents),
+    ("nothing_is_left_of_a_removed_tree", nothing_left),
+];
+
+struct Tree(Option<CgroupTree>);
+
+impl Tree {
+    fn open() -> Self {
+        let name = format!("sc-test-{}", std::process::id());
+        let options = TreeOptions { name, fast_attach: FastAttach::Yes };
+        Self(Some(CgroupTree::open(&options).unwrap()))
+    }
+}
+
+impl std::ops::Deref for Tree {
+    type Target = CgroupTree;
+
+    fn deref(&self) -> &CgroupTree {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        for id in self.owned().unwrap() {
+            let instance = self.instance(&id).unwrap();
+            let _ = instance.thaw();
+            let _ = instance.kill();
+            // The children of this process are zombies then, which hold no group.
+            let _ = instance.wait_empty(Duration::from_secs(5));
+        }
+        self.0.take().unwrap().remove().unwrap();
+    }
+}
+
+fn start(instance: &InstanceCgroup, body: fn()) -> Child {
+    let join = instance.join().open().unwrap();
+    let options = CloneOptions { cgroup: Some(join.v2.as_fd()), ..Default::default() };
+    spawn_child(&options, || {
+        join.enter_v1().unwrap();
+        body();
+        std::process::exit(0)
+    })
+    .unwrap()
+}
+
+fn sleep() {
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+fn life() {
+    let tree = Tree::open();
+    let instance = tree.create_instance("c1", (BASE, BASE)).unwrap();
+    assert_eq!(tree.owned().unwrap(), ["c1"]);
+    let child = start(&instance, sleep);
+    std::thread::sleep(Duration::from_millis(50));
+    let own = fs::read_to_string(format!("/proc/{}/cgroup", child.pid())).unwrap();
+    for line in own.lines().filter(|line| !line.contains(":name=sc:")) {
+        assert!(line.ends_with("/c1/payload"), "{line}");
+    }
+    let error = tree.create_instance("c1", (BASE, BASE)).unwrap_err();
+    assert_eq!(error.kind(), sc_sys::ErrorKind::Conflict);
+    assert!(!instance.wait_exiting(Duration::ZERO).unwrap());
+    instance.kill().unwrap();
+    assert!(instance.wait_exiting(Duration::from_secs(5)).unwrap());
+    assert_eq!(child.wait(Wait::Block).unwrap(), Some(Exit::Signal(libc::SIGKILL)));
+    assert!(instance.wait_empty(Duration::from_secs(5)).unwrap());
+    instance.remove().unwrap();
+    assert!(tree.owned().unwrap().is_empty());
+    instance.kill().unwrap();
+    instance.remove().unwrap();
+}
+
+/// Forks until it is refused; ends with the number of children.
+fn fork_until_refused() {
+    let mut children = Vec::new();
+    while let Ok(child) = spawn_child(&CloneOptions::default(), || {
+        sleep();
+        std::process::exit(0)
+    }) {
+        children.push(child);
+        assert!(children.len() < 100);
+    }
+    for child in &children {
+        child.signal(libc::SIGKILL).unwrap();
+        child.wait(Wait::Block).unwrap();
+    }
+    std::process::exit(children.len() as i32)
+}
+
+/// Touches 64 MiB.
+fn eat_memory() {
+    let bytes = vec![1_u8; 64 << 20];
+    std::hint::black_box(&bytes);
+}
+
+fn limits() {
+    let tree = Tree::open();
+    let instance = tree.create_instance("c1", (BASE, BASE)).unwrap();
+    instance.set_processes(Some(8)).unwrap();
+    let exit = start(&instance, fork_until_refused).wait(Wait::Block).unwrap();
+    assert_eq!(exit, Some(Exit::Code(7)));
+    instance.set_processes(None).unwrap();
+    instance.set_memory(Some(32 << 20)).unwrap();
+    let exit = start(&instance, eat_memory).wait(Wait::Block).unwrap();
+    assert_eq!(exit, Some(Exit::Signal(libc::SIGKILL)));
+    instance.set_memory(None).unwrap();
+    let exit = start(&instance, eat_memory).wait(Wait::Block).unwrap();
+    assert_eq!(exit, Some(Exit::Code(0)));
+    let usage = instance.usage().unwrap();
+    assert!(usage.memory_peak.unwrap() > 64 << 20, "{usage:?}");
+    assert!(usage.cpu.unwrap() > Duration::ZERO);
+    assert_eq!(usage.tasks, Some(0));
+    let period = Duration::from_millis(100);
+    let quota = Duration::from_millis(50);
+    instance.set_cpu_allowance(CpuAllowance::Time { quota, period }).unwrap();
+    instance.set_cpu_allowance(CpuAllowance::Unlimited).unwrap();
+}
+
+fn freezing() {
+    let tree = Tree::open();
+    let instance = tree.create_instance("c1", (BASE, BASE)).unwrap();
+    let child = start(&instance, || {
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    assert!(instance.freeze(Duration::from_secs(5)).unwrap());
+    assert!(instance.is_frozen().unwrap());
+    let before = instance.usage().unwrap().cpu;
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(instance.usage().unwrap().cpu, before);
+    instance.thaw().unwrap();
+    assert!(instance.freeze(Duration::from_secs(5)).unwrap());
+    instance.kill().unwrap();
+    assert_eq!(child.wait(Wait::Block).unwrap(), Some(Exit::Signal(libc::SIGKILL)));
+}
+
+fn spreading() {
+    let tree = Tree::open();
+    let usable = tree.usable_cpus().unwrap();
+    if usable.len() < 2 {
+        return;
+    }
+    let one = tree.create_instance("c1", (BASE, BASE)).unwrap();
+    let two = tree.create_instance("c2", (BASE, BASE)).unwrap();
+    let first = one.set_cpu(&tree, &CpuLimit::Count(1)).unwrap();
+    let second = two.set_cpu(&tree, &CpuLimit::Count(1)).unwrap();
+    assert_ne!(first, second);
+    assert_eq!(one.set_cpu(&tree, &CpuLimit::Count(1)).unwrap(), first);
+    let child = start(&one, sleep);
+    std::thread::sleep(Duration::from_millis(50));
+    let status = fs::read_to_string(format!("/proc/{}/status", child.pid())).unwrap();
+    assert!(status.contains(&format!("Cpus_allowed_list:\t{first}\n")));
+    // Wider and narrower again, while it runs.
+    assert_eq!(one.set_cpu(&tree, &CpuLimit::Unlimited).unwrap(), usable);
+    one.set_cpu(&tree, &CpuLimit::Set(second.clone())).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", child.pid())).unwrap();
+    assert!(status.contains(&format!("Cpus_allowed_list:\t{second}\n")));
+    let beyond = CpuLimit::Set([8000].into_iter().collect());
+    assert_eq!(one.set_cpu(&tree, &beyond).unwrap_err().kind(), sc_sys::ErrorKind::Invalid);
+    child.signal(libc::SIGKILL).unwrap();
+    child.wait(Wait::Block).unwrap();
+}
+
+fn leaf() {
+    use std::os::unix::fs::MetadataExt;
+    let tree = Tree::open();
+    let instance = tree.create_instance("c1", (BASE, BASE)).unwrap();
+    let payload = instance.join().open().unwrap().v2;
+    for _ in 0..2 {
+        let leaf = cgroup::exec_leaf(&payload, (BASE, BASE)).unwrap();
+        assert_eq!(rustix::fs::fstat(&leaf).unwrap().st_uid, BASE);
+    }
+    let procs = instance.join().v2.join("cgroup.procs");
+    assert_eq!(fs::metadata(procs).unwrap().uid(), BASE);
+    assert_eq!(fs::metadata(instance.directory()).unwrap().uid(), 0);
+}
+
+fn agents() {
+    let tree = Tree::open();
+    let join = tree.agents().open().unwrap();
+    let mut spawn = Spawn::from_path("/bin/sleep").arg("60").cgroup(join.v2.as_fd());
+    for procs in &join.v1 {
+        spawn = spawn.join(procs.as_fd());
+    }
+    let child = spawn.start().unwrap();
+    let own = fs::read_to_string(format!("/proc/{}/cgroup", child.pid())).unwrap();
+    for line in own.lines().filter(|line| !line.contains(":name=sc:")) {
+        assert!(line.ends_with("/agents"), "{line}");
+    }
+    child.signal(libc::SIGKILL).unwrap();
+    child.wait(Wait::Block).unwrap();
+}
+
+fn nothing_left() {
+    let name = format!("sc-test-{}", std::process::id());
+    let tree = Tree::open();
+    let mut roots: Vec<PathBuf> = vec![tree.layout().unified.clone()];
+    roots.extend(tree.layout().v1.iter().map(|hierarchy| hierarchy.mount.clone()));
+    let is_systemd = tree.layout().kind() == LayoutKind::Unified;
+    tree.create_instance("c1", (BASE, BASE)).unwrap();
+    assert!(is_systemd || roots.iter().all(|root| root.join(&name).is_dir()));
+    drop(tree);
+    for root in roots {
+        assert!(!root.join(&name).exists(), "{}", root.display());
+    }
+}

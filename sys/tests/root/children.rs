@@ -1,0 +1,69 @@
+//! Terminals in a guest's devpts, capabilities and descriptors of a child.
+
+use std::os::fd::AsFd;
+
+use sc_sys::caps::{self, Capability};
+use sc_sys::mount::NewMount;
+use sc_sys::namespace::Namespaces;
+use sc_sys::process;
+use sc_sys::pty::Pty;
+
+use crate::{Test, in_child};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_terminal_opens_in_a_devpts_of_its_own", terminal),
+    ("a_child_gets_a_controlling_terminal", controlling_terminal),
+    ("restricted_capabilities_do_not_come_back_by_exec", capabilities),
+    ("a_child_gets_a_session_keyring_and_limits_of_its_own", attributes),
+];
+
+fn devpts() -> std::os::fd::OwnedFd {
+    NewMount::new("devpts").flag("newinstance").option("ptmxmode", "0666").create().unwrap()
+}
+
+fn terminal() {
+    let devpts = devpts();
+    let first = Pty::open_in(&devpts).unwrap();
+    let second = Pty::open_in(&devpts).unwrap();
+    assert_eq!((first.number, second.number), (0, 1));
+}
+
+fn controlling_terminal() {
+    let pty = Pty::open_in(devpts()).unwrap();
+    in_child(Namespaces::empty(), || {
+        process::become_session_leader().unwrap();
+        process::set_controlling_terminal(pty.terminal.as_fd()).unwrap();
+        assert!(std::fs::File::open("/dev/tty").is_ok());
+    });
+}
+
+fn capabilities() {
+    in_child(Namespaces::empty(), || {
+        caps::restrict(&caps::DROPPED_BY_DEFAULT).unwrap();
+        assert!(!caps::has(Capability::CAP_SYS_TIME));
+        assert!(caps::has(Capability::CAP_SYS_ADMIN));
+        let output = sc_sys::command::Runner::new("cat").arg("/proc/self/status").run().unwrap();
+        let status = String::from_utf8(output.stdout).unwrap();
+        let line = status.lines().find(|line| line.starts_with("CapEff:")).unwrap();
+        let effective = u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap();
+        for dropped in caps::DROPPED_BY_DEFAULT {
+            assert_eq!(effective & dropped.bitmask(), 0, "{dropped}");
+        }
+    });
+}
+
+fn attributes() {
+    use sc_sys::process::{Limit, Resource};
+    in_child(Namespaces::NEWUTS, || {
+        process::join_session_keyring().unwrap();
+        process::set_oom_score_adjust(100).unwrap();
+        process::set_umask(0o027);
+        process::reset_affinity().unwrap();
+        let limit = Limit { soft: Some(64), hard: Some(128) };
+        process::set_limit(Resource::Nofile, limit).unwrap();
+        process::raise_limit(Resource::Nofile).unwrap();
+        assert_eq!(process::limits(Resource::Nofile).soft, Some(128));
+        process::set_death_signal(process::DeathSignal::Kill).unwrap();
+        process::no_new_privileges().unwrap();
+    });
+}
