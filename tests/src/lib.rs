@@ -1,1 +1,33 @@
-//! (to be written first thing)
+//! End-to-end tests: a real `scd` in a directory of its own, the real `sc`, real guests.
+//!
+//! ```text
+//! Daemon ── starts scd, kills it, starts it again; takes away all it made when dropped
+//!   ├─ sc(..) -> Ran        the command line, as a user runs it
+//!   ├─ client()             the API
+//!   ├─ Terminal             the command line under a terminal
+//!   └─ HostSnapshot         what of the daemon is on the host, to compare before and after
+//! guests                    images: busybox made on the spot, Debian built once and cached
+//! ```
+//!
+//! Root is required. The daemons of several tests run side by side: each has a directory, a
+//! bridge, a subnet and control groups of its own. A failed step panics with the step, what was
+//! seen, and the end of the daemon's log.
+// A failure of the harness is a failure of the test.
+#![allow(clippy::unwrap_used)]
+
+pub mod guests;
+mod harness;
+
+pub use harness::clean::clean_up;
+pub use harness::daemon::{Daemon, Options};
+pub use harness::instance::{address, pid, state, status};
+pub use harness::ran::Ran;
+pub use harness::report::report;
+pub use harness::snapshot::HostSnapshot;
+pub use harness::terminal::Terminal;
+pub use harness::wait::{eventually, until};
+
+/// Whether the tests that take long were asked for (`scripts/test --full`).
+pub fn full() -> bool {
+    std::env::var_os("SC_TEST_FULL").is_some()
+}

@@ -1,0 +1,273 @@
+//! One daemon in a directory of its own.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sc_client::Client;
+use serde_json::Value;
+
+use super::clean::clean_up;
+use super::programs::program;
+use super::ran::Ran;
+use super::wait::eventually;
+
+/// How long a daemon may take to answer.
+const READY: Duration = Duration::from_secs(60);
+
+/// How much of a log a failure shows.
+const LOG_TAIL: usize = 60;
+
+/// How a daemon is started.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Faults to run into, such as `kill@start:agent`.
+    pub fault: Option<String>,
+    /// Further arguments.
+    pub args: Vec<String>,
+}
+
+/// A running `scd`, or one that was killed. Dropping it takes away all that it made.
+pub struct Daemon {
+    folder: tempfile::TempDir,
+    child: Option<Child>,
+    options: Options,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Daemon {
+    /// Starts a daemon and waits until it answers.
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::start_with(Options::default())
+    }
+
+    /// Starts a daemon that runs into a fault.
+    #[track_caller]
+    pub fn with_fault(fault: &str) -> Self {
+        Self::start_with(Options { fault: Some(fault.into()), ..Options::default() })
+    }
+
+    /// Starts a daemon and waits until it answers.
+    #[track_caller]
+    pub fn start_with(options: Options) -> Self {
+        assert!(rustix::process::geteuid().is_root(), "the end-to-end tests need root");
+        // Short, as the paths of sockets are; open to others, so that they are kept out by scd.
+        let folder = tempfile::Builder::new().prefix("sct-").rand_bytes(5).tempdir_in("/tmp");
+        let folder = folder.expect("/tmp takes a folder");
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), open).expect("the folder is ours");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime can be made");
+        let mut daemon = Self { folder, child: None, options, runtime };
+        daemon.run();
+        daemon
+    }
+
+    /// `SC_DIR`.
+    pub fn dir(&self) -> PathBuf {
+        self.folder.path().join("d")
+    }
+
+    /// A folder for the test's own files.
+    pub fn scratch(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The pid of `scd`; panics when it is not running.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the daemon runs").id()
+    }
+
+    /// Starts `scd` again after it was killed, without the fault it ran into.
+    #[track_caller]
+    pub fn run_again(&mut self) {
+        self.options.fault = None;
+        self.run();
+    }
+
+    /// Starts `scd` again after it was killed, into a fault.
+    #[track_caller]
+    pub fn run_into(&mut self, fault: &str) {
+        self.options.fault = Some(fault.to_owned());
+        self.run();
+    }
+
+    /// Kills `scd` as a crash would.
+    pub fn kill9(&mut self) {
+        let mut child = self.child.take().expect("the daemon runs");
+        child.kill().expect("our own child can be killed");
+        child.wait().expect("our own child can be reaped");
+    }
+
+    /// Waits until `scd` has died of its fault.
+    #[track_caller]
+    pub fn wait_died(&mut self) {
+        let mut child = self.child.take().expect("the daemon runs");
+        eventually("the daemon dies of its fault", READY, || child.try_wait().expect("our child"));
+    }
+
+    /// Ends `scd` in order; guests go on.
+    #[track_caller]
+    pub fn end(&mut self) {
+        let mut child = self.child.take().expect("the daemon runs");
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("our child");
+        let status =
+            eventually("the daemon ends", READY, || child.try_wait().expect("our own child"));
+        assert!(status.success(), "the daemon ended with {status}");
+    }
+
+    /// Ends `scd` in order and starts it again.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.end();
+        self.run_again();
+    }
+
+    #[track_caller]
+    fn run(&mut self) {
+        assert!(self.child.is_none(), "the daemon runs already");
+        let log = File::options().create(true).append(true).open(self.log_path());
+        let log = log.expect("the log can be opened");
+        let mut command = Command::new(program("scd"));
+        command
+            .args(["--verbose", "--dir"])
+            .arg(self.dir())
+            .args(&self.options.args)
+            .env_remove("SC_DIR")
+            .env_remove("SC_LOG")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log);
+        if let Some(fault) = &self.options.fault {
+            command.env("SC_FAULT", fault);
+        }
+        self.child = Some(command.spawn().expect("scd can be started"));
+        self.wait_ready();
+    }
+
+    #[track_caller]
+    fn wait_ready(&mut self) {
+        let socket = self.dir().join("unix.socket");
+        let child = self.child.as_mut().expect("the daemon was just started");
+        eventually("the daemon answers", READY, || {
+            if let Some(status) = child.try_wait().expect("our own child") {
+                panic!("the daemon ended at its start: {status}");
+            }
+            std::os::unix::net::UnixStream::connect(&socket).ok()
+        });
+    }
+
+    /// Runs `sc` with these arguments.
+    #[track_caller]
+    pub fn sc<S: AsRef<OsStr>>(&self, args: &[S]) -> Ran {
+        self.sc_with_input(args, b"")
+    }
+
+    /// Runs `sc` with this on its standard input.
+    #[track_caller]
+    pub fn sc_with_input<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Ran {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let begin = Instant::now();
+        let mut child = command.spawn().expect("sc can be started");
+        let mut stdin = child.stdin.take().expect("it was piped");
+        let input = input.to_vec();
+        // A program that does not read its input ends all the same.
+        let feed = std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &input));
+        let output = child.wait_with_output().expect("our own child");
+        let took = begin.elapsed();
+        let _unread = feed.join().expect("the feeder does not panic");
+        Ran::new(describe(args), &output, took)
+    }
+
+    /// The command `sc` with these arguments, for this daemon.
+    pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
+        let mut command = Command::new(program("sc"));
+        for name in ["SC_SOCKET", "SC_REMOTE", "SC_PROJECT", "SC_CONF", "NO_COLOR"] {
+            command.env_remove(name);
+        }
+        command.args(args).env("SC_DIR", self.dir());
+        command
+    }
+
+    /// What `sc ... -f json` prints.
+    #[track_caller]
+    pub fn json<S: AsRef<OsStr>>(&self, args: &[S]) -> Value {
+        let ran = self.sc(args);
+        serde_json::from_str(ran.ok())
+            .unwrap_or_else(|error| panic!("`{}` printed no JSON: {error}", ran.command))
+    }
+
+    /// Runs a program inside an instance.
+    #[track_caller]
+    pub fn exec(&self, instance: &str, command: &[&str]) -> Ran {
+        let args: Vec<&str> =
+            ["exec", instance, "--"].into_iter().chain(command.iter().copied()).collect();
+        self.sc(&args)
+    }
+
+    /// Runs a line of shell inside an instance and returns what it printed; panics if it failed.
+    #[track_caller]
+    pub fn inside(&self, instance: &str, line: &str) -> String {
+        self.exec(instance, &["sh", "-c", line]).ok().to_owned()
+    }
+
+    /// A client of its API. It must be used in [`Daemon::wait`].
+    pub fn client(&self) -> Client {
+        Client::unix(self.dir().join("unix.socket"))
+    }
+
+    /// Runs a future to its end.
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Where `scd` writes its log.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.path().join("scd.log")
+    }
+
+    fn show_logs(&self) {
+        show_tail(&self.log_path());
+        let Ok(logs) = std::fs::read_dir(self.dir().join("logs")) else { return };
+        for entry in logs.flatten() {
+            show_tail(&entry.path().join("lxc.log"));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_logs();
+        }
+        if let Some(mut child) = self.child.take() {
+            // At once: a daemon that lives would mend what is taken from under it.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if let Err(left) = clean_up(&self.dir()) {
+            eprintln!("could not be taken away: {left}");
+        }
+    }
+}
+
+fn show_tail(path: &Path) {
+    let Ok(text) = std::fs::read(path) else { return };
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    eprintln!("--- the end of {}", path.display());
+    for line in &lines[lines.len().saturating_sub(LOG_TAIL)..] {
+        eprintln!("{line}");
+    }
+}
+
+fn describe<S: AsRef<OsStr>>(args: &[S]) -> String {
+    let words = args.iter().map(|arg| arg.as_ref().to_string_lossy().into_owned());
+    std::iter::once("sc".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,11 @@
+//! The parts of the harness, one a file.
+
+pub mod clean;
+pub mod daemon;
+pub mod instance;
+pub mod programs;
+pub mod ran;
+pub mod report;
+pub mod snapshot;
+pub mod terminal;
+pub mod wait;

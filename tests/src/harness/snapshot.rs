@@ -1,0 +1,176 @@
+//! What of one daemon is on the host.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Everything that one daemon has on the host at a moment, each thing as a line. The lines of
+/// other daemons are not in it, so that tests can run side by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostSnapshot(BTreeSet<String>);
+
+impl HostSnapshot {
+    /// Of the daemon whose `SC_DIR` is `dir`.
+    pub fn of(dir: &Path) -> Self {
+        let mut lines = BTreeSet::new();
+        let mut add = |kind: &str, names: Vec<String>| {
+            lines.extend(names.into_iter().map(|name| format!("{kind} {name}")));
+        };
+        add("mount", mounts(dir));
+        add("loop device", loop_devices(dir));
+        for bridge in bridges(dir) {
+            add("link", ports(&bridge));
+            add("table", tables(&bridge));
+            add("lease", leases(dir, &bridge));
+            add("link", links_named(&bridge));
+        }
+        add("cgroup", cgroups(dir).into_iter().map(show).collect());
+        add("process", processes(dir).into_iter().map(|(_, name)| name).collect());
+        add("id range", id_claims(dir));
+        add("file", files(dir));
+        Self(lines)
+    }
+
+    /// What is in this one and not in the other.
+    pub fn more_than(&self, other: &Self) -> Vec<String> {
+        self.0.difference(&other.0).cloned().collect()
+    }
+
+    /// The lines of a kind.
+    pub fn of_kind(&self, kind: &str) -> Vec<&str> {
+        self.0.iter().filter_map(|line| line.strip_prefix(kind)?.strip_prefix(' ')).collect()
+    }
+}
+
+/// The name of the daemon's control groups.
+pub fn tree_name(dir: &Path) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(dir.display().to_string().as_bytes());
+    let digits: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("sc-{digits}")
+}
+
+/// The names of the daemon's bridges.
+pub fn bridges(dir: &Path) -> Vec<String> {
+    names_in(&dir.join("networks"))
+}
+
+/// Mount points below the folder, deepest last.
+pub fn mounts(dir: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let prefix = format!("{}/", dir.display());
+    let points = text.lines().filter_map(|line| line.split(' ').nth(4));
+    points.filter(|point| point.starts_with(&prefix)).map(str::to_owned).collect()
+}
+
+fn loop_devices(dir: &Path) -> Vec<String> {
+    let backing = names_in(Path::new("/sys/block")).into_iter().filter_map(|name| {
+        let path = format!("/sys/block/{name}/loop/backing_file");
+        Some(format!("{name} {}", std::fs::read_to_string(path).ok()?.trim()))
+    });
+    let prefix = format!(" {}/", dir.display());
+    backing.filter(|line| line.contains(&prefix)).collect()
+}
+
+fn ports(bridge: &str) -> Vec<String> {
+    names_in(&Path::new("/sys/class/net").join(bridge).join("brif"))
+}
+
+fn links_named(bridge: &str) -> Vec<String> {
+    let there = Path::new("/sys/class/net").join(bridge).exists();
+    there.then(|| bridge.to_owned()).into_iter().collect()
+}
+
+fn tables(bridge: &str) -> Vec<String> {
+    let output = Command::new("nft").args(["list", "tables"]).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let name = format!("sc_{bridge}");
+    let text = text.unwrap_or_default();
+    text.lines().filter(|line| line.ends_with(&name)).map(str::to_owned).collect()
+}
+
+fn leases(dir: &Path, bridge: &str) -> Vec<String> {
+    let path = dir.join("networks").join(bridge).join("dnsmasq.leases");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // The first field is when it ends, and `duid` is dnsmasq's own.
+    let lines = text.lines().filter(|line| !line.starts_with("duid"));
+    lines.map(|line| line.split_once(' ').map_or(line, |(_, rest)| rest).to_owned()).collect()
+}
+
+/// The daemon's control groups in every hierarchy, deepest first.
+pub fn cgroups(dir: &Path) -> Vec<PathBuf> {
+    let name = tree_name(dir);
+    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut found = Vec::new();
+    for line in text.lines().filter(|line| line.contains(" - cgroup")) {
+        let mount = line.split(' ').nth(4).unwrap_or_default();
+        deepest_first(&Path::new(mount).join(&name), &mut found);
+    }
+    found
+}
+
+fn deepest_first(folder: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            deepest_first(&entry.path(), found);
+        }
+    }
+    found.push(folder.to_owned());
+}
+
+/// The processes in the daemon's control groups, and its own: pid and command. A zombie is its
+/// parent's to reap and no more a process.
+pub fn processes(dir: &Path) -> Vec<(i32, String)> {
+    let (tree, folder) = (format!("/{}/", tree_name(dir)), format!("{}/", dir.display()));
+    let pids = names_in(Path::new("/proc")).into_iter().filter_map(|name| name.parse().ok());
+    let ours = pids.filter_map(|pid: i32| {
+        let proc = PathBuf::from(format!("/proc/{pid}"));
+        let cgroup = std::fs::read_to_string(proc.join("cgroup")).ok()?;
+        let command = std::fs::read(proc.join("cmdline")).ok()?;
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        let ours = cgroup.contains(&tree) || command.contains(&folder);
+        (ours && !command.is_empty() && pid != std::process::id().cast_signed())
+            .then(|| (pid, command.trim_end().to_owned()))
+    });
+    ours.collect()
+}
+
+fn id_claims(dir: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string("/run/sc/idmap/claims").unwrap_or_default();
+    let daemon = format!("\t{}\t", dir.display());
+    text.lines().filter(|line| line.contains(&daemon)).map(str::to_owned).collect()
+}
+
+/// Files and folders of the daemon, but for what is a file of the store's own.
+fn files(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    walk(dir, &mut found);
+    found.retain(|name| !name.contains("/store.db") && !name.contains("/dnsmasq."));
+    found
+}
+
+/// Walks without following links and not into guests' files.
+fn walk(folder: &Path, found: &mut Vec<String>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        found.push(show(path.clone()));
+        let guest = ["rootfs", "upper"].iter().any(|name| entry.file_name() == *name);
+        if !guest && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(&path, found);
+        }
+    }
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+fn show(path: PathBuf) -> String {
+    path.display().to_string()
+}
