@@ -3,8 +3,9 @@
 //! Without a terminal there are three sockets, one a stream; with one, a single socket goes both
 //! ways. Each stream has a loop of its own that takes the next piece only when the last one was
 //! written, so a slow reader holds back the program and nothing is kept here. The operation is
-//! waited for at the same time. `control` carries signals and the window's size; without a
-//! terminal it is connected with the first signal, as most programs never get one.
+//! waited for at the same time. `control` carries signals and the window's size, and by its end the
+//! server knows that the caller has died. Without a terminal it is connected when the program has
+//! run for a moment, or gets a signal: most have ended by then.
 
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ use crate::websocket::{Received, Socket, received};
 
 /// The size of the frames that LXD's client sends.
 const CHUNK: usize = 32 << 10;
+
+/// How long a program without a terminal runs before `control` is connected.
+const QUICK: Duration = Duration::from_millis(50);
 
 /// How long the streams may go on after the operation has failed.
 const GRACE: Duration = Duration::from_millis(500);
@@ -131,7 +135,7 @@ impl Client {
         tokio::select! {
             outputs = outputs => outputs.map(|_| ()),
             error = feed(stdin, &mut streams.stdin) => Err(error),
-            error = self.pass_control(secrets, None, control) => Err(error),
+            never = self.pass_control(secrets, None, control) => match never {},
         }
     }
 
@@ -152,38 +156,39 @@ impl Client {
         tokio::select! {
             ended = receive(from, &mut streams.stdout, "write standard output") => ended,
             error = send(to, &mut streams.stdin) => Err(error),
-            error = self.pass_control(secrets, Some(commands), control) => Err(error),
+            never = self.pass_control(secrets, Some(commands), control) => match never {},
         }
     }
 
-    /// Passes the caller's words on; returns only when that fails.
+    /// Passes the caller's words on for ever. A socket that cannot be had, or ends, belongs to a
+    /// program that has ended.
     async fn pass_control(
         &self,
         secrets: &Secrets,
-        mut socket: Option<Socket>,
+        socket: Option<Socket>,
         control: &mut mpsc::Receiver<ExecControl>,
-    ) -> Error {
+    ) -> std::convert::Infallible {
+        let (mut first, mut socket) = (None, socket);
+        if socket.is_none() {
+            first = tokio::time::timeout(QUICK, control.recv()).await.ok().flatten();
+            socket = secrets.connect(self, "control").await.ok();
+        }
+        let Some(mut socket) = socket else { return std::future::pending().await };
         loop {
-            let word = match &mut socket {
-                None => control.recv().await,
-                Some(socket) => tokio::select! {
+            let word = match first.take() {
+                Some(word) => Some(word),
+                None => tokio::select! {
                     word = control.recv() => word,
-                    // Reading answers the server's pings. Its end is not the program's.
-                    _ = drain(socket) => std::future::pending().await,
+                    // Reading answers the server's pings.
+                    () = drain(&mut socket) => None,
                 },
             };
-            let Some(word) = word else { return std::future::pending().await };
-            let connected = match socket.take() {
-                Some(socket) => Ok(socket),
-                None => secrets.connect(self, "control").await,
-            };
-            match connected {
-                Ok(mut connected) => {
-                    // A program that has just ended takes no more words.
-                    let _ = connected.send(Message::text(command(word))).await;
-                    socket = Some(connected);
+            match word {
+                Some(word) => {
+                    let _ = socket.send(Message::text(command(word))).await;
                 }
-                Err(error) => return error,
+                // The socket stays open: its end would tell the server that we are gone.
+                None => return std::future::pending().await,
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::resource::Tagged;
 
 #[derive(Serialize)]
 struct Shutdown {
-    force: bool,
+    leave: bool,
 }
 
 impl Client {
@@ -30,8 +30,8 @@ impl Client {
         Ok(())
     }
 
-    /// Asks the daemon to end. With `force` the instances are killed, not asked to stop.
-    pub async fn shutdown(&self, force: bool) -> Result<()> {
-        self.submit(Method::PUT, "/internal/shutdown", &Shutdown { force }).await
+    /// Asks the daemon to end. It stops its instances first, unless it is to `leave` them running.
+    pub async fn shutdown(&self, leave: bool) -> Result<()> {
+        self.submit(Method::PUT, "/internal/shutdown", &Shutdown { leave }).await
     }
 }

@@ -1,0 +1,355 @@
+//! The client against a small server.
+
+mod fake;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fake::Fake;
+use http::Method;
+use sc_api::{ErrorKind, InstanceExecPost, InstanceSource, InstancesPost, StatusCode};
+use sc_client::{Client, Detail, Error, ExecControl, ExecStreams, ImageFiles, ImageUpload, Tagged};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+
+fn connect() -> (Fake, Client) {
+    let fake = Fake::start();
+    let client = Client::unix(&fake.socket);
+    (fake, client)
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+fn from_image(alias: &str) -> InstancesPost {
+    let source =
+        InstanceSource { source_type: "image".into(), alias: alias.into(), ..Default::default() };
+    InstancesPost::new(&"c1".parse().unwrap(), source)
+}
+
+#[test]
+fn a_list_is_one_request() {
+    let (fake, client) = connect();
+    let list = run(client.instances(Detail::State)).unwrap();
+    assert_eq!(list.len(), 2);
+    assert_eq!(list[0].state.as_ref().unwrap().pid, 4321);
+    assert_eq!(fake.lines(), ["GET /1.0/instances?recursion=2"]);
+}
+
+#[test]
+fn an_object_comes_with_its_etag_and_goes_back_with_it() {
+    let (fake, client) = connect();
+    run(async {
+        let Tagged { etag, .. } = client.profile("default").await.unwrap();
+        assert_eq!(etag.as_deref(), Some("\"etag-1\""));
+        client.replace_profile("default", &Default::default(), etag.as_deref()).await.unwrap();
+    });
+    assert_eq!(fake.last("PUT /1.0/profiles/default").headers["if-match"], "\"etag-1\"");
+}
+
+#[test]
+fn a_failure_keeps_the_servers_text_and_its_kind() {
+    let (_fake, client) = connect();
+    let error = run(client.instance("nope")).unwrap_err();
+    assert_eq!(error.to_string(), "Instance not found");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_daemon_that_is_not_there_is_unavailable() {
+    let client = Client::unix("/nonexistent/unix.socket");
+    let error = run(client.server()).unwrap_err();
+    assert!(matches!(error, Error::NotRunning { .. }), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[test]
+fn an_operation_that_has_ended_already_is_not_waited_for() {
+    let (fake, client) = connect();
+    run(async {
+        let operation = client.create_instance(&from_image("bb")).await.unwrap();
+        let ended = client.wait(operation).await.unwrap();
+        assert_eq!(ended.resource_name("instances"), Some("c1"));
+    });
+    assert_eq!(fake.lines(), ["POST /1.0/instances"]);
+}
+
+#[test]
+fn a_failed_operation_is_an_error_with_its_text() {
+    let (_fake, client) = connect();
+    let error = run(async {
+        let operation = client.create_instance(&from_image("broken")).await.unwrap();
+        client.wait(operation).await.unwrap_err()
+    });
+    assert_eq!(error.to_string(), "unpack image: tar ends too early");
+}
+
+#[test]
+fn progress_is_told_while_an_operation_is_waited_for() {
+    let (_fake, client) = connect();
+    let stages = Mutex::new(Vec::new());
+    run(async {
+        let operation = client.create_instance(&from_image("slow")).await.unwrap();
+        let ended = client
+            .wait_with_progress(operation, |operation| {
+                stages.lock().unwrap().extend(operation.progress().map(|step| step.stage));
+            })
+            .await
+            .unwrap();
+        assert_eq!(ended.status_code, StatusCode::Success);
+    });
+    assert!(stages.into_inner().unwrap().contains(&"Unpacking".to_owned()));
+}
+
+#[test]
+fn a_cancelled_operation_ends_the_wait() {
+    let (_fake, client) = connect();
+    let error = run(async {
+        let operation = client.create_instance(&from_image("slow")).await.unwrap();
+        let id = operation.id.clone();
+        let (waited, cancelled) = tokio::join!(client.wait(operation), async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            client.cancel(&id).await
+        });
+        cancelled.unwrap();
+        waited.unwrap_err()
+    });
+    assert!(matches!(error, Error::Operation { status: StatusCode::Cancelled, .. }), "{error:?}");
+}
+
+#[test]
+fn exec_keeps_both_outputs_apart_and_returns_the_code() {
+    let (_fake, client) = connect();
+    let output =
+        run(client.exec_output("web1", &["sh", "-c", "echo out; echo err >&2; exit 7"])).unwrap();
+    assert_eq!(output.code, 7);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "out\n");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "err\n");
+}
+
+#[test]
+fn a_program_that_is_not_there_is_code_127_and_the_servers_text() {
+    let (_fake, client) = connect();
+    let error = run(client.exec_output("web1", &["/no/such/program"])).unwrap_err();
+    assert!(matches!(error, Error::Command { code: 127, .. }), "{error:?}");
+    assert_eq!(error.to_string(), "Command not found");
+}
+
+#[test]
+fn exec_in_a_stopped_instance_is_refused() {
+    let (_fake, client) = connect();
+    let error = run(client.exec_output("db1", &["true"])).unwrap_err();
+    assert_eq!(
+        (error.to_string().as_str(), error.kind()),
+        ("Instance is not running", ErrorKind::Invalid)
+    );
+}
+
+fn post(command: &[&str]) -> InstanceExecPost {
+    InstanceExecPost {
+        command: command.iter().map(|&word| word.to_owned()).collect(),
+        wait_for_websocket: true,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn input_is_passed_on_and_so_is_its_end() {
+    let (_fake, client) = connect();
+    let input: Vec<u8> = (0..1_000_000u32).flat_map(u32::to_le_bytes).collect();
+    let mut output = Vec::new();
+    let code = run(async {
+        let streams =
+            ExecStreams { stdin: input.as_slice(), stdout: &mut output, stderr: tokio::io::sink() };
+        let (_sender, control) = mpsc::channel(1);
+        client.exec("web1", &post(&["cat"]), streams, control).await.unwrap()
+    });
+    assert_eq!(code, 0);
+    assert_eq!(output, input);
+}
+
+/// Takes what is written slowly, and counts it.
+struct SlowReader {
+    taken: Arc<AtomicU64>,
+    pause: Option<std::pin::Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl tokio::io::AsyncWrite for SlowReader {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        let pause = self
+            .pause
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_millis(1))));
+        std::task::ready!(pause.as_mut().poll(context));
+        self.pause = None;
+        self.taken.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        std::task::Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_slow_reader_loses_nothing_and_holds_the_program_back() {
+    let (_fake, client) = connect();
+    let taken = Arc::new(AtomicU64::new(0));
+    let marker = tempfile::NamedTempFile::new().unwrap();
+    let script = format!("head -c 40000000 /dev/zero; date >{}", marker.path().display());
+    run(async {
+        let streams = ExecStreams {
+            stdin: tokio::io::empty(),
+            stdout: SlowReader { taken: taken.clone(), pause: None },
+            stderr: tokio::io::sink(),
+        };
+        let (_sender, control) = mpsc::channel(1);
+        let watched = async {
+            while taken.load(Ordering::Relaxed) < 4_000_000 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            // A tenth is taken: had anything kept the rest, the program would have ended.
+            assert_eq!(marker.as_file().metadata().unwrap().len(), 0);
+            std::future::pending::<()>().await;
+        };
+        let command = post(&["sh", "-c", &script]);
+        tokio::select! {
+            code = client.exec("web1", &command, streams, control) => assert_eq!(code.unwrap(), 0),
+            () = watched => unreachable!(),
+        }
+    });
+    assert_eq!(taken.load(Ordering::Relaxed), 40_000_000);
+}
+
+#[test]
+fn a_signal_reaches_the_program() {
+    let (fake, client) = connect();
+    let code = run(async {
+        let (stdin, mut to) = tokio::io::simplex(64);
+        let streams = ExecStreams { stdin, stdout: tokio::io::sink(), stderr: tokio::io::sink() };
+        let (sender, control) = mpsc::channel(1);
+        let signalling = async {
+            to.write_all(b"x").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            sender.send(ExecControl::Signal(15)).await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let command = post(&["sleep", "60"]);
+        tokio::select! {
+            code = client.exec("web1", &command, streams, control) => code.unwrap(),
+            () = signalling => unreachable!(),
+        }
+    });
+    assert_eq!(code, 128 + 15);
+    assert_eq!(fake.control_messages(), ["{\"command\":\"signal\",\"args\":null,\"signal\":15}\n"]);
+}
+
+#[test]
+fn a_terminals_size_is_passed_on() {
+    let (fake, client) = connect();
+    let mut output = Vec::new();
+    let code = run(async {
+        let streams =
+            ExecStreams { stdin: &b"hello\n"[..], stdout: &mut output, stderr: tokio::io::sink() };
+        let (sender, control) = mpsc::channel(1);
+        sender.send(ExecControl::Resize { width: 100, height: 30 }).await.unwrap();
+        let command =
+            InstanceExecPost { interactive: true, ..post(&["sh", "-c", "cat; sleep 0.2"]) };
+        client.exec("web1", &command, streams, control).await.unwrap()
+    });
+    assert_eq!((code, output.as_slice()), (0, &b"hello\n"[..]));
+    assert!(fake.control_messages()[0].contains("\"width\":\"100\""));
+}
+
+#[test]
+fn a_writer_that_fails_ends_exec_with_its_error() {
+    let (_fake, client) = connect();
+    let error = run(async {
+        let (gone, writer) = tokio::io::duplex(16);
+        drop(gone);
+        let streams =
+            ExecStreams { stdin: tokio::io::empty(), stdout: writer, stderr: tokio::io::sink() };
+        let (_sender, control) = mpsc::channel(1);
+        client.exec("web1", &post(&["yes"]), streams, control).await.unwrap_err()
+    });
+    assert!(error.is_broken_pipe(), "{error:?}");
+}
+
+#[test]
+fn a_split_image_is_sent_as_two_parts() {
+    let (fake, client) = connect();
+    let folder = tempfile::tempdir().unwrap();
+    let (metadata, rootfs) =
+        (folder.path().join("meta.tar.xz"), folder.path().join("root.squashfs"));
+    std::fs::write(&metadata, vec![1; 1000]).unwrap();
+    std::fs::write(&rootfs, vec![2; 3_000_000]).unwrap();
+    let upload = ImageUpload {
+        files: ImageFiles::Split { metadata, rootfs },
+        public: false,
+        properties: [("os".to_owned(), "a b&c".to_owned())].into(),
+    };
+    let sent = Arc::new(AtomicU64::new(0));
+    let counted = sent.clone();
+    run(async {
+        let operation = client
+            .upload_image(&upload, move |done, _| counted.store(done, Ordering::Relaxed))
+            .await
+            .unwrap();
+        client.wait(operation).await.unwrap();
+    });
+    let asked = fake.last("POST /1.0/images");
+    assert_eq!(asked.length as u64, sent.load(Ordering::Relaxed));
+    assert!(asked.length > 3_001_000);
+    assert_eq!(asked.headers["x-lxd-filename"], "meta.tar.xz");
+    assert_eq!(asked.headers["x-lxd-properties"], "os=a%20b%26c");
+    assert!(asked.headers["content-type"].to_str().unwrap().starts_with("multipart/form-data"));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let (_fake, client) = connect();
+    let upload = ImageUpload {
+        files: ImageFiles::Unified("/nonexistent/image.tar".into()),
+        public: false,
+        properties: Default::default(),
+    };
+    let error = run(client.upload_image(&upload, |_, _| {})).unwrap_err();
+    assert!(error.to_string().contains("/nonexistent/image.tar"), "{error}");
+}
+
+#[test]
+fn requests_that_overlap_do_not_wait_for_each_other() {
+    let (_fake, client) = connect();
+    run(async {
+        let slow = client.create_instance(&from_image("slow")).await.unwrap();
+        let (waited, listed) = tokio::join!(
+            client.wait(slow),
+            tokio::time::timeout(Duration::from_millis(100), client.profiles())
+        );
+        waited.unwrap();
+        listed.expect("the list comes while the wait goes on").unwrap();
+    });
+}
+
+#[test]
+fn a_raw_answer_shows_failures_as_they_came() {
+    let (_fake, client) = connect();
+    let answer = run(client.raw(Method::GET, "/1.0/instances/nope", None)).unwrap();
+    assert_eq!(answer.status, 404);
+    assert!(String::from_utf8_lossy(&answer.body).contains("Instance not found"));
+}
