@@ -10,11 +10,10 @@
 //! | [`command`] | external programs, and programs started from a descriptor |
 //! | [`idmap`] | id ranges, maps, `/etc/subuid`, the machine-wide allocator |
 //! | [`cgroup`] | instances' control groups on v1, hybrid and v2 hosts (manager: feature `cgroups`) |
-//! | [`caps`], [`seccomp`] | what a guest's init may do |
+//! | [`caps`], [`filter`], `seccomp` | what a guest's init may do (the filter's compiler: feature `seccomp`) |
 //! | [`pty`], [`unix`], [`epoll`], [`memfd`] | terminals, sockets that carry descriptors, event loops |
-//! | [`reactor`] | descriptors in tokio's event loop (feature `tokio`) |
+//! | `reactor` | descriptors in tokio's event loop (feature `tokio`) |
 //! | [`resolve`] | paths that a guest controls |
-//! | [`netlink`] | what a network namespace looks like from inside |
 //! | [`probe`] | what this host can do, as plain data |
 //! | [`undo`] | steps taken back in reverse order |
 
@@ -34,12 +33,15 @@ pub mod inherited;
 pub mod memfd;
 pub mod mount;
 pub mod namespace;
+pub mod probe;
 pub mod process;
 pub mod pty;
 #[cfg(feature = "tokio")]
 pub mod reactor;
 pub mod resolve;
 pub mod sandbox;
+#[cfg(feature = "seccomp")]
+pub mod seccomp;
 pub mod signal;
 pub mod undo;
 pub mod unix;

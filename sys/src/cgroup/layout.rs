@@ -35,6 +35,18 @@ pub enum LayoutKind {
     Legacy,
 }
 
+impl LayoutKind {
+    /// Looks at the mounts of the calling process.
+    pub fn detect() -> Result<Self> {
+        let (unified, v1) = read_mounts()?;
+        Ok(match (unified.is_some(), v1.is_empty()) {
+            (true, true) => Self::Unified,
+            (true, false) => Self::Hybrid,
+            (false, _) => Self::Legacy,
+        })
+    }
+}
+
 /// A mounted v1 hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct V1Hierarchy {
@@ -61,12 +73,9 @@ pub struct Layout {
 impl Layout {
     /// Looks at the mounts of the calling process; mounts a cgroup2 (out of sight) where there is none.
     pub fn detect() -> Result<Self> {
-        const PATH: &str = "/proc/self/mountinfo";
-        let text = std::fs::read_to_string(PATH).op("read", PATH)?;
-        let (unified, v1) = parse(&text);
+        let (unified, v1) = read_mounts()?;
         if let Some(unified) = unified {
-            let kind = if v1.is_empty() { LayoutKind::Unified } else { LayoutKind::Hybrid };
-            return Ok(Self { unified, v1, kind, _own: None });
+            return Ok(Self::new(unified, v1));
         }
         let own = NewMount::new("cgroup2").attributes(Attributes::NO_SUID_DEV_EXEC).create()?;
         let unified = PathBuf::from(format!("/proc/self/fd/{}", own.as_raw_fd()));
@@ -84,10 +93,16 @@ impl Layout {
         self.kind
     }
 
-    /// Whether a v1 hierarchy holds the controller.
+    /// Returns the v1 hierarchy that holds the controller, if one does.
+    #[cfg(feature = "cgroups")]
     pub(super) fn v1_with(&self, controller: &str) -> Option<&V1Hierarchy> {
         self.v1.iter().find(|hierarchy| hierarchy.controllers.iter().any(|c| c == controller))
     }
+}
+
+fn read_mounts() -> Result<(Option<PathBuf>, Vec<V1Hierarchy>)> {
+    const PATH: &str = "/proc/self/mountinfo";
+    Ok(parse(&std::fs::read_to_string(PATH).op("read", PATH)?))
 }
 
 fn parse(mountinfo: &str) -> (Option<PathBuf>, Vec<V1Hierarchy>) {

@@ -17,12 +17,11 @@
 
 mod cpus;
 mod join;
+mod layout;
 mod v2;
 
 #[cfg(feature = "cgroups")]
 mod instance;
-#[cfg(feature = "cgroups")]
-mod layout;
 #[cfg(feature = "cgroups")]
 mod limits;
 #[cfg(feature = "cgroups")]
@@ -36,12 +35,12 @@ mod v1;
 
 pub use cpus::CpuList;
 pub use join::{Join, OpenJoin};
+pub use layout::{Layout, LayoutKind, V1Hierarchy};
 pub use v2::{all_exiting, exec_leaf, freeze, is_frozen, is_populated, kill, wait_exiting};
 
 #[cfg(feature = "cgroups")]
 pub use {
     instance::InstanceCgroup,
-    layout::{Layout, LayoutKind, V1Hierarchy},
     limits::{CpuAllowance, CpuLimit},
     tree::{CgroupTree, FastAttach, TreeOptions},
     usage::Usage,

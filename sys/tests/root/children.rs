@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_child_gets_a_controlling_terminal", controlling_terminal),
     ("restricted_capabilities_do_not_come_back_by_exec", capabilities),
     ("a_child_gets_a_session_keyring_and_limits_of_its_own", attributes),
+    ("the_default_filter_denies_its_list_and_nothing_else", filter),
 ];
 
 fn devpts() -> std::os::fd::OwnedFd {
@@ -65,5 +66,21 @@ fn attributes() {
         assert_eq!(process::limits(Resource::Nofile).soft, Some(128));
         process::set_death_signal(process::DeathSignal::Kill).unwrap();
         process::no_new_privileges().unwrap();
+    });
+}
+
+fn filter() {
+    use rustix::io::Errno;
+    use rustix::net::{AddressFamily, SocketType, socket};
+    let program = sc_sys::seccomp::Policy::default().compile().unwrap();
+    in_child(Namespaces::NEWNS, || {
+        sc_sys::filter::install(&program).unwrap();
+        let vsock = socket(AddressFamily::VSOCK, SocketType::STREAM, None);
+        assert_eq!(vsock.unwrap_err(), Errno::AFNOSUPPORT);
+        assert!(socket(AddressFamily::UNIX, SocketType::STREAM, None).is_ok());
+        let force = rustix::mount::UnmountFlags::FORCE;
+        assert_eq!(rustix::mount::unmount("/no/such", force), Err(Errno::ACCESS));
+        let lazy = rustix::mount::UnmountFlags::DETACH;
+        assert_eq!(rustix::mount::unmount("/no/such", lazy), Err(Errno::NOENT));
     });
 }

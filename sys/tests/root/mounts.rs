@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_refused_mount_tells_the_kernels_words", kernel_words),
     ("a_new_tmpfs_has_its_options_and_attributes", tmpfs_options),
     ("a_squashfs_is_mounted_and_its_loop_device_goes_with_it", squashfs),
+    ("what_can_be_idmapped_is_found_out", idmap_probe),
     ("pivoting_leaves_nothing_of_the_old_root", pivot),
 ];
 
@@ -196,4 +197,11 @@ fn pivot() {
         mount::pivot_into(&tmpfs).unwrap();
         assert_eq!(fs::read_dir("/").unwrap().count(), 0);
     });
+}
+
+fn idmap_probe() {
+    use sc_sys::probe::{HostFeatures, Privilege, can_idmap};
+    can_idmap("/var/tmp").unwrap();
+    assert_eq!(can_idmap("/proc").unwrap_err().errno(), Some(libc::EINVAL));
+    assert_eq!(HostFeatures::probe().unwrap().privilege, Privilege::HostRoot);
 }
