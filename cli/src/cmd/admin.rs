@@ -145,9 +145,9 @@ impl Verb for WaitReady {
 /// `sc admin shutdown`.
 #[derive(Debug, Args)]
 pub struct Shutdown {
-    /// Kill the instances instead of asking them to stop
-    #[arg(short, long)]
-    force: bool,
+    /// Leave the instances running; the next daemon finds them again
+    #[arg(long)]
+    leave: bool,
     /// Give up after so many seconds; 0: never
     #[arg(short, long, value_name = "SECONDS", default_value_t = 0)]
     timeout: u64,
@@ -155,12 +155,12 @@ pub struct Shutdown {
 
 impl Verb for Shutdown {
     const NAME: &'static str = "shutdown";
-    const ABOUT: &'static str = "Stop all instances and end the daemon";
+    const ABOUT: &'static str = "Stop all instances in order, and end the daemon";
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let limit = Limit::new(self.timeout);
         let ended = async {
-            match context.client.shutdown(self.force).await {
+            match context.client.shutdown(self.leave).await {
                 // A daemon that ends may take its answer with it.
                 Ok(()) | Err(Error::Broken { .. }) => {}
                 Err(error) => return Err(error),

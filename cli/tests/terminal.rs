@@ -1,0 +1,113 @@
+//! The command line on a terminal, against a small server.
+
+#[path = "../../client/tests/fake/mod.rs"]
+mod fake;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+
+use fake::Fake;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+/// A terminal of 100 columns and 30 lines: the user's side, and the program's.
+fn terminal() -> (File, OwnedFd) {
+    let user = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&user).unwrap();
+    unlockpt(&user).unwrap();
+    let name = ptsname(&user, Vec::new()).unwrap();
+    let program = rustix::fs::open(
+        &*name,
+        rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY,
+        rustix::fs::Mode::empty(),
+    )
+    .unwrap();
+    let size = Winsize { ws_row: 30, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&program, size).unwrap();
+    (user.into(), program)
+}
+
+fn start(fake: &Fake, words: &[&str], environment: &[(&str, &str)]) -> (File, Child) {
+    let (user, program) = terminal();
+    let end = || Stdio::from(program.try_clone().unwrap());
+    let child = Command::new(env!("CARGO_BIN_EXE_sc"))
+        .args(words)
+        .env_remove("NO_COLOR")
+        .env("SC_SOCKET", &fake.socket)
+        .env("TERM", "xterm")
+        .envs(environment.iter().copied())
+        .stdin(end())
+        .stdout(end())
+        .stderr(end())
+        .spawn()
+        .unwrap();
+    (user, child)
+}
+
+/// All that the program shows until it ends. (A terminal whose program has gone gives EIO.)
+fn all(mut user: &File, mut child: Child) -> (String, Option<i32>) {
+    let mut shown = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = user.read(&mut buffer) {
+        shown.extend_from_slice(&buffer[..read]);
+    }
+    (String::from_utf8_lossy(&shown).into_owned(), child.wait().unwrap().code())
+}
+
+#[test]
+fn exec_on_a_terminal_gives_one_of_the_same_size() {
+    let fake = Fake::start();
+    let (mut user, child) =
+        start(&fake, &["exec", "web1", "--", "sh", "-c", "read x; echo got $x"], &[]);
+    user.write_all(b"hello\n").unwrap();
+    let (shown, code) = all(&user, child);
+    assert_eq!(code, Some(0));
+    assert!(shown.contains("got hello"), "{shown:?}");
+    let body = fake.last("POST").body;
+    assert_eq!(body["interactive"], true);
+    assert_eq!((&body["width"], &body["height"]), (&100.into(), &30.into()));
+    assert_eq!(body["environment"]["TERM"], "xterm");
+}
+
+#[test]
+fn exec_without_a_terminal_can_be_asked_for_on_one() {
+    let fake = Fake::start();
+    let (user, child) = start(&fake, &["exec", "web1", "-T", "--", "echo", "hi"], &[]);
+    assert_eq!(all(&user, child), ("hi\r\n".to_owned(), Some(0)));
+    assert_eq!(fake.last("POST").body["interactive"], false);
+}
+
+#[test]
+fn a_shell_is_a_login() {
+    let fake = Fake::start();
+    let (mut user, child) = start(&fake, &["shell", "web1"], &[]);
+    user.write_all(b"exit 3\n").unwrap();
+    assert_eq!(all(&user, child).1, Some(3));
+    let command = fake.last("POST").body["command"].to_string();
+    assert!(command.contains("su -l") && command.contains("sh -l"), "{command}");
+}
+
+#[test]
+fn progress_moves_on_a_terminal_and_is_cleared() {
+    let fake = Fake::start();
+    let (user, child) = start(&fake, &["launch", "slow", "c1"], &[]);
+    let (shown, code) = all(&user, child);
+    assert_eq!(code, Some(0));
+    assert!(shown.contains("Unpacking") && shown.contains('\r'), "{shown:?}");
+    assert!(shown.trim_end().ends_with("Launched c1"), "{shown:?}");
+}
+
+#[test]
+fn errors_are_coloured_unless_that_is_not_wanted() {
+    let fake = Fake::start();
+    let shown = |environment: &[(&str, &str)]| {
+        let (user, child) = start(&fake, &["info", "nope"], environment);
+        all(&user, child).0
+    };
+    assert!(shown(&[]).contains("\x1b[1;31mError:\x1b[0m Instance not found"));
+    for plain in [[("NO_COLOR", "1")], [("TERM", "dumb")]] {
+        assert_eq!(shown(&plain), "Error: Instance not found\r\n");
+    }
+}
