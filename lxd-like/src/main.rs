@@ -1,1 +1,24 @@
-fn main() {}
+//! `scd`, the daemon: API, state and policy. See `ARCHITECTURE.md`.
+
+mod api;
+mod context;
+mod daemon;
+mod error;
+mod event;
+mod host;
+mod instance;
+mod manager;
+mod model;
+mod operation;
+mod paths;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1).peekable();
+    // Executed anew as the unpacker of foreign bytes: before any thread is started.
+    if args.next_if(|first| first == sc_images::SANDBOX_ROLE).is_some() {
+        return sc_images::sandbox_main(args);
+    }
+    daemon::main()
+}

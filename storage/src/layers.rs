@@ -34,7 +34,7 @@ const SQUASHFS: &str = "image.squashfs";
 /// What is known of a layer without walking it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Facts {
-    /// Bytes that it takes.
+    /// Bytes of content, or of the packed file.
     pub(crate) bytes: u64,
     /// Entries in it; 0 where it is packed.
     pub(crate) entries: u64,
@@ -318,8 +318,8 @@ fn fill_root(made: &Temporary<'_>, image: &Fingerprint, fill: &mut Fill<'_>) -> 
     fill(&path).map_err(|source| Error::Fill { image: image.to_string(), source })?;
     let root =
         folder::open_beneath(&made.folder, Path::new(ROOT)).map_err(Error::io("open", &path))?;
-    let usage = usage::measure(&root, &path)?;
-    Ok(Facts { bytes: usage.bytes, entries: usage.entries })
+    let sum = usage::measure(&root, &path)?;
+    Ok(Facts { bytes: sum.content, entries: sum.usage.entries })
 }
 
 /// Writes a layer's mark; the sync comes with the whole layer's.

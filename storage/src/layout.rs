@@ -165,6 +165,38 @@ impl Layout {
         Ok((layout, format))
     }
 
+    /// Removes a pool's folders, half made or whole; what is no pool is left alone.
+    pub(crate) fn destroy(path: &Path) -> Result<()> {
+        let open = match Format::read(path) {
+            Ok((_, file)) => Some(file),
+            Err(_) => None,
+        };
+        if let Some(file) = &open
+            && !lock::exclusive(file).map_err(Error::io("lock", path.join(FORMAT)))?
+        {
+            return Err(Error::InUse { what: "storage pool", name: path.display().to_string() });
+        }
+        // The format file goes last: until then the folder is a pool, and this can be done again.
+        for name in ["layers", "volumes", "trash"] {
+            let part = path.join(name);
+            if part.is_dir() {
+                let folder = open_folder(&part)?;
+                remove::empty(&folder)
+                    .map_err(|errno| Error::io("empty", &part)(io::Error::from(errno)))?;
+                fs::remove_dir(&part).map_err(Error::io("remove", &part))?;
+            }
+        }
+        if open.is_some() {
+            let file = path.join(FORMAT);
+            fs::remove_file(&file).map_err(Error::io("remove", &file))?;
+        }
+        match fs::remove_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(Error::io("remove", path)),
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

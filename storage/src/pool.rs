@@ -45,3 +45,13 @@ pub fn open(path: &Path) -> Result<Arc<dyn Driver>> {
     }
     driver::take_up(kind, layout)
 }
+
+/// Removes a pool with all that is in it. Half-made pools are removed too; a folder that is not
+/// there is fine, and one that was never a pool is left alone.
+///
+/// # Errors
+///
+/// [`Error::InUse`](crate::Error::InUse) where the pool is open.
+pub fn destroy(path: &Path) -> Result<()> {
+    Layout::destroy(path)
+}

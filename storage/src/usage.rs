@@ -31,11 +31,19 @@ pub struct Resources {
     /// Inodes taken.
     pub used_inodes: u64,
 }
+/// What a walk has added up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Measured {
+    pub(crate) usage: Usage,
+    /// Bytes of files' content, holes not counted: what a copy has to copy.
+    pub(crate) content: u64,
+}
+
 /// Adds up what lies in a directory, the directory itself not counted.
 ///
 /// What vanishes meanwhile is not an error: the tree may be a running guest's.
-pub(crate) fn measure<Fd: AsFd>(tree: Fd, path: &Path) -> Result<Usage> {
-    let mut usage = Usage::default();
+pub(crate) fn measure<Fd: AsFd>(tree: Fd, path: &Path) -> Result<Measured> {
+    let mut sum = Measured::default();
     let mut linked = HashSet::new();
     let mut jobs = vec![PathBuf::new()];
     while let Some(job) = jobs.pop() {
@@ -44,17 +52,17 @@ pub(crate) fn measure<Fd: AsFd>(tree: Fd, path: &Path) -> Result<Usage> {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
             Err(err) => return Err(Error::io("open", path.join(job))(err)),
         };
-        let below = measure_one(folder.as_fd(), &job, &mut usage, &mut linked)
+        let below = measure_one(folder.as_fd(), &job, &mut sum, &mut linked)
             .map_err(Error::io("read directory", path.join(&job)))?;
         jobs.extend(below);
     }
-    Ok(usage)
+    Ok(sum)
 }
 
 fn measure_one(
     folder: BorrowedFd<'_>,
     at: &Path,
-    usage: &mut Usage,
+    sum: &mut Measured,
     linked: &mut HashSet<(u64, u64)>,
 ) -> Result<Vec<PathBuf>, Errno> {
     let mut below = Vec::new();
@@ -64,10 +72,14 @@ fn measure_one(
             Err(Errno::NOENT) => continue,
             Err(err) => return Err(err),
         };
-        usage.entries += 1;
+        sum.usage.entries += 1;
         let directory = entry.kind == FileType::Directory;
         if directory || stat.st_nlink < 2 || linked.insert((stat.st_dev, stat.st_ino)) {
-            usage.bytes += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+            let allocated = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+            sum.usage.bytes += allocated;
+            if entry.kind == FileType::RegularFile {
+                sum.content += allocated.min(u64::try_from(stat.st_size).unwrap_or(0));
+            }
         }
         if directory {
             below.push(folder::join(at, &entry.name));

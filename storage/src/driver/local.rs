@@ -247,7 +247,7 @@ impl<F: Flavour> Driver for Local<F> {
         let path = self.pool.layout.volume_path(name).join(&own);
         let volume = self.pool.layout.open_volume(name)?;
         let tree = folder::open_beneath(&volume, &own).map_err(Error::io("open", &path))?;
-        usage::measure(&tree, &path)
+        usage::measure(&tree, &path).map(|sum| sum.usage)
     }
 
     fn resources(&self) -> Result<Resources> {

@@ -1,0 +1,54 @@
+//! `/1.0/instances/NAME/console`: the console, and its log.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use sc_agent_protocol::WindowSize;
+use sc_api::InstanceConsolePost;
+use serde_json::Map;
+
+use super::extract::Json;
+use super::{logs, respond};
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::instance::attach;
+use crate::operation::NewOperation;
+
+/// Attaches to the console, on websockets.
+pub async fn create(
+    State(ctx): State<Ctx>,
+    Path(name): Path<String>,
+    Json(post): Json<InstanceConsolePost>,
+) -> Result<Response> {
+    let run = ctx.instances.get(&name)?.running()?;
+    if !matches!(post.console_type.as_str(), "" | "console") {
+        return Err(Error::invalid(format!(
+            "console type {:?} is not supported",
+            post.console_type
+        )));
+    }
+    let size = Some(WindowSize { columns: post.width, rows: post.height })
+        .filter(|size| size.columns > 0 && size.rows > 0);
+    let (set, sockets) = attach::console_sockets();
+    let metadata = Map::from_iter([("fds".to_owned(), set.secrets().into())]);
+    let new = NewOperation {
+        metadata: Some(metadata),
+        sockets: Some(set),
+        ..NewOperation::on_instance("Showing console", &name)
+    };
+    let link = run.link.clone();
+    let handle =
+        ctx.operations.start(new, |_| attach::run_console(link, size, post.force, sockets));
+    Ok(respond::operation(&handle))
+}
+
+/// What the console has shown lately, also after the instance has stopped.
+pub async fn log(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
+    ctx.instances.get(&name)?;
+    let current = ctx.paths.console_log(&name);
+    let mut text = logs::read_if_there(&current.with_extension("log.1")).await?;
+    text.extend(logs::read_if_there(&current).await?);
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream")];
+    Ok((headers, Body::from(text)).into_response())
+}

@@ -1,0 +1,90 @@
+//! `/1.0/events`: the websocket that sends events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket};
+use axum::extract::{Query, State, WebSocketUpgrade};
+use axum::response::Response;
+use sc_api::{Event, EventType};
+use serde::Deserialize;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::context::Ctx;
+
+/// How often a silent connection is pinged, so that a dead one is noticed.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// Which events to send.
+#[derive(Debug, Deserialize)]
+pub struct EventsQuery {
+    #[serde(rename = "type")]
+    types: Option<String>,
+}
+
+/// Sends events until the listener leaves.
+pub async fn listen(
+    State(ctx): State<Ctx>,
+    Query(query): Query<EventsQuery>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    // Subscribed before the answer: what happens after the client has seen it is not missed.
+    let events = ctx.events.subscribe();
+    let wanted = wanted_types(query.types.as_deref());
+    upgrade.on_upgrade(move |socket| forward(socket, events, wanted))
+}
+
+/// The types asked for; none asked means all. What is unknown is never sent, so it may be asked.
+fn wanted_types(text: Option<&str>) -> Vec<EventType> {
+    let known = [
+        ("operation", EventType::Operation),
+        ("lifecycle", EventType::Lifecycle),
+        ("logging", EventType::Logging),
+    ];
+    match text.filter(|text| !text.is_empty()) {
+        None => known.iter().map(|(_, event_type)| *event_type).collect(),
+        Some(text) => text
+            .split(',')
+            .filter_map(|word| known.iter().find(|(name, _)| *name == word))
+            .map(|(_, event_type)| *event_type)
+            .collect(),
+    }
+}
+
+async fn forward(mut socket: WebSocket, mut events: Receiver<Arc<Event>>, wanted: Vec<EventType>) {
+    let mut keepalive = tokio::time::interval(KEEPALIVE);
+    loop {
+        let message = tokio::select! {
+            event = events.recv() => match event {
+                Ok(event) if !wanted.contains(&event.event_type) => continue,
+                Ok(event) => {
+                    let text = serde_json::to_string(&*event).expect("an event serialises");
+                    Message::Text((text + "\n").into())
+                }
+                // A listener that is too slow starts anew rather than believe it has seen all.
+                Err(RecvError::Lagged(_) | RecvError::Closed) => return,
+            },
+            _ = keepalive.tick() => Message::Ping("keepalive".into()),
+            incoming = socket.recv() => match incoming {
+                Some(Ok(_)) => continue,
+                _ => return,
+            },
+        };
+        if socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_type_means_all_and_unknown_ones_match_nothing() {
+        assert_eq!(wanted_types(None).len(), 3);
+        assert_eq!(wanted_types(Some("lifecycle,bogus")), [EventType::Lifecycle]);
+        assert!(wanted_types(Some("bogus")).is_empty());
+    }
+}

@@ -1,0 +1,78 @@
+//! `/1.0/instances/NAME/exec`.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use sc_api::InstanceExecPost;
+use serde_json::{Map, Value};
+
+use super::extract::Json;
+use super::respond;
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::instance::attach;
+use crate::operation::NewOperation;
+
+/// Runs a program inside, on websockets.
+pub async fn create(
+    State(ctx): State<Ctx>,
+    Path(name): Path<String>,
+    Json(post): Json<InstanceExecPost>,
+) -> Result<Response> {
+    let instance = ctx.instances.get(&name)?;
+    let run = instance.running()?;
+    check(&post)?;
+    let environment = instance.view().environment();
+    let request = attach::request(&post, &environment);
+    let (set, sockets) = attach::exec_sockets(post.interactive);
+    let variables = request.environment.iter();
+    let variables: Map<_, _> =
+        variables.map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect();
+    let metadata = Map::from_iter([
+        ("command".to_owned(), Value::from(post.command)),
+        ("environment".to_owned(), variables.into()),
+        ("interactive".to_owned(), post.interactive.into()),
+        ("fds".to_owned(), set.secrets().into()),
+    ]);
+    let new = NewOperation {
+        metadata: Some(metadata),
+        sockets: Some(set),
+        ..NewOperation::on_instance("Executing command", &name)
+    };
+    let link = run.link.clone();
+    let interactive = post.interactive;
+    let handle = ctx.operations.start(new, |operation| async move {
+        let outcome = match interactive {
+            true => attach::run_terminal(link, request, sockets).await,
+            false => attach::run_split(link, request, sockets).await,
+        };
+        if let Err(error) = &outcome
+            && let Some(status) = attach::shell_status(error)
+        {
+            operation.update(Map::from_iter([("return".to_owned(), status.into())]));
+        }
+        outcome
+    });
+    Ok(respond::operation(&handle))
+}
+
+fn check(post: &InstanceExecPost) -> Result<()> {
+    if post.command.first().is_none_or(String::is_empty) {
+        return Err(Error::invalid("field \"command\": name a program to run"));
+    }
+    if post.record_output {
+        return Err(Error::invalid("field \"record-output\" is not supported: use websockets"));
+    }
+    if !post.wait_for_websocket {
+        return Err(Error::invalid("field \"wait-for-websocket\" must be true"));
+    }
+    if let Some(text) = post.command.iter().find(|text| text.contains('\0')) {
+        return Err(Error::invalid(format!("field \"command\": {text:?} holds a zero byte")));
+    }
+    let bad = |key: &str| key.is_empty() || key.contains(['=', '\0']);
+    match post.environment.iter().find(|(key, value)| bad(key) || value.contains('\0')) {
+        Some((key, _)) => {
+            Err(Error::invalid(format!("field \"environment\": bad variable {key:?}")))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,137 @@
+//! `/1.0/images`.
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use sc_api::{Image, ImageAlias, ImagePut, ImagesPost};
+use sc_store::Draft;
+use serde_json::Map;
+
+use super::extract::{self, Json, ListQuery};
+use super::filter::Filter;
+use super::{image_upload, respond};
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::manager;
+use crate::model::{AliasRecord, ImageRecord};
+use crate::operation::{NewOperation, Output, ProgressReporter};
+
+/// Lists images.
+pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Result<Response> {
+    let filter = Filter::parse(query.filter.as_deref())?;
+    let mut views = Vec::new();
+    for doc in ctx.store.list_docs::<ImageRecord>(&[])? {
+        let view = view(&ctx, &doc.value)?;
+        if filter.accepts(&view) {
+            views.push(view);
+        }
+    }
+    Ok(match query.depth() {
+        0 => {
+            let path = |image: &Image| format!("/1.0/images/{}", image.fingerprint);
+            respond::sync(views.iter().map(path).collect::<Vec<_>>())
+        }
+        _ => respond::sync(views),
+    })
+}
+
+/// Takes an image in: from the request's body, or from a remote that a JSON body names.
+pub async fn create(State(ctx): State<Ctx>, request: Request) -> Result<Response> {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !content_type.starts_with("application/json") {
+        return upload(ctx, request).await;
+    }
+    let body = axum::body::to_bytes(request.into_body(), super::BODY_MAX).await;
+    let body = body.map_err(|error| Error::invalid(format!("read the request's body: {error}")))?;
+    fetch(ctx, extract::parse(&body)?)
+}
+
+/// One image.
+pub async fn get(State(ctx): State<Ctx>, Path(reference): Path<String>) -> Result<Response> {
+    let record = found(&ctx, &reference)?;
+    Ok(respond::sync_with_etag(view(&ctx, &record)?, &record.put()))
+}
+
+/// Replaces what may be changed of an image.
+pub async fn replace(
+    State(ctx): State<Ctx>,
+    Path(reference): Path<String>,
+    headers: HeaderMap,
+    Json(put): Json<ImagePut>,
+) -> Result<Response> {
+    let record = found(&ctx, &reference)?;
+    respond::check_etag(&headers, &record.put())?;
+    let mut draft = Draft::new();
+    draft.put(&ImageRecord { public: put.public, properties: put.properties, ..record })?;
+    ctx.store.apply(draft).await?;
+    Ok(respond::done())
+}
+
+/// Deletes an image.
+pub async fn delete(State(ctx): State<Ctx>, Path(reference): Path<String>) -> Result<Response> {
+    let fingerprint = found(&ctx, &reference)?.fingerprint;
+    let path = format!("/1.0/images/{fingerprint}");
+    let new = NewOperation::on("Deleting image", "images", path);
+    let work_ctx = ctx.clone();
+    let handle = ctx.operations.start(new, |_| async move {
+        work_ctx.images.delete(&work_ctx, &fingerprint).await?;
+        Ok(None)
+    });
+    Ok(respond::operation(&handle))
+}
+
+/// The image that a path names, by fingerprint or a unique beginning of one. An alias is none.
+fn found(ctx: &Ctx, reference: &str) -> Result<ImageRecord> {
+    if ctx.images.alias(ctx, reference).is_ok() {
+        return Err(Error::not_found("Image not found"));
+    }
+    ctx.images.resolve(ctx, reference)
+}
+
+async fn upload(ctx: Ctx, request: Request) -> Result<Response> {
+    let incoming = image_upload::receive(&ctx, request).await?;
+    let new = NewOperation::on("Importing image", "images", "/1.0/images".into()).cancellable();
+    let work_ctx = ctx.clone();
+    let handle = ctx.operations.start(new, |operation| async move {
+        let progress = ProgressReporter::new(operation, "import_image_progress");
+        let record = work_ctx.images.import(&work_ctx, incoming.describe(), &progress).await?;
+        Ok(Some(output(&record)))
+    });
+    Ok(respond::operation(&handle))
+}
+
+fn fetch(ctx: Ctx, post: ImagesPost) -> Result<Response> {
+    if post.source.protocol != "packages" {
+        return Err(manager::unsupported_source(&post.source));
+    }
+    if post.public || !post.properties.is_empty() {
+        return Err(Error::invalid(
+            "public and properties of a remote's image are the remote's: set them afterwards",
+        ));
+    }
+    let new = NewOperation::on("Downloading image", "images", "/1.0/images".into()).cancellable();
+    let work_ctx = ctx.clone();
+    let handle = ctx.operations.start(new, |operation| async move {
+        let progress = ProgressReporter::new(operation, "download_progress");
+        let record = work_ctx.images.fetch(&work_ctx, &post.source.alias, &progress).await?;
+        for ImageAlias { name, description, .. } in post.aliases {
+            let target = record.fingerprint.clone();
+            let alias = AliasRecord { name, description, target };
+            work_ctx.images.create_alias(&work_ctx, alias).await?;
+        }
+        Ok(Some(output(&record)))
+    });
+    Ok(respond::operation(&handle))
+}
+
+fn output(record: &ImageRecord) -> Output {
+    Map::from_iter([
+        ("fingerprint".to_owned(), record.fingerprint.clone().into()),
+        ("size".to_owned(), record.size.to_string().into()),
+    ])
+}
+
+fn view(ctx: &Ctx, record: &ImageRecord) -> Result<Image> {
+    Ok(record.view(ctx.images.aliases_of(ctx, &record.fingerprint)?))
+}

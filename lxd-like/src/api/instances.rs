@@ -1,0 +1,186 @@
+//! `/1.0/instances`, and its alias `/1.0/containers`.
+
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use sc_api::{InstanceName, InstancePatch, InstancePut, InstancesPost};
+
+use super::extract::{Json, ListQuery};
+use super::filter::Filter;
+use super::respond;
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::instance;
+use crate::operation::{NewOperation, ProgressReporter};
+
+/// Lists instances.
+pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Result<Response> {
+    let filter = Filter::parse(query.filter.as_deref())?;
+    let depth = query.depth();
+    let mut items = Vec::new();
+    for handle in ctx.instances.list() {
+        let view = handle.view();
+        if !filter.is_empty() && !filter.accepts(&view.instance()) {
+            continue;
+        }
+        items.push(match depth {
+            0 => format!("\"/1.0/instances/{}\"", handle.name()),
+            1 => json_text(&view.instance()),
+            _ => json_text(&view.full()),
+        });
+    }
+    Ok(respond::sync_list(items))
+}
+
+/// Creates an instance, and starts it where that was asked for.
+pub async fn create(
+    State(ctx): State<Ctx>,
+    Json(mut post): Json<InstancesPost>,
+) -> Result<Response> {
+    if post.name.is_empty() {
+        post.name = free_name(&ctx);
+    }
+    let name = instance::precheck(&ctx, &post)?;
+    instance::check_free(&ctx, &name)?;
+    let new = NewOperation::on_instance("Creating instance", name.as_str()).cancellable();
+    let work_ctx = ctx.clone();
+    let handle = ctx.operations.start(new, |operation| async move {
+        let key = "create_instance_from_image_unpack_progress";
+        let progress = ProgressReporter::new(operation, key);
+        let start = post.start;
+        let instance = instance::create(&work_ctx, name, post, &progress).await?;
+        if start {
+            instance.start().await?;
+        }
+        Ok(None)
+    });
+    Ok(respond::operation(&handle))
+}
+
+/// One instance.
+pub async fn get(
+    State(ctx): State<Ctx>,
+    Path(name): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<Response> {
+    let view = ctx.instances.get(&name)?.view();
+    let guarded = view.record.put();
+    Ok(match query.depth() {
+        0 => respond::sync_with_etag(view.instance(), &guarded),
+        _ => respond::sync_with_etag(view.full(), &guarded),
+    })
+}
+
+/// Replaces an instance's configuration.
+pub async fn replace(
+    State(ctx): State<Ctx>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Json(put): Json<InstancePut>,
+) -> Result<Response> {
+    let instance = ctx.instances.get(&name)?;
+    respond::check_etag(&headers, &instance.view().record.put())?;
+    let new = NewOperation::on_instance("Updating instance", &name);
+    let handle = ctx.operations.start(new, |_| async move {
+        instance.update(put).await?;
+        Ok(None)
+    });
+    Ok(respond::operation(&handle))
+}
+
+/// Changes some of an instance's configuration.
+pub async fn patch(
+    State(ctx): State<Ctx>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Json(patch): Json<InstancePatch>,
+) -> Result<Response> {
+    let instance = ctx.instances.get(&name)?;
+    let before = instance.view().record.put();
+    respond::check_etag(&headers, &before)?;
+    instance.update(patched(before, patch)).await?;
+    Ok(respond::done())
+}
+
+/// Renaming and moving: known, and refused by name until they are built.
+pub async fn rename(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
+    ctx.instances.get(&name)?;
+    Err(Error::invalid("renaming, moving and copying instances are not supported"))
+}
+
+/// Deletes an instance.
+pub async fn delete(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
+    let instance = ctx.instances.get(&name)?;
+    if instance.view().phase.run().is_some() {
+        return Err(Error::invalid("Instance is running"));
+    }
+    let new = NewOperation::on_instance("Deleting instance", &name);
+    let handle = ctx.operations.start(new, |_| async move {
+        instance.delete().await?;
+        Ok(None)
+    });
+    Ok(respond::operation(&handle))
+}
+
+fn patched(mut put: InstancePut, patch: InstancePatch) -> InstancePut {
+    for (key, value) in patch.config {
+        match value.is_empty() {
+            true => put.config.remove(&key),
+            false => put.config.insert(key, value),
+        };
+    }
+    put.devices.extend(patch.devices);
+    put.description = patch.description.unwrap_or(put.description);
+    put.ephemeral = patch.ephemeral.unwrap_or(put.ephemeral);
+    put.profiles = patch.profiles.or(put.profiles);
+    put
+}
+
+/// A name for an instance that was given none.
+fn free_name(ctx: &Ctx) -> String {
+    const FIRST: [&str; 16] = [
+        "able", "brisk", "calm", "deft", "eager", "fleet", "glad", "hardy", "keen", "lively",
+        "merry", "noble", "prime", "quick", "sturdy", "vivid",
+    ];
+    const SECOND: [&str; 16] = [
+        "badger", "crane", "dolphin", "egret", "falcon", "gecko", "heron", "ibis", "jackal",
+        "kestrel", "lynx", "marten", "otter", "puffin", "raven", "stoat",
+    ];
+    loop {
+        let [a, b, c]: [u8; 3] = rand::random();
+        let (first, second) = (FIRST[usize::from(a % 16)], SECOND[usize::from(b % 16)]);
+        let plain = format!("{first}-{second}");
+        let numbered = format!("{plain}-{c}");
+        for name in [plain, numbered] {
+            if name.parse::<InstanceName>().is_ok() && ctx.instances.get(&name).is_err() {
+                return name;
+            }
+        }
+    }
+}
+
+fn json_text<T: serde::Serialize>(item: &T) -> String {
+    serde_json::to_string(item).expect("API types serialise")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_sets_removes_and_leaves_alone() {
+        let before = InstancePut {
+            config: [("user.a".into(), "1".into()), ("user.b".into(), "1".into())].into(),
+            description: "old".into(),
+            ..InstancePut::default()
+        };
+        let patch = InstancePatch {
+            config: [("user.a".into(), String::new()), ("user.c".into(), "3".into())].into(),
+            ..InstancePatch::default()
+        };
+        let after = patched(before, patch);
+        let expected = [("user.b".into(), "1".into()), ("user.c".into(), "3".into())].into();
+        assert_eq!(after.config, expected);
+        assert_eq!(after.description, "old");
+    }
+}

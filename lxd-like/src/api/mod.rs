@@ -1,0 +1,121 @@
+//! The REST API: LXD's `/1.0`.
+//!
+//! One file a resource, each with the same function names (`list`, `create`, `get`, `replace`,
+//! `patch`, `delete`). Handlers are thin: parse, convert, hand on, convert back.
+
+mod console;
+mod events;
+mod exec;
+mod extract;
+mod filter;
+mod image_aliases;
+mod image_upload;
+mod images;
+mod instances;
+mod internal;
+mod logs;
+mod networks;
+mod operations;
+mod profiles;
+mod project;
+mod respond;
+mod server;
+mod state;
+mod storage;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, Uri};
+use axum::middleware;
+use axum::routing::{get, post};
+
+use crate::context::Ctx;
+use crate::error::Error;
+
+/// The largest body of a request that is not an upload.
+const BODY_MAX: usize = 8 * 1024 * 1024;
+
+/// The whole API.
+pub fn router(ctx: Ctx) -> Router {
+    Router::new()
+        .route("/", get(server::versions))
+        .route("/1.0", get(server::get).put(server::replace).patch(server::patch))
+        .merge(instance_routes("/1.0/instances"))
+        .merge(instance_routes("/1.0/containers"))
+        .merge(image_routes())
+        .merge(object_routes())
+        .route("/1.0/events", get(events::listen))
+        .route("/1.0/operations", get(operations::list))
+        .route("/1.0/operations/{id}", get(operations::get).delete(operations::delete))
+        .route("/1.0/operations/{id}/wait", get(operations::wait))
+        .route("/1.0/operations/{id}/websocket", get(operations::websocket))
+        .route("/internal/ready", get(internal::ready))
+        .route("/internal/shutdown", get(internal::shutdown).put(internal::shutdown))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn(project::only_default))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(ctx)
+}
+
+fn instance_routes(base: &str) -> Router<Ctx> {
+    let at = |rest: &str| format!("{base}{rest}");
+    Router::new()
+        .route(base, get(instances::list).post(instances::create))
+        .route(
+            &at("/{name}"),
+            get(instances::get)
+                .put(instances::replace)
+                .patch(instances::patch)
+                .post(instances::rename)
+                .delete(instances::delete),
+        )
+        .route(&at("/{name}/state"), get(state::get).put(state::replace))
+        .route(&at("/{name}/exec"), post(exec::create))
+        .route(&at("/{name}/console"), get(console::log).post(console::create))
+        .route(&at("/{name}/logs"), get(logs::list))
+        .route(&at("/{name}/logs/{file}"), get(logs::get))
+}
+
+fn image_routes() -> Router<Ctx> {
+    Router::new()
+        .route("/1.0/images", get(images::list).post(images::create))
+        .route("/1.0/images/aliases", get(image_aliases::list).post(image_aliases::create))
+        .route(
+            "/1.0/images/aliases/{name}",
+            get(image_aliases::get).put(image_aliases::replace).delete(image_aliases::delete),
+        )
+        .route(
+            "/1.0/images/{fingerprint}",
+            get(images::get).put(images::replace).delete(images::delete),
+        )
+}
+
+fn object_routes() -> Router<Ctx> {
+    Router::new()
+        .route("/1.0/profiles", get(profiles::list).post(profiles::create))
+        .route(
+            "/1.0/profiles/{name}",
+            get(profiles::get)
+                .put(profiles::replace)
+                .patch(profiles::patch)
+                .delete(profiles::delete),
+        )
+        .route("/1.0/networks", get(networks::list).post(networks::create))
+        .route("/1.0/networks/{name}", get(networks::get).delete(networks::delete))
+        .route("/1.0/networks/{name}/state", get(networks::state))
+        .route("/1.0/networks/{name}/leases", get(networks::leases))
+        .route("/1.0/storage-pools", get(storage::list).post(storage::create))
+        .route("/1.0/storage-pools/{name}", get(storage::get).delete(storage::delete))
+        .route("/1.0/storage-pools/{name}/resources", get(storage::resources))
+        .route("/1.0/projects", get(project::list))
+        .route("/1.0/projects/{name}", get(project::get))
+}
+
+async fn no_such_path(uri: Uri) -> Error {
+    Error::not_found(format!("{} is no path of this API", uri.path()))
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Error {
+    Error::new(sc_api::ErrorKind::Invalid, format!("{method} is not supported on {}", uri.path()))
+}

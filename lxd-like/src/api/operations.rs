@@ -1,0 +1,83 @@
+//! `/1.0/operations`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State, WebSocketUpgrade};
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::extract::ListQuery;
+use super::respond;
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+
+/// Lists operations by their status.
+pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Response {
+    let mut by_status: BTreeMap<String, Vec<serde_json::Value>> = BTreeMap::new();
+    for operation in ctx.operations.list() {
+        let key = operation.status.to_lowercase();
+        let item = match query.depth() {
+            0 => format!("/1.0/operations/{}", operation.id).into(),
+            _ => serde_json::to_value(&operation).expect("an operation serialises"),
+        };
+        by_status.entry(key).or_default().push(item);
+    }
+    respond::sync(by_status)
+}
+
+/// One operation.
+pub async fn get(State(ctx): State<Ctx>, Path(id): Path<String>) -> Result<Response> {
+    Ok(respond::sync(ctx.operations.get(&id)?.view()))
+}
+
+/// Cancels an operation.
+pub async fn delete(State(ctx): State<Ctx>, Path(id): Path<String>) -> Result<Response> {
+    ctx.operations.cancel(&id)?;
+    Ok(respond::done())
+}
+
+/// How long to wait.
+#[derive(Debug, Deserialize)]
+pub struct WaitQuery {
+    timeout: Option<i64>,
+}
+
+/// Waits for an operation's end, or for the timeout, and answers with what it is by then.
+pub async fn wait(
+    State(ctx): State<Ctx>,
+    Path(id): Path<String>,
+    Query(query): Query<WaitQuery>,
+) -> Result<Response> {
+    let handle = ctx.operations.get(&id)?;
+    let operation = match query.timeout.and_then(|seconds| u64::try_from(seconds).ok()) {
+        None => handle.ended().await,
+        Some(seconds) => tokio::time::timeout(Duration::from_secs(seconds), handle.ended())
+            .await
+            .unwrap_or_else(|_| handle.view()),
+    };
+    Ok(respond::sync(operation))
+}
+
+/// The secret of a websocket.
+#[derive(Debug, Deserialize)]
+pub struct SocketQuery {
+    secret: Option<String>,
+}
+
+/// Connects one of the operation's websockets.
+pub async fn websocket(
+    State(ctx): State<Ctx>,
+    Path(id): Path<String>,
+    Query(query): Query<SocketQuery>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response> {
+    let handle = ctx.operations.get(&id)?;
+    let secret = query.secret.ok_or_else(|| Error::invalid("missing secret"))?;
+    let sockets = handle.sockets().ok_or_else(|| Error::invalid("not a websocket operation"))?;
+    let place = sockets.claim(&secret)?;
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        // Nobody waits for it any more when the operation has ended: the socket closes.
+        let _ = place.send(socket);
+    }))
+}

@@ -1,0 +1,83 @@
+//! `/1.0/profiles`.
+
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use sc_api::{ProfilePut, ProfilesPost};
+
+use super::extract::{Json, ListQuery};
+use super::respond;
+use crate::context::Ctx;
+use crate::error::Result;
+
+/// Lists profiles.
+pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Result<Response> {
+    let all = ctx.profiles.list()?;
+    Ok(match query.depth() {
+        0 => {
+            let path =
+                |profile: &crate::model::ProfileRecord| format!("/1.0/profiles/{}", profile.name);
+            respond::sync(all.iter().map(path).collect::<Vec<_>>())
+        }
+        _ => {
+            let view = |profile| ctx.profiles.view(&ctx, profile);
+            respond::sync(all.iter().map(view).collect::<Vec<_>>())
+        }
+    })
+}
+
+/// Creates a profile.
+pub async fn create(State(ctx): State<Ctx>, Json(post): Json<ProfilesPost>) -> Result<Response> {
+    let path = format!("/1.0/profiles/{}", post.name);
+    ctx.profiles.create(post.name, post.put).await?;
+    ctx.events.lifecycle("profile-created", path.clone());
+    Ok(respond::created(&path))
+}
+
+/// One profile.
+pub async fn get(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
+    let found = ctx.profiles.get(&name)?.value;
+    Ok(respond::sync_with_etag(ctx.profiles.view(&ctx, &found), &found.put()))
+}
+
+/// Replaces a profile.
+pub async fn replace(
+    State(ctx): State<Ctx>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Json(put): Json<ProfilePut>,
+) -> Result<Response> {
+    let found = ctx.profiles.get(&name)?;
+    respond::check_etag(&headers, &found.value.put())?;
+    ctx.profiles.replace(&ctx, &found, put).await?;
+    ctx.events.lifecycle("profile-updated", format!("/1.0/profiles/{name}"));
+    Ok(respond::done())
+}
+
+/// Changes some of a profile.
+pub async fn patch(
+    State(ctx): State<Ctx>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Json(patch): Json<ProfilePut>,
+) -> Result<Response> {
+    let found = ctx.profiles.get(&name)?;
+    let mut put = found.value.put();
+    respond::check_etag(&headers, &put)?;
+    put.config.extend(patch.config);
+    put.config.retain(|_, value| !value.is_empty());
+    put.devices.extend(patch.devices);
+    if !patch.description.is_empty() {
+        put.description = patch.description;
+    }
+    ctx.profiles.replace(&ctx, &found, put).await?;
+    ctx.events.lifecycle("profile-updated", format!("/1.0/profiles/{name}"));
+    Ok(respond::done())
+}
+
+/// Deletes a profile.
+pub async fn delete(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
+    ctx.profiles.delete(&ctx, &name).await?;
+    ctx.events.lifecycle("profile-deleted", format!("/1.0/profiles/{name}"));
+    Ok(respond::done())
+}

@@ -1,0 +1,111 @@
+//! Answers: the envelope, ETags, and the one place where a failure becomes an HTTP status.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use sc_api::{Envelope, ErrorKind};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::operation::Handle;
+
+/// The result itself.
+pub fn sync<T: Serialize>(metadata: T) -> Response {
+    json(StatusCode::OK, &Envelope::sync(metadata))
+}
+
+/// Nothing but that it was done.
+pub fn done() -> Response {
+    sync(serde_json::Map::new())
+}
+
+/// The result itself, with the ETag of `guarded`: what a PUT would replace.
+pub fn sync_with_etag<T: Serialize, G: Serialize>(metadata: T, guarded: &G) -> Response {
+    let mut response = sync(metadata);
+    let tag = format!("\"{}\"", fingerprint(guarded));
+    let tag = HeaderValue::from_str(&tag).expect("hexadecimal digits are a header value");
+    response.headers_mut().insert(header::ETAG, tag);
+    response
+}
+
+/// A list whose items are JSON already.
+pub fn sync_list(items: impl IntoIterator<Item = impl AsRef<str>>) -> Response {
+    let mut text = String::from(
+        r#"{"type":"sync","status":"Success","status_code":200,"operation":"","error_code":0,"error":"","metadata":["#,
+    );
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(item.as_ref());
+    }
+    text.push_str("]}\n");
+    with_json_type(StatusCode::OK, text)
+}
+
+/// Something was created at `path`.
+pub fn created(path: &str) -> Response {
+    let mut response = json(StatusCode::CREATED, &Envelope::sync(serde_json::Map::new()));
+    set_location(&mut response, path);
+    response
+}
+
+/// An operation was started.
+pub fn operation(handle: &Handle) -> Response {
+    let operation = handle.view();
+    let path = format!("/1.0/operations/{}", operation.id);
+    let mut response = json(StatusCode::ACCEPTED, &Envelope::operation(path.clone(), operation));
+    set_location(&mut response, &path);
+    response
+}
+
+/// Refuses when the request's `If-Match` is not the ETag of `guarded`.
+pub fn check_etag<G: Serialize>(headers: &HeaderMap, guarded: &G) -> Result<()> {
+    let Some(sent) = headers.get(header::IF_MATCH) else { return Ok(()) };
+    let sent = sent.to_str().unwrap_or_default().trim_matches('"');
+    let now = fingerprint(guarded);
+    if sent == now || sent == "*" {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Precondition, format!("ETag doesn't match: {now} vs {sent}")))
+}
+
+fn fingerprint<G: Serialize>(guarded: &G) -> String {
+    let text = serde_json::to_vec(guarded).expect("API types serialise");
+    Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = self.kind().http_status();
+        let text = self.chain();
+        if self.kind() == ErrorKind::Internal {
+            tracing::warn!(error = %text, "request failed");
+        }
+        let status = StatusCode::from_u16(status).expect("kinds map to valid statuses");
+        json(status, &Envelope::error(status.as_u16(), text))
+    }
+}
+
+fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
+    let mut text = serde_json::to_string(body).expect("API types serialise");
+    // LXD's encoder ends each body with a newline, and some readers go by lines.
+    text.push('\n');
+    with_json_type(status, text)
+}
+
+fn with_json_type(status: StatusCode, text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn set_location(response: &mut Response, path: &str) {
+    if let Ok(value) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+}

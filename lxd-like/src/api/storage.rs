@@ -1,0 +1,84 @@
+//! `/1.0/storage-pools`.
+
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use sc_api::{ConfigMap, PoolName, PoolResources, PoolSpace, StoragePool};
+use serde::Deserialize;
+
+use super::extract::{Json, ListQuery};
+use super::respond;
+use crate::context::{Ctx, blocking};
+use crate::error::Result;
+use crate::model::PoolRecord;
+
+/// Creates a pool.
+#[derive(Debug, Deserialize)]
+pub struct PoolsPost {
+    name: PoolName,
+    driver: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    config: Option<ConfigMap>,
+}
+
+/// Lists pools.
+pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Result<Response> {
+    let all = ctx.store.list_docs::<PoolRecord>(&[])?;
+    Ok(match query.depth() {
+        0 => {
+            let path = |pool: &PoolRecord| format!("/1.0/storage-pools/{}", pool.name);
+            respond::sync(all.iter().map(|doc| path(&doc.value)).collect::<Vec<_>>())
+        }
+        _ => {
+            let views = all.iter().map(|doc| view(&ctx, &doc.value));
+            respond::sync(views.collect::<Result<Vec<_>>>()?)
+        }
+    })
+}
+
+/// Creates a pool.
+pub async fn create(State(ctx): State<Ctx>, Json(post): Json<PoolsPost>) -> Result<Response> {
+    let path = format!("/1.0/storage-pools/{}", post.name);
+    let config = post.config.unwrap_or_default();
+    ctx.pools.create(&ctx, post.name, &post.driver, post.description, config).await?;
+    ctx.events.lifecycle("storage-pool-created", path.clone());
+    Ok(respond::created(&path))
+}
+
+/// One pool.
+pub async fn get(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
+    let record = ctx.pools.record(&ctx, &name)?;
+    Ok(respond::sync_with_etag(view(&ctx, &record)?, &record.config))
+}
+
+/// Deletes a pool.
+pub async fn delete(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
+    ctx.pools.delete(&ctx, &name).await?;
+    ctx.events.lifecycle("storage-pool-deleted", format!("/1.0/storage-pools/{name}"));
+    Ok(respond::done())
+}
+
+/// What a pool has and uses.
+pub async fn resources(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
+    ctx.pools.record(&ctx, &name)?;
+    let driver = ctx.pools.get(&name)?;
+    let found = blocking(move || Ok(driver.resources()?)).await?;
+    Ok(respond::sync(PoolResources {
+        space: PoolSpace { used: found.used_bytes, total: found.total_bytes },
+        inodes: PoolSpace { used: found.used_inodes, total: found.total_inodes },
+    }))
+}
+
+fn view(ctx: &Ctx, record: &PoolRecord) -> Result<StoragePool> {
+    let open = ctx.pools.get(record.name.as_str()).is_ok();
+    Ok(StoragePool {
+        name: record.name.to_string(),
+        description: record.description.clone(),
+        driver: record.driver.clone(),
+        config: record.config.clone(),
+        status: if open { "Created" } else { "Unavailable" }.into(),
+        locations: vec!["none".into()],
+        used_by: ctx.pools.used_by(ctx, record.name.as_str())?,
+    })
+}

@@ -1,0 +1,64 @@
+//! What a first start makes, so that nothing needs to be set up: a pool, a bridge, a profile.
+
+use std::collections::BTreeMap;
+
+use sc_api::{DeviceMap, ProfilePut};
+
+use crate::context::Ctx;
+use crate::error::Result;
+use crate::manager::DEFAULT_POOL;
+use crate::model::{DEFAULT_PROFILE, NetworkRecord, PoolRecord};
+
+/// Makes the defaults where there is no default profile yet, which is made last: so what a crash
+/// has interrupted is finished, and what a user has removed stays away.
+pub async fn make(ctx: &Ctx) -> Result<()> {
+    if ctx.profiles.get(DEFAULT_PROFILE).is_ok() {
+        return Ok(());
+    }
+    make_pool(ctx).await?;
+    let network = match make_network(ctx).await {
+        Ok(name) => Some(name),
+        Err(error) => {
+            // Guests without a network are of use; a daemon that does not start is of none.
+            tracing::warn!(error = %error.chain(), "no default network: make one with sc network create");
+            None
+        }
+    };
+    let put = ProfilePut {
+        description: "Default profile".into(),
+        config: BTreeMap::new(),
+        devices: devices(network.as_deref()),
+    };
+    ctx.profiles.create(DEFAULT_PROFILE.parse()?, put).await
+}
+
+async fn make_pool(ctx: &Ctx) -> Result<()> {
+    if ctx.store.list_docs::<PoolRecord>(&[])?.is_empty() {
+        let name = DEFAULT_POOL.parse()?;
+        let none = BTreeMap::new();
+        ctx.pools.create(ctx, name, "overlay", String::new(), none).await?;
+    }
+    Ok(())
+}
+
+async fn make_network(ctx: &Ctx) -> Result<String> {
+    if let Some(found) = ctx.store.list_docs::<NetworkRecord>(&[])?.into_iter().next() {
+        return Ok(found.value.name.to_string());
+    }
+    let name = sc_network::pick_free_name(ctx.networks.links(), "scbr").await?;
+    ctx.networks.create(ctx, name.parse()?, String::new(), &BTreeMap::new()).await?;
+    Ok(name)
+}
+
+fn devices(network: Option<&str>) -> DeviceMap {
+    let device = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    let root = device(&[("type", "disk"), ("path", "/"), ("pool", DEFAULT_POOL)]);
+    let mut devices = DeviceMap::from([("root".to_owned(), root)]);
+    if let Some(network) = network {
+        let nic = device(&[("type", "nic"), ("name", "eth0"), ("network", network)]);
+        devices.insert("eth0".to_owned(), nic);
+    }
+    devices
+}

@@ -1,0 +1,69 @@
+//! The hub through which events reach whoever listens.
+//!
+//! Sending never waits: a listener that is too slow is told how many events it missed by being
+//! disconnected, and fetches the state anew.
+
+use std::sync::Arc;
+
+use sc_api::{Event, EventType, Lifecycle, Operation, Timestamp};
+use tokio::sync::broadcast;
+
+/// How many events a slow listener may lag behind before it is cut off.
+const BACKLOG: usize = 1024;
+
+/// The hub.
+#[derive(Debug, Clone)]
+pub struct Events {
+    sender: broadcast::Sender<Arc<Event>>,
+}
+
+impl Events {
+    /// A hub without listeners.
+    pub fn new() -> Self {
+        Self { sender: broadcast::channel(BACKLOG).0 }
+    }
+
+    /// All events from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.sender.subscribe()
+    }
+
+    /// An operation has changed.
+    pub fn operation(&self, operation: &Operation) {
+        if self.sender.receiver_count() == 0 {
+            return;
+        }
+        let metadata = serde_json::to_value(operation).expect("an operation serialises");
+        self.send(EventType::Operation, metadata);
+    }
+
+    /// Something in an object's life has happened, such as `instance-started` to
+    /// `/1.0/instances/web1`.
+    pub fn lifecycle(&self, action: &str, source: String) {
+        if self.sender.receiver_count() == 0 {
+            return;
+        }
+        let name = source.rsplit('/').next().unwrap_or_default().to_owned();
+        let lifecycle = Lifecycle {
+            action: action.to_owned(),
+            source,
+            context: None,
+            name,
+            project: "default".into(),
+        };
+        let metadata = serde_json::to_value(lifecycle).expect("a lifecycle event serialises");
+        self.send(EventType::Lifecycle, metadata);
+    }
+
+    fn send(&self, event_type: EventType, metadata: serde_json::Value) {
+        let event = Event {
+            event_type,
+            timestamp: Timestamp::now(),
+            metadata,
+            location: "none".into(),
+            project: "default".into(),
+        };
+        // The only failure is that nobody listens.
+        let _ = self.sender.send(Arc::new(event));
+    }
+}

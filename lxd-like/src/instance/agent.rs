@@ -1,0 +1,298 @@
+//! The daemon's end of the conversation with one agent.
+//!
+//! One task reads the socket: replies go to whoever waits for them, events to the instance's
+//! owner task. Any number of tasks may ask at once. When the socket ends, the agent has ended,
+//! and with it the guest: every waiter fails and the owner hears [`AgentEvent::Gone`].
+
+use std::collections::HashMap;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use sc_agent_protocol::{
+    BootFailure, Event, ExecRequest, Packet, Phase, Reply, Request, ToAgent, ToDaemon, WindowSize,
+};
+use sc_api::ErrorKind;
+use sc_sys::reactor;
+use sc_sys::unix::{Blocking, Message, Seqpacket};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::error::{Context, Error, Result};
+
+/// What the owner task hears of its agent.
+#[derive(Debug)]
+pub enum AgentEvent {
+    /// The network namespace, before the first boot.
+    NamespacesReady(OwnedFd),
+    /// Any other event.
+    Event(Event),
+    /// The socket has ended, and so has the agent.
+    Gone,
+}
+
+/// A connection to an agent.
+#[derive(Debug)]
+pub struct AgentLink {
+    socket: Arc<AsyncFd<Seqpacket>>,
+    next: AtomicU64,
+    shared: Arc<Mutex<Shared>>,
+    _reader: DropGuard,
+}
+
+/// A program that runs inside.
+#[derive(Debug)]
+pub struct RunningExec {
+    /// Names it towards the agent.
+    pub id: u64,
+    /// Its exit status, or 128 plus the signal's number; fails when the agent ends first.
+    pub exit: oneshot::Receiver<i32>,
+    /// Its terminal's master side, where it has a terminal.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// A reply with what came along.
+#[derive(Debug)]
+struct Answer {
+    reply: Reply,
+    fds: Vec<OwnedFd>,
+    /// Set for `ExecStarted`: made by the reader, so that an exit right behind is not missed.
+    exit: Option<oneshot::Receiver<i32>>,
+}
+
+/// What waits for the reader; `None` once the socket has ended.
+#[derive(Debug)]
+struct Waiting {
+    replies: HashMap<u64, oneshot::Sender<Answer>>,
+    exits: HashMap<u64, oneshot::Sender<i32>>,
+}
+
+type Shared = Option<Waiting>;
+
+impl AgentLink {
+    /// Connects to the agent that listens at `path` and greets it. Returns the link, where the
+    /// instance is, and the events from now on.
+    pub async fn connect(
+        path: &Path,
+    ) -> Result<(Self, Phase, mpsc::UnboundedReceiver<AgentEvent>)> {
+        let socket =
+            Seqpacket::connect(path, Blocking::No).context("connect to the instance's agent")?;
+        let socket = reactor::watch(socket, Interest::READABLE | Interest::WRITABLE)
+            .context("watch the agent's socket")?;
+        let socket = Arc::new(socket);
+        let waiting = Waiting { replies: HashMap::new(), exits: HashMap::new() };
+        let shared = Arc::new(Mutex::new(Some(waiting)));
+        let (events, receiver) = mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        tokio::spawn(read(socket.clone(), shared.clone(), events, stop.clone()));
+        let link = Self { socket, next: AtomicU64::new(1), shared, _reader: stop.drop_guard() };
+        let hello = Request::Hello { version: sc_agent_protocol::PROTOCOL_VERSION };
+        match link.ask(hello, &[]).await?.reply {
+            Reply::Welcome { phase, .. } => Ok((link, phase, receiver)),
+            other => Err(unexpected("greet the agent", &other)),
+        }
+    }
+
+    /// Lets init run.
+    pub async fn boot(&self) -> Result<()> {
+        self.done("boot", Request::Boot).await
+    }
+
+    /// Asks init to stop.
+    pub async fn stop(&self) -> Result<()> {
+        self.done("stop", Request::Stop { signal: None }).await
+    }
+
+    /// Ends the agent and with it the guest. An agent that is gone already is fine.
+    pub async fn quit(&self) {
+        let _ = self.ask(Request::Quit, &[]).await;
+    }
+
+    /// Starts a program inside; `fds` are its stdin, stdout and stderr unless it has a terminal.
+    pub async fn exec(&self, request: ExecRequest, fds: &[BorrowedFd<'_>]) -> Result<RunningExec> {
+        let program = request.command.first().cloned().unwrap_or_default();
+        let mut answer = self.ask(Request::Exec(request), fds).await?;
+        match answer.reply {
+            Reply::ExecStarted { exec, .. } => Ok(RunningExec {
+                id: exec,
+                exit: answer.exit.expect("the reader adds it to every ExecStarted"),
+                terminal: answer.fds.pop(),
+            }),
+            Reply::ExecFailed { step, errno } => Err(exec_failure(&program, &step, errno)),
+            other => Err(unexpected("start a program inside", &other)),
+        }
+    }
+
+    /// Sends a signal to a program started by [`exec`](Self::exec).
+    pub async fn signal(&self, exec: u64, signal: i32) -> Result<()> {
+        self.done("signal a program inside", Request::Signal { exec, signal }).await
+    }
+
+    /// Attaches to the console.
+    pub async fn console(&self, size: Option<WindowSize>, force: bool) -> Result<OwnedFd> {
+        let mut answer = self.ask(Request::Console { size, force }, &[]).await?;
+        match (answer.reply, answer.fds.pop()) {
+            (Reply::Console, Some(stream)) => Ok(stream),
+            (Reply::ConsoleBusy, _) => Err(Error::internal(
+                "This console is already connected. Force is required to take it over.",
+            )),
+            (other, _) => Err(unexpected("attach to the console", &other)),
+        }
+    }
+
+    /// Gives the console another size.
+    pub async fn resize_console(&self, size: WindowSize) -> Result<()> {
+        self.done("give the console another size", Request::ConsoleResize(size)).await
+    }
+
+    async fn done(&self, what: &'static str, request: Request) -> Result<()> {
+        match self.ask(request, &[]).await?.reply {
+            Reply::Done => Ok(()),
+            Reply::Failed(failure) => Err(boot_failure(&failure)),
+            other => Err(unexpected(what, &other)),
+        }
+    }
+
+    async fn ask(&self, request: Request, fds: &[BorrowedFd<'_>]) -> Result<Answer> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        match &mut *lock(&self.shared) {
+            Some(waiting) => waiting.replies.insert(id, sender),
+            None => return Err(gone()),
+        };
+        let packet = ToAgent { id, request }.encode();
+        if packet.len() > sc_agent_protocol::MAX_MESSAGE {
+            lock(&self.shared).as_mut().map(|waiting| waiting.replies.remove(&id));
+            return Err(Error::invalid(format!(
+                "the request is too large: {} bytes of command and environment, at most {}",
+                packet.len(),
+                sc_agent_protocol::MAX_MESSAGE
+            )));
+        }
+        self.send(&packet, fds).await?;
+        receiver.await.map_err(|_| gone())
+    }
+
+    async fn send(&self, packet: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
+        loop {
+            let mut ready = self.socket.writable().await.context("wait for the agent's socket")?;
+            match ready.try_io(|socket| Ok(socket.get_ref().send(packet, fds)?)) {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(_)) => return Err(gone()),
+                Err(_would_block) => {}
+            }
+        }
+    }
+}
+
+async fn read(
+    socket: Arc<AsyncFd<Seqpacket>>,
+    shared: Arc<Mutex<Shared>>,
+    events: mpsc::UnboundedSender<AgentEvent>,
+    stop: CancellationToken,
+) {
+    loop {
+        let packet = tokio::select! {
+            packet = receive(&socket) => packet,
+            () = stop.cancelled() => return,
+        };
+        match packet {
+            Some((ToDaemon::Reply(id, reply), fds)) => deliver(&shared, id, reply, fds),
+            Some((ToDaemon::Event(Event::ExecExited { exec, status }), _)) => {
+                let exit = lock(&shared).as_mut().and_then(|waiting| waiting.exits.remove(&exec));
+                // Whoever waited may have given up.
+                exit.map(|exit| exit.send(status));
+            }
+            Some((ToDaemon::Event(Event::NamespacesReady), mut fds)) => {
+                if let Some(netns) = fds.pop() {
+                    let _ = events.send(AgentEvent::NamespacesReady(netns));
+                }
+            }
+            Some((ToDaemon::Event(event), _)) => {
+                let _ = events.send(AgentEvent::Event(event));
+            }
+            None => break,
+        }
+    }
+    // Dropping the senders fails every waiter.
+    *lock(&shared) = None;
+    let _ = events.send(AgentEvent::Gone);
+}
+
+/// The next packet; `None` at the socket's end. What cannot be read is logged and passed over, as
+/// it may come from a newer agent.
+async fn receive(socket: &AsyncFd<Seqpacket>) -> Option<(ToDaemon, Vec<OwnedFd>)> {
+    loop {
+        let mut ready = socket.readable().await.ok()?;
+        match ready.try_io(|socket| Ok(socket.get_ref().receive()?)) {
+            Ok(Ok(Some(Message { bytes, descriptors }))) => match ToDaemon::decode(&bytes) {
+                Ok(packet) => return Some((packet, descriptors)),
+                Err(error) => tracing::warn!(%error, "unreadable message from an agent"),
+            },
+            Ok(Ok(None) | Err(_)) => return None,
+            Err(_would_block) => {}
+        }
+    }
+}
+
+fn deliver(shared: &Mutex<Shared>, id: u64, reply: Reply, fds: Vec<OwnedFd>) {
+    let mut guard = lock(shared);
+    let Some(waiting) = guard.as_mut() else { return };
+    let exit = match reply {
+        Reply::ExecStarted { exec, .. } => {
+            let (sender, receiver) = oneshot::channel();
+            waiting.exits.insert(exec, sender);
+            Some(receiver)
+        }
+        _ => None,
+    };
+    if let Some(waiter) = waiting.replies.remove(&id) {
+        let _ = waiter.send(Answer { reply, fds, exit });
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
+    shared.lock().expect("no panic while the waiters are locked")
+}
+
+fn gone() -> Error {
+    Error::internal("the instance's agent has ended")
+}
+
+fn unexpected(what: &str, reply: &Reply) -> Error {
+    match reply {
+        Reply::Unsupported => Error::new(
+            ErrorKind::Unavailable,
+            format!("{what}: the instance was started by an older sc: restart it"),
+        ),
+        Reply::WrongPhase(_) => Error::invalid("Instance is not running"),
+        other => Error::internal(format!("{what}: unexpected reply {other:?}")),
+    }
+}
+
+/// The error of a boot that failed inside the agent.
+pub fn boot_failure(failure: &BootFailure) -> Error {
+    let mut text = format!("{} {}", failure.step, failure.object);
+    if failure.errno != 0 {
+        text = format!("{text}: {}", std::io::Error::from_raw_os_error(failure.errno));
+    }
+    if let Some(remedy) = &failure.remedy {
+        text = format!("{text} ({remedy})");
+    }
+    Error::invalid(text)
+}
+
+/// The error of a program that could not be started, in LXD's words where it has some.
+fn exec_failure(program: &str, step: &str, errno: i32) -> Error {
+    use rustix::io::Errno;
+    match Errno::from_raw_os_error(errno) {
+        Errno::NOENT if step == "execve" => Error::not_found("Command not found"),
+        Errno::ACCESS | Errno::NOEXEC if step == "execve" => {
+            Error::new(ErrorKind::Forbidden, "Command not executable")
+        }
+        errno => Error::internal(format!("start {program} inside: {step}: {errno}")),
+    }
+}

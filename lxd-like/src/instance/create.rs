@@ -1,0 +1,269 @@
+//! Creating an instance.
+//!
+//! ```text
+//! checked ──> claimed: record and intent in one commit ──> volume made ──> intent cleared
+//! ```
+//!
+//! From the commit on the instance is in every list. A failure after it takes back what was made.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sc_api::{
+    ErrorKind, InstanceName, InstanceType, InstancesPost, PoolName, ProfileName, Timestamp,
+};
+use sc_network::{Mac, ReserveRequest};
+use sc_profiles::{Effective, Origin};
+use sc_storage::{Source, VolumeName};
+use sc_store::{CommitError, Draft, IntentId, delete_doc};
+
+use super::config::{self, Checked};
+use super::handle::InstanceHandle;
+use super::view::{Phase, View};
+use super::{delete, owner, update};
+use crate::context::{Ctx, blocking};
+use crate::error::{Error, Result};
+use crate::manager::Root;
+use crate::model::{InstanceRecord, Intent, NicRecord, PROJECT};
+use crate::operation::ProgressReporter;
+
+/// Checks what can be checked before an operation is begun: so that a plain mistake is refused at
+/// once.
+pub fn precheck(ctx: &Ctx, post: &InstancesPost) -> Result<InstanceName> {
+    if post.instance_type == InstanceType::VirtualMachine {
+        return Err(Error::invalid("virtual machines are not supported: leave type out"));
+    }
+    let name: InstanceName = post.name.parse()?;
+    if !post.put.architecture.is_empty() {
+        let host = sc_images::metadata::host_architecture();
+        let asked = sc_images::metadata::normalise_architecture(&post.put.architecture);
+        if asked != Some(host.as_str()) {
+            return Err(Error::invalid(format!(
+                "architecture {:?} does not run here: this host is {host}",
+                post.put.architecture
+            )));
+        }
+    }
+    let profiles = update::profile_names(post.put.profiles.clone())?;
+    ctx.profiles.get_all(&profiles)?;
+    Ok(name)
+}
+
+/// Creates an instance and returns it, stopped.
+#[tracing::instrument(level = "debug", name = "create", skip_all)]
+pub async fn create(
+    ctx: &Ctx,
+    name: InstanceName,
+    post: InstancesPost,
+    progress: &ProgressReporter,
+) -> Result<Arc<InstanceHandle>> {
+    let profiles = update::profile_names(post.put.profiles.clone())?;
+    let origin = Origin::Client { before: &BTreeMap::new() };
+    // What is wrong with the configuration is said before an image is fetched for minutes.
+    config::check(ctx, &profiles, &post.put.config, &post.put.devices, origin)
+        .map_err(|error| error.within("Failed creating instance record"))?;
+    let root = ctx.images.root(ctx, &post.source, progress).await?;
+    let origin = Origin::Client { before: &BTreeMap::new() };
+    let before = config::check(ctx, &profiles, &post.put.config, &post.put.devices, origin)?;
+    let pool = before.effective.root.pool.parse()?;
+    let (root, layer) = ctx.images.ensure_layer(ctx, root, &pool, progress).await?;
+    let mut record = new_record(name, post, profiles, pool, &root);
+    let nics = reserve(ctx, &record, &before.effective)?;
+    keep_nics(&mut record, nics);
+    let claimed = async {
+        let checked = config::of_record(ctx, &record)?;
+        Ok::<_, Error>((checked, claim(ctx, &record).await?))
+    };
+    match claimed.await {
+        Ok((checked, intent)) => make(ctx, record, checked, layer, intent, progress).await,
+        Err(error) => {
+            release(ctx, &record).await;
+            Err(error)
+        }
+    }
+}
+
+async fn make(
+    ctx: &Ctx,
+    record: InstanceRecord,
+    checked: Checked,
+    layer: Option<sc_storage::Fingerprint>,
+    intent: IntentId,
+    progress: &ProgressReporter,
+) -> Result<Arc<InstanceHandle>> {
+    let record = Arc::new(record);
+    let view = View {
+        record: record.clone(),
+        expanded: Arc::new(checked.expanded),
+        phase: Phase::Creating,
+    };
+    let handle = owner::spawn(ctx, view, None);
+    match make_volume(ctx, &record, layer, progress).await {
+        Ok(()) => {
+            ctx.journal.clear(intent).await?;
+            handle.created(true).await?;
+            Ok(handle)
+        }
+        Err(error) => {
+            undo(ctx, &record, intent).await;
+            handle.created(false).await?;
+            Err(error.within(format!("create instance {}", record.name)))
+        }
+    }
+}
+
+fn new_record(
+    name: InstanceName,
+    post: InstancesPost,
+    profiles: Vec<ProfileName>,
+    pool: PoolName,
+    root: &Root,
+) -> InstanceRecord {
+    let mut config = post.put.config;
+    for (key, value) in root.properties() {
+        config.entry(format!("image.{key}")).or_insert_with(|| value.clone());
+    }
+    if let Some(fingerprint) = root.fingerprint() {
+        config.insert("volatile.base_image".into(), fingerprint.into());
+    }
+    config.insert("volatile.uuid".into(), uuid::Uuid::new_v4().to_string());
+    InstanceRecord {
+        name,
+        description: post.put.description,
+        architecture: root.architecture(),
+        ephemeral: post.put.ephemeral,
+        profiles,
+        config,
+        devices: post.put.devices,
+        created_at: Timestamp::now(),
+        last_used_at: None,
+        pool,
+        image: root.fingerprint().map(str::to_owned),
+        metadata: root.metadata().clone(),
+        templates: root.templates().clone(),
+        nics: BTreeMap::new(),
+        started_before: false,
+    }
+}
+
+/// Reserves what the instance's NICs need; what they hold already stays theirs.
+pub(super) fn reserve(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    effective: &Effective,
+) -> Result<BTreeMap<String, NicRecord>> {
+    let mut nics = BTreeMap::new();
+    for nic in &effective.nics {
+        let network = ctx.networks.get(&nic.network)?;
+        let mac: Mac = match &nic.hwaddr {
+            Some(text) => text.parse()?,
+            None => Mac::random(),
+        };
+        let reservation = network.reserve(&ReserveRequest {
+            instance: record.name.to_string(),
+            device: nic.device.clone(),
+            hostname: record.name.to_string(),
+            mac,
+            ipv4: nic.ipv4,
+            ipv6: nic.ipv6,
+        })?;
+        nics.insert(nic.device.clone(), NicRecord { network: nic.network.parse()?, reservation });
+    }
+    Ok(nics)
+}
+
+/// Writes into the record what its NICs hold, the hardware addresses where LXD's users look.
+pub(super) fn keep_nics(record: &mut InstanceRecord, nics: BTreeMap<String, NicRecord>) {
+    for device in record.nics.keys().filter(|device| !nics.contains_key(*device)) {
+        record.config.remove(&format!("volatile.{device}.hwaddr"));
+    }
+    for (device, nic) in &nics {
+        let key = format!("volatile.{device}.hwaddr");
+        record.config.insert(key, nic.reservation.mac.to_string());
+    }
+    record.nics = nics;
+}
+
+/// The commit from which on the name is taken.
+#[tracing::instrument(level = "debug", name = "create: commit", skip_all)]
+async fn claim(ctx: &Ctx, record: &InstanceRecord) -> Result<IntentId> {
+    let intent = Intent::Create { instance: record.name.clone(), pool: record.pool.clone() };
+    let (intent, change) = ctx.journal.begin_change(&intent)?;
+    let mut draft = Draft::new();
+    draft.change(change).create(record)?;
+    match ctx.store.apply(draft).await {
+        Ok(_) => Ok(intent),
+        Err(CommitError::Conflict { .. }) => Err(Error::conflict(format!(
+            "Failed creating instance record: Add instance info to the database: \
+             This \"instances\" entry already exists: choose another name than {}",
+            record.name
+        ))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[tracing::instrument(level = "debug", name = "create: volume", skip_all)]
+async fn make_volume(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    layer: Option<sc_storage::Fingerprint>,
+    progress: &ProgressReporter,
+) -> Result<()> {
+    let steps = ctx.steps.operation("create");
+    steps.reach("intent")?;
+    let pool = ctx.pools.get(record.pool.as_str())?;
+    let volume = VolumeName::new(record.name.as_str())?;
+    let reporter = progress.clone();
+    blocking(move || {
+        let source = layer.as_ref().map_or(Source::Empty, Source::Image);
+        Ok(pool.create_volume(&volume, source, &|at| reporter.copied(at))?)
+    })
+    .await?;
+    steps.reach("volume")?;
+    Ok(())
+}
+
+/// Takes back what a creation has made.
+pub(super) async fn undo(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) {
+    let undone = async {
+        delete::remove(ctx, record).await?;
+        let mut draft = Draft::new();
+        draft.change(delete_doc::<InstanceRecord>(&[PROJECT, record.name.as_str()])?);
+        draft.change(ctx.journal.clear_change(intent));
+        ctx.store.apply(draft).await?;
+        Ok::<_, Error>(())
+    };
+    if let Err(error) = undone.await {
+        // The intent stays: the daemon's next start tries again.
+        tracing::error!(instance = %record.name, error = %error.chain(), "take back a creation");
+    }
+    ctx.pools.empty_trash_behind(record.pool.as_str());
+}
+
+/// Gives back reservations of a record that was never committed.
+async fn release(ctx: &Ctx, record: &InstanceRecord) {
+    // The name may be another instance's, whose reservations those are then.
+    if ctx.instances.get(record.name.as_str()).is_ok() {
+        return;
+    }
+    for (device, nic) in &record.nics {
+        let Ok(network) = ctx.networks.get(nic.network.as_str()) else { continue };
+        if let Err(error) = network.release(record.name.as_str(), device).await {
+            tracing::warn!(instance = %record.name, device, %error, "give an address back");
+        }
+    }
+}
+
+/// The refusal of a name that is taken, before anything is fetched for it.
+pub fn check_free(ctx: &Ctx, name: &InstanceName) -> Result<()> {
+    match ctx.instances.get(name.as_str()) {
+        Ok(_) => Err(Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "Failed creating instance record: Add instance info to the database: This \
+                 \"instances\" entry already exists: choose another name than {name}"
+            ),
+        )),
+        Err(_) => Ok(()),
+    }
+}

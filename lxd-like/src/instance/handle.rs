@@ -1,0 +1,101 @@
+//! The handle through which everyone else deals with an instance's owner task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sc_api::{InstanceName, InstancePut};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::owner::Command;
+use super::view::{Phase, Run, View};
+use crate::error::{Error, Result};
+
+/// How an instance is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// Ask its init, and wait this long.
+    Orderly(Duration),
+    /// Kill it.
+    Force,
+}
+
+/// A handle to an instance.
+#[derive(Debug)]
+pub struct InstanceHandle {
+    name: InstanceName,
+    commands: mpsc::UnboundedSender<Command>,
+    view: watch::Receiver<View>,
+}
+
+impl InstanceHandle {
+    pub(super) fn new(
+        name: InstanceName,
+        commands: mpsc::UnboundedSender<Command>,
+        view: watch::Receiver<View>,
+    ) -> Self {
+        Self { name, commands, view }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &InstanceName {
+        &self.name
+    }
+
+    /// Everything there is to know of it, as of now.
+    pub fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// Its run, or the refusal that LXD gives where it does not run.
+    pub fn running(&self) -> Result<Arc<Run>> {
+        match &self.view.borrow().phase {
+            Phase::Running(run) | Phase::Stopping(run) => Ok(run.clone()),
+            _ => Err(Error::invalid("Instance is not running")),
+        }
+    }
+
+    /// Starts it.
+    pub async fn start(&self) -> Result<()> {
+        self.ask(Command::Start).await
+    }
+
+    /// Stops it. An ephemeral instance is deleted then.
+    pub async fn stop(&self, mode: StopMode) -> Result<()> {
+        self.ask(|reply| Command::Stop(mode, reply)).await
+    }
+
+    /// Stops it and starts it.
+    pub async fn restart(&self, mode: StopMode) -> Result<()> {
+        self.ask(|reply| Command::Restart(mode, reply)).await
+    }
+
+    /// Deletes it. It must not run.
+    pub async fn delete(&self) -> Result<()> {
+        self.ask(Command::Delete).await
+    }
+
+    /// Replaces its configuration.
+    pub async fn update(&self, put: InstancePut) -> Result<()> {
+        self.ask(|reply| Command::Update(put, reply)).await
+    }
+
+    /// A profile of it has changed: takes over what that means.
+    pub async fn profiles_changed(&self) -> Result<()> {
+        self.ask(Command::ProfilesChanged).await
+    }
+
+    /// Its volume is made, or could not be.
+    pub(super) async fn created(&self, made: bool) -> Result<()> {
+        self.ask(|reply| Command::Created(made, reply)).await
+    }
+
+    async fn ask(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<()>>) -> Command,
+    ) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Error::not_found("Instance not found");
+        self.commands.send(command(reply)).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}

@@ -1,0 +1,53 @@
+//! Instances: one task owns one instance.
+//!
+//! ```text
+//!            created                start                 booted
+//! Creating ──────────> Stopped ──────────────> Starting ──────────> Running
+//!                       ^   │ ^                   │ failed            │  │ guest reboots:
+//!                       │   │ └───────────────────┘                   │  └─ stays Running
+//!                       │   │ delete                                  │ stop, or ends itself
+//!                       │   v                                         v
+//!                       │ Deleting ─> (gone)                      Stopping
+//!                       └─────────────────────────────────────────────┘ cleared up
+//! ```
+//!
+//! Only the owner task ([`owner`]) moves an instance along these arrows. Requests come to it
+//! through a queue; whether one is accepted is decided by [`queue`], a pure function. The state
+//! leaves through a watch channel as a [`View`], which readers look at without asking anybody.
+//!
+//! Everything that stands outside for the sake of a run (cgroup, links, id range, agent) is named
+//! by a `RunPlan` in the journal before it is made, and [`teardown`](stop) takes it away by that
+//! plan, whoever made it.
+
+mod agent;
+mod config;
+mod console;
+mod create;
+mod delete;
+mod exec;
+mod handle;
+mod owner;
+mod queue;
+mod recover;
+mod registry;
+mod spec;
+mod start;
+mod stop;
+mod stream;
+mod update;
+mod view;
+
+pub use config::check_profiles;
+pub use create::{check_free, create, precheck};
+pub use handle::{InstanceHandle, StopMode};
+pub use recover::recover;
+pub use registry::Instances;
+pub use spec::Launch;
+
+pub mod attach {
+    //! What connects a client's websockets to an instance.
+    pub use super::console::{run as run_console, sockets as console_sockets};
+    pub use super::exec::{
+        request, run_split, run_terminal, shell_status, sockets as exec_sockets,
+    };
+}

@@ -1,0 +1,138 @@
+//! What a new daemon does about the instances of the one before it.
+//!
+//! Creations that were not finished are taken back, deletions are finished, and runs are taken up
+//! again where their agent lives: same guest, same pids. What a dead run has left is cleared up.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use sc_api::InstanceName;
+use sc_store::IntentId;
+use tokio::task::JoinSet;
+
+use super::agent::AgentLink;
+use super::owner::{self, Active};
+use super::view::{Phase, Run, View};
+use super::{config, create, delete, start, stop};
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::model::{InstanceRecord, Intent, PROJECT, RunPlan};
+
+/// Recovers all instances and puts an owner in charge of each. Returns those that ran when the
+/// host went down.
+pub async fn recover(ctx: &Ctx) -> Result<Vec<InstanceName>> {
+    let mut runs: HashMap<InstanceName, (IntentId, RunPlan)> = HashMap::new();
+    for (id, intent) in ctx.journal.pending()? {
+        match intent {
+            Intent::Create { instance, .. } => take_back(ctx, id, &instance).await?,
+            Intent::Delete { instance, .. } => finish_deletion(ctx, id, &instance).await?,
+            Intent::Run(plan) => {
+                runs.insert(plan.instance.clone(), (id, plan));
+            }
+            _ => {}
+        }
+    }
+    release_stale_ids(ctx, &runs);
+    let mut tasks = JoinSet::new();
+    for record in ctx.store.list_docs::<InstanceRecord>(&[PROJECT])? {
+        let (ctx, run) = (ctx.clone(), runs.remove(&record.value.name));
+        tasks.spawn(async move { take_up(&ctx, record.value, run).await });
+    }
+    let mut ran = Vec::new();
+    while let Some(joined) = tasks.join_next().await {
+        let outcome = joined.map_err(|e| Error::internal(format!("recover an instance: {e}")))?;
+        ran.extend(outcome?);
+    }
+    // Runs of instances that are in no list any more.
+    for (id, plan) in runs.into_values() {
+        stop::clear_up(ctx, &plan, Some(id)).await;
+    }
+    ran.sort();
+    Ok(ran)
+}
+
+async fn take_back(ctx: &Ctx, id: IntentId, instance: &InstanceName) -> Result<()> {
+    tracing::info!(%instance, "taking back a creation that was not finished");
+    match ctx.store.get_doc::<InstanceRecord>(&[PROJECT, instance.as_str()])? {
+        Some(record) => create::undo(ctx, &record.value, id).await,
+        None => ctx.journal.clear(id).await?,
+    }
+    Ok(())
+}
+
+async fn finish_deletion(ctx: &Ctx, id: IntentId, instance: &InstanceName) -> Result<()> {
+    tracing::info!(%instance, "finishing a deletion");
+    let record = ctx.store.get_doc::<InstanceRecord>(&[PROJECT, instance.as_str()])?;
+    match record {
+        Some(record) => {
+            delete::remove(ctx, &record.value).await?;
+            let mut draft = sc_store::Draft::new();
+            draft.delete(&record).change(ctx.journal.clear_change(id));
+            ctx.store.apply(draft).await?;
+        }
+        None => ctx.journal.clear(id).await?,
+    }
+    Ok(())
+}
+
+/// Ranges that were claimed for runs that never came to be written down.
+fn release_stale_ids(ctx: &Ctx, runs: &HashMap<InstanceName, (IntentId, RunPlan)>) {
+    let alive = |name: &str| name.parse().is_ok_and(|name: InstanceName| runs.contains_key(&name));
+    if let Err(error) = ctx.host.ids.release_stale(ctx.host.daemon_name(), alive) {
+        tracing::warn!(%error, "give stale id ranges back");
+    }
+}
+
+/// Puts an owner in charge; returns the name of an instance that ran when the host went down.
+async fn take_up(
+    ctx: &Ctx,
+    record: InstanceRecord,
+    run: Option<(IntentId, RunPlan)>,
+) -> Result<Option<InstanceName>> {
+    let expanded = config::of_record(ctx, &record)?.expanded;
+    let name = record.name.clone();
+    let mut ran = None;
+    let mut active = None;
+    if let Some((id, plan)) = run {
+        if plan.boot_id == ctx.paths.boot_id() {
+            active = reconnect(ctx, id, &plan).await;
+        } else {
+            ran = Some(name);
+        }
+        if active.is_none() {
+            stop::clear_up(ctx, &plan, Some(id)).await;
+        }
+    } else if record.config.get("volatile.last_state.power").is_some_and(|p| p == "RUNNING") {
+        ran = Some(name);
+    }
+    let phase = match &active {
+        Some(active) => Phase::Running(active.run.clone()),
+        None => Phase::Stopped,
+    };
+    let view = View { record: Arc::new(record), expanded: Arc::new(expanded), phase };
+    owner::spawn(ctx, view, active);
+    Ok(ran)
+}
+
+/// The run, where its agent lives and its guest had come to boot.
+async fn reconnect(ctx: &Ctx, intent: IntentId, plan: &RunPlan) -> Option<Active> {
+    let socket = ctx.paths.agent_socket(plan.run);
+    let (link, phase, events) = AgentLink::connect(&socket).await.ok()?;
+    let observed = start::observed(&phase)?;
+    let range = sc_sys::idmap::IdRange::new(plan.id_base, sc_sys::idmap::RANGE_SIZE)?;
+    let owner = ctx.host.id_owner(plan.instance.as_str());
+    if let Err(error) = ctx.host.ids.claim_exact(&owner, range) {
+        tracing::error!(instance = %plan.instance, %error, "hold the id range of a running guest");
+    }
+    let cgroup = match ctx.host.cgroups.instance(&plan.cgroup()) {
+        Ok(cgroup) => Arc::new(cgroup),
+        Err(error) => {
+            tracing::error!(instance = %plan.instance, %error, "find the cgroup of a running guest");
+            return None;
+        }
+    };
+    tracing::info!(instance = %plan.instance, pid = observed.pid, "found a running guest again");
+    let run =
+        Run { plan: plan.clone(), link: Arc::new(link), cgroup, observed: RwLock::new(observed) };
+    Some(Active { run: Arc::new(run), intent, events, exit: None })
+}

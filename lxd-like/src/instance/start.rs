@@ -1,0 +1,215 @@
+//! Starting an instance.
+//!
+//! Everything that will stand outside is named first and written to the journal in one commit;
+//! then it is made, what can be at once. When a step fails, what was made is taken away by the
+//! same plan that a new daemon would use after a crash.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use sc_agent_protocol::{Event, InitKind, Phase as AgentPhase};
+use sc_api::Timestamp;
+use sc_network::NicRequest;
+use sc_profiles::Effective;
+use sc_store::{Draft, IntentId};
+use tokio::sync::mpsc;
+
+use super::agent::{AgentEvent, AgentLink, boot_failure};
+use super::config::{self, Checked};
+use super::owner::Active;
+use super::view::{Observed, Run};
+use super::{spec, stop, update};
+use crate::context::{Ctx, blocking};
+use crate::error::{Error, Result};
+use crate::model::{InstanceRecord, Intent, LinkPlan, RunPlan};
+
+/// How long an agent may take to make its namespaces.
+const NAMESPACES_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Starts an instance; returns it running, and its record as it is kept from now on.
+#[tracing::instrument(level = "debug", name = "start", skip_all)]
+pub(super) async fn start(ctx: &Ctx, record: &InstanceRecord) -> Result<(Active, InstanceRecord)> {
+    let checked = config::of_record(ctx, record)?;
+    let plan = plan(ctx, record, &checked.effective)?;
+    let started = InstanceRecord {
+        last_used_at: Some(Timestamp::now()),
+        started_before: true,
+        ..stop::with_power(record, "RUNNING")
+    };
+    let intent = match commit(ctx, &plan, &started).await {
+        Ok(intent) => intent,
+        Err(error) => {
+            release_ids(ctx, &plan);
+            return Err(error);
+        }
+    };
+    match boot(ctx, record, &checked, &plan).await {
+        Ok((run, events)) => {
+            let run = Arc::new(run);
+            Ok((Active { run, intent, events, exit: None }, started))
+        }
+        Err(error) => {
+            stop::clear_up(ctx, &plan, Some(intent)).await;
+            Err(error.within(format!("start instance {}", record.name)))
+        }
+    }
+}
+
+/// Names everything that the run will put outside, and claims its id range.
+fn plan(ctx: &Ctx, record: &InstanceRecord, effective: &Effective) -> Result<RunPlan> {
+    let links = effective.nics.iter().map(|nic| {
+        Ok(LinkPlan {
+            device: nic.device.clone(),
+            network: nic.network.parse()?,
+            host_name: sc_network::new_host_name(),
+            guest_name: nic.name.clone(),
+        })
+    });
+    let links = links.collect::<Result<_>>()?;
+    let range = ctx.host.ids.claim(&ctx.host.id_owner(record.name.as_str()))?;
+    Ok(RunPlan {
+        instance: record.name.clone(),
+        boot_id: ctx.paths.boot_id().to_owned(),
+        run: ctx.host.next_run(),
+        id_base: range.start(),
+        links,
+    })
+}
+
+#[tracing::instrument(level = "debug", name = "start: commit", skip_all)]
+async fn commit(ctx: &Ctx, plan: &RunPlan, record: &InstanceRecord) -> Result<IntentId> {
+    let (intent, change) = ctx.journal.begin_change(&Intent::Run(plan.clone()))?;
+    let mut draft = Draft::new();
+    draft.change(change).put(record)?;
+    ctx.store.apply(draft).await?;
+    Ok(intent)
+}
+
+type Events = mpsc::UnboundedReceiver<AgentEvent>;
+
+#[tracing::instrument(level = "debug", name = "start: boot", skip_all)]
+async fn boot(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    checked: &Checked,
+    plan: &RunPlan,
+) -> Result<(Run, Events)> {
+    let steps = ctx.steps.operation("start");
+    steps.reach("intent")?;
+    let pool = ctx.pools.get(record.pool.as_str())?;
+    let volume = sc_storage::VolumeName::new(record.name.as_str())?;
+    let rooting = blocking(move || Ok(pool.plan(&volume)?));
+    let (root, cgroup) = tokio::try_join!(rooting, make_cgroup(ctx, plan))?;
+    steps.reach("volume and cgroup")?;
+    update::apply_limits_to(ctx, &cgroup, &checked.effective.limits).await?;
+    steps.reach("limits")?;
+
+    let launch = spec::build(ctx, record, checked, plan, root, &cgroup)?;
+    // A few hundred microseconds, in which the agent is executed: not worth another thread.
+    ctx.host.spawn_agent(&ctx.paths.agent_socket(plan.run), launch)?;
+    steps.reach("agent")?;
+    let (link, phase, mut events) = AgentLink::connect(&ctx.paths.agent_socket(plan.run)).await?;
+    debug_assert!(matches!(phase, AgentPhase::Waiting | AgentPhase::Booting));
+    let netns = namespaces(&mut events).await?;
+    steps.reach("namespaces")?;
+    plug(ctx, record, &checked.effective, plan, &netns).await?;
+    steps.reach("network")?;
+    link.boot().await?;
+    steps.reach("boot")?;
+    let observed = started(&mut events).await?;
+    let run =
+        Run { plan: plan.clone(), link: Arc::new(link), cgroup, observed: RwLock::new(observed) };
+    Ok((run, events))
+}
+
+#[tracing::instrument(level = "debug", name = "start: cgroup", skip_all)]
+async fn make_cgroup(ctx: &Ctx, plan: &RunPlan) -> Result<Arc<sc_sys::cgroup::InstanceCgroup>> {
+    let (ctx, id, base) = (ctx.clone(), plan.cgroup(), plan.id_base);
+    blocking(move || Ok(Arc::new(ctx.host.cgroups.create_instance(&id, (base, base))?))).await
+}
+
+/// Waits for the agent's namespaces.
+#[tracing::instrument(level = "debug", name = "start: namespaces", skip_all)]
+async fn namespaces(events: &mut Events) -> Result<std::os::fd::OwnedFd> {
+    let wait = async {
+        loop {
+            match events.recv().await {
+                Some(AgentEvent::NamespacesReady(netns)) => return Ok(netns),
+                Some(AgentEvent::Event(Event::Failed(failure))) => {
+                    return Err(boot_failure(&failure));
+                }
+                Some(AgentEvent::Event(_)) => {}
+                Some(AgentEvent::Gone) | None => {
+                    return Err(Error::internal("the agent ended before it made the namespaces"));
+                }
+            }
+        }
+    };
+    tokio::time::timeout(NAMESPACES_PATIENCE, wait).await.unwrap_or_else(|_| {
+        Err(Error::internal(format!("no namespaces within {} s", NAMESPACES_PATIENCE.as_secs())))
+    })
+}
+
+/// Plugs the NICs into the guest's network namespace.
+#[tracing::instrument(level = "debug", name = "start: network", skip_all)]
+async fn plug(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    effective: &Effective,
+    plan: &RunPlan,
+    netns: &std::os::fd::OwnedFd,
+) -> Result<()> {
+    use std::os::fd::AsFd;
+    for (link, nic) in plan.links.iter().zip(&effective.nics) {
+        let held = record.nics.get(&link.device).ok_or_else(|| {
+            Error::internal(format!("NIC {:?} was never given an address", link.device))
+        })?;
+        let request = NicRequest {
+            reservation: held.reservation.clone(),
+            host_name: link.host_name.clone(),
+            guest_name: link.guest_name.clone(),
+            mtu: nic.mtu,
+        };
+        ctx.networks.get(link.network.as_str())?.attach(&request, netns.as_fd()).await?;
+    }
+    Ok(())
+}
+
+/// What the agent tells of the started guest. It comes with the answer to the boot, so there is
+/// nothing to wait for.
+#[tracing::instrument(level = "debug", name = "start: init", skip_all)]
+async fn started(events: &mut Events) -> Result<Observed> {
+    while let Some(event) = events.recv().await {
+        match event {
+            AgentEvent::Event(Event::Started { pid, init, reboots }) => {
+                return Ok(Observed { pid, init, reboots, interfaces: Vec::new() });
+            }
+            AgentEvent::Event(Event::Failed(failure)) => return Err(boot_failure(&failure)),
+            AgentEvent::Event(Event::Ended(exit)) => {
+                return Err(Error::invalid(format!("the guest's init ended at once: {exit:?}")));
+            }
+            AgentEvent::Gone => break,
+            AgentEvent::Event(_) | AgentEvent::NamespacesReady(_) => {}
+        }
+    }
+    Err(Error::internal("the agent ended while the guest was booting"))
+}
+
+/// What an agent that is found again tells of its guest.
+pub(super) fn observed(phase: &AgentPhase) -> Option<Observed> {
+    match phase {
+        AgentPhase::Running { pid, init, reboots, .. } => {
+            Some(Observed { pid: *pid, init: *init, reboots: *reboots, interfaces: Vec::new() })
+        }
+        AgentPhase::Booting => {
+            Some(Observed { pid: 0, init: InitKind::Other, reboots: 0, interfaces: Vec::new() })
+        }
+        AgentPhase::Waiting | AgentPhase::Ended(_) => None,
+    }
+}
+
+fn release_ids(ctx: &Ctx, plan: &RunPlan) {
+    if let Err(error) = ctx.host.ids.release(&ctx.host.id_owner(plan.instance.as_str())) {
+        tracing::warn!(instance = %plan.instance, %error, "give an id range back");
+    }
+}

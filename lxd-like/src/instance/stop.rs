@@ -1,0 +1,170 @@
+//! Stopping an instance, and clearing up what a run has left outside.
+//!
+//! [`clear_up`] works from the plan alone: it is the end of every run, the undo of a start that
+//! failed, and what a new daemon does about a run whose agent is gone. It goes on after a failure,
+//! and only when all is away is the journal's entry cleared; else the next start of the daemon
+//! tries again.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sc_agent_protocol::{Interface, Scope};
+use sc_store::{Draft, IntentId};
+
+use super::agent::{AgentEvent, AgentLink};
+use super::owner::Active;
+use super::view::Run;
+use crate::context::{Ctx, blocking};
+use crate::error::{Error, Result};
+use crate::model::{InstanceRecord, RunPlan};
+
+/// How long a killed guest may take to be gone.
+pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long an agent may take to leave once its guest is gone.
+const AGENT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Kills a guest; returns when each of its tasks is on its way out.
+#[tracing::instrument(level = "debug", name = "stop: kill", skip_all)]
+pub(super) async fn kill(run: &Run) -> Result<()> {
+    let cgroup = run.cgroup.clone();
+    blocking(move || {
+        cgroup.kill()?;
+        match cgroup.wait_exiting(KILL_PATIENCE)? {
+            true => Ok(()),
+            false => Err(Error::internal("some of its processes do not end when killed")),
+        }
+    })
+    .await
+}
+
+/// Clears up after a run that has ended and returns the record as it is kept from now on.
+pub(super) async fn finish(
+    ctx: &Ctx,
+    active: Active,
+    record: &InstanceRecord,
+    restarting: bool,
+) -> InstanceRecord {
+    let name = &record.name;
+    tracing::info!(instance = %name, exit = ?active.exit, "instance has stopped");
+    let stopping_host = ctx.shutdown.stop_guests.is_cancelled();
+    // What was running when the host went down is started again when it comes up.
+    let power = if restarting || stopping_host { "RUNNING" } else { "STOPPED" };
+    let record = with_power(record, power);
+    let mut draft = Draft::new();
+    let written = match draft.put(&record) {
+        Ok(draft) => ctx.store.apply(std::mem::take(draft)).await.map_err(Error::from),
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = written {
+        tracing::error!(instance = %name, error = %error.chain(), "write that it has stopped");
+    }
+    clear_up(ctx, &active.run.plan, Some(active.intent)).await;
+    record
+}
+
+/// The record with `volatile.last_state.power`.
+pub(super) fn with_power(record: &InstanceRecord, power: &str) -> InstanceRecord {
+    let mut record = record.clone();
+    record.config.insert("volatile.last_state.power".into(), power.into());
+    record
+}
+
+/// Takes away everything that a run has put outside, whether it is there or not.
+#[tracing::instrument(level = "debug", name = "stop: clear up", skip_all)]
+pub(super) async fn clear_up(ctx: &Ctx, plan: &RunPlan, intent: Option<IntentId>) {
+    let mut failed = false;
+    let mut note = |what: &str, outcome: Result<()>| {
+        if let Err(error) = outcome {
+            failed = true;
+            tracing::error!(instance = %plan.instance, error = %error.chain(), "clear up {what}");
+        }
+    };
+    // The agent first: while it lives it holds the volume, the cgroup and the namespaces.
+    note("the agent", end_agent(ctx, plan).await);
+    note("the cgroup", remove_cgroup(ctx, plan).await);
+    for link in &plan.links {
+        let outcome = match ctx.networks.get(link.network.as_str()) {
+            Ok(network) => network
+                .detach(plan.instance.as_str(), &link.device, &link.host_name)
+                .await
+                .map_err(Error::from),
+            // Without its network there is no link of it either.
+            Err(_) => Ok(()),
+        };
+        note("a network link", outcome);
+    }
+    let owner = ctx.host.id_owner(plan.instance.as_str());
+    note("the id range", ctx.host.ids.release(&owner).map_err(Error::from));
+    for path in [ctx.paths.agent_socket(plan.run), ctx.paths.exit_record(plan.run)] {
+        note("the run's files", remove_file(&path));
+    }
+    match intent {
+        Some(intent) if !failed => {
+            if let Err(error) = ctx.journal.clear(intent).await {
+                tracing::error!(instance = %plan.instance, %error, "clear the journal's entry");
+            }
+        }
+        _ => {}
+    }
+}
+
+#[tracing::instrument(level = "debug", name = "stop: agent", skip_all)]
+async fn end_agent(ctx: &Ctx, plan: &RunPlan) -> Result<()> {
+    let socket = ctx.paths.agent_socket(plan.run);
+    // Nobody listens when it has ended; whatever remains of its guest goes with the cgroup.
+    let Ok((link, _, mut events)) = AgentLink::connect(&socket).await else { return Ok(()) };
+    link.quit().await;
+    let gone = async {
+        while let Some(event) = events.recv().await {
+            if matches!(event, AgentEvent::Gone) {
+                break;
+            }
+        }
+    };
+    let ended = tokio::time::timeout(AGENT_PATIENCE, gone).await;
+    ended.map_err(|_| Error::internal("the agent does not leave"))
+}
+
+#[tracing::instrument(level = "debug", name = "stop: cgroup", skip_all)]
+async fn remove_cgroup(ctx: &Ctx, plan: &RunPlan) -> Result<()> {
+    let (ctx, id) = (ctx.clone(), plan.cgroup());
+    blocking(move || {
+        let cgroup = ctx.host.cgroups.instance(&id)?;
+        cgroup.kill()?;
+        Ok(cgroup.remove()?)
+    })
+    .await
+}
+
+fn remove_file(path: &std::path::Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::because(
+            sc_api::ErrorKind::Internal,
+            format!("remove {}", path.display()),
+            error,
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Lets DNS follow the addresses that a guest really has.
+pub(super) fn names_follow(ctx: &Ctx, run: &std::sync::Arc<Run>, interfaces: &[Interface]) {
+    for link in &run.plan.links {
+        let Ok(network) = ctx.networks.get(link.network.as_str()) else { continue };
+        let addresses: Vec<IpAddr> = interfaces
+            .iter()
+            .filter(|interface| interface.name == link.guest_name)
+            .flat_map(|interface| &interface.addresses)
+            .filter(|address| address.scope == Scope::Global)
+            .map(|address| address.address)
+            .collect();
+        let (instance, device) = (run.plan.instance.clone(), link.device.clone());
+        tokio::spawn(async move {
+            let told = network.set_addresses(instance.as_str(), &device, &addresses).await;
+            if let Err(error) = told {
+                tracing::warn!(%instance, device, %error, "tell DNS an instance's addresses");
+            }
+        });
+    }
+}

@@ -1,0 +1,145 @@
+//! Bytes between websockets and the descriptors of a program inside.
+//!
+//! LXD's conventions: data travels in binary frames, and an empty text frame is the end of the
+//! data in its direction, after which the socket itself stays open.
+//!
+//! Nothing is buffered beyond one frame: a reader that is slow stops the program at its pipe, and
+//! no byte is lost whatever the amount.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket};
+use bytes::{Bytes, BytesMut};
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use sc_sys::reactor;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio_util::sync::CancellationToken;
+
+/// How much is read at a time, and the size of a frame.
+const CHUNK: usize = 64 * 1024;
+
+/// How long, after the program has ended, output is waited for that a child of it still holds
+/// open.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A descriptor (pipe, socket or pty) read and written without blocking.
+#[derive(Debug)]
+pub struct Stream {
+    fd: AsyncFd<OwnedFd>,
+}
+
+impl Stream {
+    /// Takes a descriptor and makes it non-blocking.
+    pub fn new(fd: OwnedFd) -> std::io::Result<Self> {
+        sc_sys::unix::set_blocking(&fd, sc_sys::unix::Blocking::No)?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        Ok(Self { fd: reactor::watch(fd, both)? })
+    }
+
+    /// The descriptor.
+    pub fn fd(&self) -> &OwnedFd {
+        self.fd.get_ref()
+    }
+
+    /// Reads what is there, at least one byte; empty at the end. A pty whose other side is closed
+    /// has ended.
+    pub async fn read(&self) -> std::io::Result<Bytes> {
+        let mut buffer = BytesMut::zeroed(CHUNK);
+        loop {
+            let mut ready = self.fd.readable().await?;
+            let result = ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut buffer[..])?));
+            match result {
+                Ok(Ok(count)) => {
+                    buffer.truncate(count);
+                    return Ok(buffer.freeze());
+                }
+                Ok(Err(error))
+                    if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) =>
+                {
+                    return Ok(Bytes::new());
+                }
+                Ok(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    /// Writes everything.
+    pub async fn write_all(&self, mut bytes: &[u8]) -> std::io::Result<()> {
+        while !bytes.is_empty() {
+            let mut ready = self.fd.writable().await?;
+            match ready.try_io(|fd| Ok(rustix::io::write(fd.get_ref(), bytes)?)) {
+                Ok(Ok(count)) => bytes = &bytes[count..],
+                Ok(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_would_block) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends what `stream` yields until its end, then the empty text frame. When `ended` (the program)
+/// has come and nothing arrives for a second, that is the end too.
+pub async fn send_output(
+    stream: &Stream,
+    socket: &mut SplitSink<WebSocket, Message>,
+    ended: &CancellationToken,
+) {
+    loop {
+        let bytes = tokio::select! {
+            bytes = stream.read() => bytes,
+            () = lingered(ended) => break,
+        };
+        match bytes {
+            Ok(bytes) if bytes.is_empty() => break,
+            Ok(bytes) => {
+                if socket.send(Message::Binary(bytes)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "reading a program's output ended");
+                break;
+            }
+        }
+    }
+    let _ = socket.send(Message::Text("".into())).await;
+}
+
+/// Hands what the client sends to `stream` until the client's end of data, or its leaving.
+/// Returns whether the client has left.
+pub async fn receive_input(stream: &Stream, socket: &mut SplitStream<WebSocket>) -> ClientLeft {
+    while let Some(message) = socket.next().await {
+        let bytes = match message {
+            Ok(Message::Binary(bytes)) => bytes,
+            Ok(Message::Text(text)) if text.is_empty() => return ClientLeft::No,
+            Ok(Message::Text(text)) => Bytes::from(text),
+            Ok(Message::Ping(_) | Message::Pong(_)) => continue,
+            Ok(Message::Close(_)) | Err(_) => return ClientLeft::Yes,
+        };
+        if stream.write_all(&bytes).await.is_err() {
+            // The program has closed its input; what comes is of no use, but the client is there.
+            return ClientLeft::No;
+        }
+    }
+    ClientLeft::Yes
+}
+
+/// Whether the client's connection has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientLeft {
+    /// It has.
+    Yes,
+    /// It has only ended its data.
+    No,
+}
+
+async fn lingered(ended: &CancellationToken) {
+    ended.cancelled().await;
+    tokio::time::sleep(LINGER).await;
+}

@@ -1,0 +1,119 @@
+//! Changing an instance's configuration, and making a running one follow.
+
+use std::sync::Arc;
+
+use sc_api::{InstancePut, ProfileName};
+use sc_profiles::{Diff, Effective, Limits, Origin};
+use sc_store::Draft;
+use sc_sys::cgroup::{CpuLimit, InstanceCgroup};
+
+use super::config;
+use super::create;
+use super::view::Run;
+use crate::context::{Ctx, blocking};
+use crate::error::{Error, Result};
+use crate::model::{DEFAULT_PROFILE, InstanceRecord};
+
+/// Replaces the configuration; returns the record as it is kept from now on.
+pub(super) async fn update(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    put: InstancePut,
+    run: Option<Arc<Run>>,
+) -> Result<InstanceRecord> {
+    let mut config = put.config;
+    sc_profiles::keep_volatile(&record.config, &mut config);
+    let profiles = profile_names(put.profiles)?;
+    let origin = Origin::Client { before: &record.config };
+    let after = config::check(ctx, &profiles, &config, &put.devices, origin)
+        .map_err(|error| error.within("Invalid config"))?;
+    let before = config::of_record(ctx, record)?;
+    refuse(&sc_profiles::diff(&before.effective, &after.effective), run.is_some())?;
+    let mut changed = InstanceRecord {
+        description: put.description,
+        ephemeral: put.ephemeral,
+        profiles,
+        config,
+        devices: put.devices,
+        ..record.clone()
+    };
+    let nics = create::reserve(ctx, &changed, &after.effective)?;
+    create::keep_nics(&mut changed, nics);
+    if let Some(run) = &run {
+        apply_limits(ctx, run, &after.effective.limits).await?;
+    }
+    if let Err(error) = commit(ctx, &changed).await {
+        if let Some(run) = &run {
+            apply_limits(ctx, run, &before.effective.limits).await?;
+        }
+        return Err(error);
+    }
+    release_dropped(ctx, record, &changed).await;
+    Ok(changed)
+}
+
+/// The profiles asked for; none asked for means the default one.
+pub(super) fn profile_names(names: Option<Vec<String>>) -> Result<Vec<ProfileName>> {
+    match names {
+        None => Ok(vec![DEFAULT_PROFILE.parse()?]),
+        Some(names) => names.iter().map(|name| Ok(name.parse()?)).collect(),
+    }
+}
+
+fn refuse(diff: &Diff, running: bool) -> Result<()> {
+    match diff.refusal(running) {
+        None => Ok(()),
+        Some(refusal) => Err(Error::invalid(format!("{}: {}", refusal.what, refusal.why))),
+    }
+}
+
+async fn commit(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
+    let mut draft = Draft::new();
+    draft.put(record)?;
+    ctx.store.apply(draft).await?;
+    Ok(())
+}
+
+/// Gives back the addresses of NICs that are no more.
+async fn release_dropped(ctx: &Ctx, before: &InstanceRecord, after: &InstanceRecord) {
+    for (device, nic) in &before.nics {
+        if after.nics.get(device).is_some_and(|kept| kept.network == nic.network) {
+            continue;
+        }
+        let Ok(network) = ctx.networks.get(nic.network.as_str()) else { continue };
+        if let Err(error) = network.release(before.name.as_str(), device).await {
+            tracing::warn!(instance = %before.name, device, %error, "give an address back");
+        }
+    }
+}
+
+/// Makes a running instance follow its limits.
+pub(super) async fn apply_limits(ctx: &Ctx, run: &Run, limits: &Limits) -> Result<()> {
+    apply_limits_to(ctx, &run.cgroup, limits).await
+}
+
+/// Sets the limits of a cgroup.
+pub(super) async fn apply_limits_to(
+    ctx: &Ctx,
+    cgroup: &Arc<InstanceCgroup>,
+    limits: &Limits,
+) -> Result<()> {
+    let memory = limits.memory.map(|memory| memory.bytes(ctx.host.memory_total));
+    let cpu = match &limits.cpu {
+        None => CpuLimit::Unlimited,
+        Some(sc_profiles::CpuLimit::Count(count)) => CpuLimit::Count(*count as usize),
+        Some(sc_profiles::CpuLimit::Set(set)) => CpuLimit::Set(set.iter().collect()),
+    };
+    let (ctx, cgroup, processes) = (ctx.clone(), cgroup.clone(), limits.processes);
+    blocking(move || {
+        cgroup.set_memory(memory)?;
+        cgroup.set_cpu(&ctx.host.cgroups, &cpu)?;
+        Ok(cgroup.set_processes(processes)?)
+    })
+    .await
+}
+
+/// Whether the effective configuration needs anything of a network.
+pub(super) fn networks_of(effective: &Effective) -> impl Iterator<Item = &str> {
+    effective.nics.iter().map(|nic| nic.network.as_str())
+}

@@ -1,0 +1,236 @@
+//! What the owner task shows of its instance, and how the API shows that.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sc_agent_protocol::{InitKind, Interface, Scope};
+use sc_api::{
+    AddressFamily, CpuUsage, Instance, InstanceState, InstanceType, MemoryUsage, NetworkAddress,
+    NetworkCounters, NetworkInterfaceState, StatusCode, no_time,
+};
+use sc_profiles::Settings;
+use sc_sys::cgroup::InstanceCgroup;
+
+use super::agent::AgentLink;
+use super::queue::Standing;
+use crate::model::{InstanceRecord, PROJECT, RunPlan};
+
+/// Everything that readers may know of an instance, as of now.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// What is kept of it.
+    pub record: Arc<InstanceRecord>,
+    /// Configuration and devices with its profiles' laid under.
+    pub expanded: Arc<Settings>,
+    /// Where it is.
+    pub phase: Phase,
+}
+
+/// Where an instance is.
+#[derive(Debug, Clone)]
+pub enum Phase {
+    /// Its volume is being made.
+    Creating,
+    /// It does not run.
+    Stopped,
+    /// It is being started.
+    Starting,
+    /// It runs.
+    Running(Arc<Run>),
+    /// It was asked to stop, or what it leaves is being cleared up.
+    Stopping(Arc<Run>),
+    /// It is being deleted.
+    Deleting,
+}
+
+/// One run of an instance.
+#[derive(Debug)]
+pub struct Run {
+    /// What stands outside for it.
+    pub plan: RunPlan,
+    /// Its agent.
+    pub link: Arc<AgentLink>,
+    /// Its cgroup.
+    pub cgroup: Arc<InstanceCgroup>,
+    /// What its agent has told so far.
+    pub observed: std::sync::RwLock<Observed>,
+}
+
+/// What an agent tells of its guest.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// PID 1's pid on the host.
+    pub pid: u32,
+    /// Which init it is.
+    pub init: InitKind,
+    /// How often the guest has rebooted itself.
+    pub reboots: u32,
+    /// Its interfaces.
+    pub interfaces: Vec<Interface>,
+}
+
+impl Run {
+    /// What its agent has told last.
+    pub fn observed(&self) -> Observed {
+        self.observed.read().expect("no panic while observations are locked").clone()
+    }
+
+    /// Notes what the agent tells.
+    pub fn observe(&self, change: impl FnOnce(&mut Observed)) {
+        change(&mut self.observed.write().expect("no panic while observations are locked"));
+    }
+}
+
+impl Phase {
+    /// The part of it that decides over requests.
+    pub fn standing(&self) -> Standing {
+        match self {
+            Self::Creating => Standing::Creating,
+            Self::Stopped => Standing::Stopped,
+            Self::Starting => Standing::Starting,
+            Self::Running(_) => Standing::Running,
+            Self::Stopping(_) => Standing::Stopping,
+            Self::Deleting => Standing::Deleting,
+        }
+    }
+
+    /// The run, while there is a guest.
+    pub fn run(&self) -> Option<&Arc<Run>> {
+        match self {
+            Self::Running(run) | Self::Stopping(run) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// The API's status. An instance that is being stopped runs until it does not.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Running(_) | Self::Stopping(_) => StatusCode::Running,
+            Self::Starting => StatusCode::Starting,
+            Self::Creating | Self::Stopped | Self::Deleting => StatusCode::Stopped,
+        }
+    }
+}
+
+impl View {
+    /// As the API shows it.
+    pub fn instance(&self) -> Instance {
+        let record = &*self.record;
+        let status = self.phase.status();
+        Instance {
+            name: record.name.to_string(),
+            description: record.description.clone(),
+            status: status.text().into(),
+            status_code: status,
+            created_at: record.created_at,
+            last_used_at: record.last_used_at.unwrap_or_else(no_time),
+            location: "none".into(),
+            instance_type: InstanceType::Container,
+            project: PROJECT.into(),
+            architecture: record.architecture.clone(),
+            ephemeral: record.ephemeral,
+            stateful: false,
+            profiles: record.profiles.iter().map(ToString::to_string).collect(),
+            config: record.config.clone(),
+            devices: record.devices.clone(),
+            expanded_config: self.expanded.config.clone(),
+            expanded_devices: self.expanded.devices.clone(),
+            state: None,
+            snapshots: None,
+            backups: None,
+        }
+    }
+
+    /// As the API shows it with its state.
+    pub fn full(&self) -> Instance {
+        Instance {
+            state: Some(self.state()),
+            snapshots: Some(Vec::new()),
+            backups: Some(Vec::new()),
+            ..self.instance()
+        }
+    }
+
+    /// What `environment.*` gives to programs inside.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let set = self.expanded.config.iter();
+        set.filter_map(|(key, value)| {
+            Some((key.strip_prefix("environment.")?.to_owned(), value.clone()))
+        })
+        .collect()
+    }
+
+    /// Its state: what the agent has told, and what its cgroup counts.
+    pub fn state(&self) -> InstanceState {
+        let status = self.phase.status();
+        let mut state = InstanceState {
+            status: status.text().into(),
+            status_code: status,
+            disk: BTreeMap::new(),
+            memory: MemoryUsage::default(),
+            network: BTreeMap::new(),
+            pid: 0,
+            processes: 0,
+            cpu: CpuUsage::default(),
+        };
+        let Some(run) = self.phase.run() else { return state };
+        let observed = run.observed();
+        state.pid = i64::from(observed.pid);
+        state.network = networks(run, &observed.interfaces);
+        match run.cgroup.usage() {
+            Ok(usage) => {
+                state.processes = signed(usage.tasks);
+                state.cpu.usage = usage.cpu.map_or(0, |time| time.as_nanos() as i64);
+                state.memory.usage = signed(usage.memory);
+                state.memory.usage_peak = signed(usage.memory_peak);
+                state.memory.swap_usage = signed(usage.swap);
+            }
+            // The guest may be ending this moment: then there is nothing to count.
+            Err(error) => tracing::debug!(%error, "read what an instance uses"),
+        }
+        state
+    }
+}
+
+fn networks(run: &Run, interfaces: &[Interface]) -> BTreeMap<String, NetworkInterfaceState> {
+    interfaces.iter().map(|interface| (interface.name.clone(), network(run, interface))).collect()
+}
+
+fn network(run: &Run, interface: &Interface) -> NetworkInterfaceState {
+    let link = run.plan.links.iter().find(|link| link.guest_name == interface.name);
+    let [bytes_received, packets_received, bytes_sent, packets_sent] = interface.counters;
+    NetworkInterfaceState {
+        addresses: interface.addresses.iter().map(address).collect(),
+        counters: NetworkCounters {
+            bytes_received,
+            bytes_sent,
+            packets_received,
+            packets_sent,
+            ..NetworkCounters::default()
+        },
+        hwaddr: interface.mac.clone(),
+        host_name: link.map(|link| link.host_name.clone()).unwrap_or_default(),
+        mtu: interface.mtu,
+        state: if interface.up { "up" } else { "down" }.into(),
+        interface_type: if interface.loopback { "loopback" } else { "broadcast" }.into(),
+    }
+}
+
+fn address(address: &sc_agent_protocol::InterfaceAddress) -> NetworkAddress {
+    NetworkAddress {
+        family: if address.address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 },
+        address: address.address.to_string(),
+        netmask: address.prefix.to_string(),
+        scope: match address.scope {
+            Scope::Global => "global",
+            Scope::Link => "link",
+            Scope::Local => "local",
+        }
+        .into(),
+    }
+}
+
+/// A count as the API writes it, where the host keeps it.
+fn signed(number: Option<u64>) -> i64 {
+    i64::try_from(number.unwrap_or(0)).unwrap_or(i64::MAX)
+}

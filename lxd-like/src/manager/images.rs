@@ -1,0 +1,388 @@
+//! Images: files in the image store, records and aliases, and where a new instance's root comes
+//! from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sc_api::{ConfigMap, ErrorKind, ImageAlias, InstanceSource, Timestamp};
+use sc_images::packages::{Recipe, Remote};
+use sc_images::{Fingerprint, ImageFiles, Metadata, Progress};
+use sc_store::{CommitError, Draft};
+
+use super::layers::Layers;
+use crate::context::{Context, Ctx, blocking};
+use crate::error::{Context as _, Error, Result};
+use crate::model::{AliasRecord, ImageRecord, Intent};
+use crate::operation::ProgressReporter;
+use crate::paths::Paths;
+
+/// The images.
+#[derive(Debug)]
+pub struct Images {
+    pub(super) files: sc_images::Store,
+    pub(super) layers: Layers,
+    /// Where images are built; cleared at every start.
+    builds: PathBuf,
+    /// One fetch of a remote's image at a time: the second finds what the first has made.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+/// What a new instance's root is made of.
+#[derive(Debug, Clone)]
+pub enum Root {
+    /// An image.
+    Image(Arc<ImageRecord>),
+    /// Nothing.
+    Empty(Metadata),
+}
+
+/// Image files on their way in.
+#[derive(Debug)]
+pub struct Incoming {
+    pub files: ImageFiles,
+    pub filename: String,
+    pub properties: ConfigMap,
+    pub public: bool,
+    pub cached: bool,
+    /// Whether every byte comes from a source whose signature was checked.
+    pub verified: bool,
+    pub source: Option<sc_api::ImageSource>,
+}
+
+impl Images {
+    /// The images under `paths`.
+    pub fn open(paths: &Paths) -> Result<Self> {
+        let builds = paths.root().join("builds");
+        match std::fs::remove_dir_all(&builds) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context(format!("clear {}", builds.display()));
+            }
+            _ => {}
+        }
+        Ok(Self {
+            files: sc_images::Store::open(&paths.images())?,
+            layers: Layers::new()?,
+            builds,
+            fetching: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// Finishes deletions, and removes files that no record knows.
+    pub async fn recover(&self, ctx: &Ctx) -> Result<()> {
+        for (id, intent) in ctx.journal.pending()? {
+            match intent {
+                Intent::DeleteImage { fingerprint } => {
+                    self.remove(ctx, &fingerprint.parse()?, id).await?;
+                }
+                Intent::UnpackImage { .. } => ctx.journal.clear(id).await?,
+                _ => {}
+            }
+        }
+        let records = ctx.store.list_docs::<ImageRecord>(&[])?;
+        let known = records.iter().map(|doc| doc.value.fingerprint.parse());
+        let swept = self.files.sweep(&known.collect::<Result<_, _>>()?)?;
+        if !swept.is_empty() {
+            tracing::info!(files = ?swept, "removed image files that belong to no image");
+        }
+        Ok(())
+    }
+
+    /// A place for an incoming file.
+    pub fn incoming(&self) -> Result<tempfile::NamedTempFile> {
+        Ok(self.files.incoming()?)
+    }
+
+    /// What a new instance's root is made of; fetches the image where it is a remote's.
+    pub async fn root(
+        &self,
+        ctx: &Ctx,
+        source: &InstanceSource,
+        progress: &ProgressReporter,
+    ) -> Result<Root> {
+        match source.source_type.as_str() {
+            "none" => Ok(Root::Empty(Metadata {
+                architecture: sc_images::metadata::host_architecture(),
+                ..Metadata::default()
+            })),
+            "image" if source.protocol == "packages" => {
+                self.fetch(ctx, &source.alias, progress).await.map(Root::Image)
+            }
+            "image" if source.protocol.is_empty() && source.server.is_empty() => {
+                let reference = [&source.fingerprint, &source.alias];
+                let reference = reference.into_iter().find(|text| !text.is_empty());
+                let reference = reference.ok_or_else(|| {
+                    Error::invalid("Image not provided for instance creation: give source.alias")
+                })?;
+                Ok(Root::Image(Arc::new(self.resolve(ctx, reference)?)))
+            }
+            "image" => Err(Error::invalid(format!(
+                "image protocol {:?} is not supported: use packages, or import the image",
+                source.protocol
+            ))),
+            other => Err(Error::invalid(format!(
+                "source type {other:?} is not supported: use image or none"
+            ))),
+        }
+    }
+
+    /// The image of this alias, fingerprint, or unique beginning of a fingerprint.
+    pub fn resolve(&self, ctx: &Context, reference: &str) -> Result<ImageRecord> {
+        if let Ok(alias) = self.alias(ctx, reference) {
+            return self.get(ctx, &alias.target);
+        }
+        let all = ctx.store.list_docs::<ImageRecord>(&[])?;
+        let mut matching = all
+            .into_iter()
+            .filter(|doc| reference.len() >= 4 && doc.value.fingerprint.starts_with(reference));
+        match (matching.next(), matching.next()) {
+            (Some(found), None) => Ok(found.value),
+            (Some(_), Some(_)) => Err(Error::invalid("More than one image matches")),
+            (None, _) => Err(Error::not_found(format!("Image \"{reference}\" not found"))),
+        }
+    }
+
+    /// The image of this fingerprint.
+    pub fn get(&self, ctx: &Context, fingerprint: &str) -> Result<ImageRecord> {
+        let found = ctx.store.get_doc::<ImageRecord>(&[fingerprint])?;
+        Ok(found.ok_or_else(|| Error::not_found("Image not found"))?.value)
+    }
+
+    /// The alias of this name.
+    pub fn alias(&self, ctx: &Context, name: &str) -> Result<AliasRecord> {
+        if name.is_empty() {
+            return Err(Error::not_found("Image alias not found"));
+        }
+        let found = ctx.store.get_doc::<AliasRecord>(&[name])?;
+        Ok(found.ok_or_else(|| Error::not_found("Image alias not found"))?.value)
+    }
+
+    /// Every alias of an image.
+    pub fn aliases_of(&self, ctx: &Context, fingerprint: &str) -> Result<Vec<ImageAlias>> {
+        let all = ctx.store.list_docs::<AliasRecord>(&[])?;
+        let of_it = all.into_iter().filter(|doc| doc.value.target == fingerprint);
+        Ok(of_it
+            .map(|doc| ImageAlias {
+                name: doc.value.name,
+                description: doc.value.description,
+                target: String::new(),
+                alias_type: String::new(),
+            })
+            .collect())
+    }
+
+    /// Gives an image another name.
+    pub async fn create_alias(&self, ctx: &Context, alias: AliasRecord) -> Result<()> {
+        if alias.name.is_empty() {
+            return Err(Error::invalid("Alias name is required"));
+        }
+        let target = self.resolve(ctx, &alias.target)?.fingerprint;
+        let mut draft = Draft::new();
+        draft.create(&AliasRecord { target, ..alias.clone() })?;
+        match ctx.store.apply(draft).await {
+            Err(CommitError::Conflict { .. }) => {
+                Err(Error::conflict(format!("Alias \"{}\" already exists", alias.name)))
+            }
+            other => Ok(other.map(drop)?),
+        }
+    }
+
+    /// Takes image files in. Their metadata is read where it can do no harm.
+    pub async fn import(
+        &self,
+        ctx: &Ctx,
+        incoming: Incoming,
+        progress: &ProgressReporter,
+    ) -> Result<ImageRecord> {
+        progress.stage("Inspecting image");
+        let inspected = self.layers.inspect(ctx, &incoming.files, progress).await?;
+        inspected.metadata.check_architecture(&sc_images::metadata::host_architecture())?;
+        progress.stage("Storing image");
+        let fingerprint = self.store(&incoming.files, progress).await?;
+        if self.get(ctx, fingerprint.as_str()).is_ok() {
+            return Err(Error::conflict("Image with same fingerprint already exists"));
+        }
+        let squashfs = inspected.rootfs_format == Some(sc_images::format::Format::Squashfs);
+        let mut properties = inspected.metadata.properties.clone();
+        properties.extend(incoming.properties);
+        let record = ImageRecord {
+            fingerprint: fingerprint.to_string(),
+            metadata: inspected.metadata,
+            templates: inspected.templates,
+            properties,
+            filename: incoming.filename,
+            size: self.files.size(&fingerprint)?,
+            public: incoming.public,
+            cached: incoming.cached,
+            verified: incoming.verified,
+            squashfs,
+            uploaded_at: Timestamp::now(),
+            last_used_at: None,
+            source: incoming.source,
+        };
+        let mut draft = Draft::new();
+        draft.put(&record)?;
+        ctx.store.apply(draft).await?;
+        ctx.events.lifecycle("image-created", format!("/1.0/images/{fingerprint}"));
+        Ok(record)
+    }
+
+    async fn store(&self, files: &ImageFiles, progress: &ProgressReporter) -> Result<Fingerprint> {
+        let (store, files, reporter) = (self.files.clone(), files.clone(), progress.clone());
+        blocking(move || Ok(store.import(&files, None, &reporter)?)).await
+    }
+
+    /// Deletes an image, its aliases, and its layers in all pools. Instances made from it stay.
+    pub async fn delete(&self, ctx: &Ctx, fingerprint: &str) -> Result<()> {
+        let record = self.get(ctx, fingerprint)?;
+        let intent = Intent::DeleteImage { fingerprint: record.fingerprint.clone() };
+        let intent = ctx.journal.begin(&intent).await?;
+        self.remove(ctx, &record.fingerprint.parse()?, intent).await?;
+        ctx.events.lifecycle("image-deleted", format!("/1.0/images/{fingerprint}"));
+        Ok(())
+    }
+
+    async fn remove(
+        &self,
+        ctx: &Ctx,
+        fingerprint: &Fingerprint,
+        intent: sc_store::IntentId,
+    ) -> Result<()> {
+        self.layers.remove(ctx, fingerprint.as_str()).await?;
+        let (files, id) = (self.files.clone(), fingerprint.clone());
+        blocking(move || Ok(files.delete(&id)?)).await?;
+        let mut draft = Draft::new();
+        for alias in self.aliases_of(ctx, fingerprint.as_str())? {
+            draft.change(sc_store::delete_doc::<AliasRecord>(&[&alias.name])?);
+        }
+        draft.change(sc_store::delete_doc::<ImageRecord>(&[fingerprint.as_str()])?);
+        draft.change(ctx.journal.clear_change(intent));
+        ctx.store.apply(draft).await?;
+        Ok(())
+    }
+
+    /// An image of the packages remote: the one that was built before, or built now.
+    pub async fn fetch(
+        &self,
+        ctx: &Ctx,
+        alias: &str,
+        progress: &ProgressReporter,
+    ) -> Result<Arc<ImageRecord>> {
+        let recipe = Remote::debian().find(alias)?;
+        let source = sc_api::ImageSource {
+            source_type: "image".into(),
+            protocol: "packages".into(),
+            server: String::new(),
+            alias: format!("{}/{}", recipe.version, recipe.variant),
+            fingerprint: String::new(),
+        };
+        let _one = self.fetching.lock().await;
+        let all = ctx.store.list_docs::<ImageRecord>(&[])?;
+        if let Some(found) = all.into_iter().find(|doc| doc.value.source.as_ref() == Some(&source))
+        {
+            return Ok(Arc::new(found.value));
+        }
+        let built = self.build(ctx, recipe, source, progress).await?;
+        Ok(Arc::new(built))
+    }
+
+    /// All that the packages remote can build.
+    pub fn recipes(&self) -> Vec<Recipe> {
+        Remote::debian().list()
+    }
+
+    async fn build(
+        &self,
+        ctx: &Ctx,
+        recipe: Recipe,
+        source: sc_api::ImageSource,
+        progress: &ProgressReporter,
+    ) -> Result<ImageRecord> {
+        let workdir = self.build_dir()?;
+        let reporter = progress.clone();
+        let path = workdir.path().to_owned();
+        let built =
+            blocking(move || Ok(Remote::debian().build(&recipe, &path, &reporter)?)).await?;
+        let incoming = Incoming {
+            files: built.files,
+            filename: source.alias.replace('/', "-"),
+            properties: built.properties,
+            public: false,
+            cached: true,
+            verified: built.verified,
+            source: Some(source),
+        };
+        let record = self.import(ctx, incoming, progress).await;
+        // Removing a tree of files takes a while; the launch need not wait for it.
+        tokio::task::spawn_blocking(move || drop(workdir));
+        record
+    }
+
+    fn build_dir(&self) -> Result<tempfile::TempDir> {
+        std::fs::create_dir_all(&self.builds)
+            .context(format!("make the folder {}", self.builds.display()))?;
+        tempfile::tempdir_in(&self.builds).context("make a folder to build in")
+    }
+}
+
+impl Root {
+    /// The image's fingerprint.
+    pub fn fingerprint(&self) -> Option<&str> {
+        match self {
+            Self::Image(record) => Some(&record.fingerprint),
+            Self::Empty(_) => None,
+        }
+    }
+
+    /// What the image says of itself.
+    pub fn metadata(&self) -> &Metadata {
+        match self {
+            Self::Image(record) => &record.metadata,
+            Self::Empty(metadata) => metadata,
+        }
+    }
+
+    /// The image's template files.
+    pub fn templates(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        match self {
+            Self::Image(record) => record.templates.as_ref().unwrap_or(&NONE),
+            Self::Empty(_) => &NONE,
+        }
+    }
+
+    /// The image's properties.
+    pub fn properties(&self) -> &BTreeMap<String, String> {
+        match self {
+            Self::Image(record) => &record.properties,
+            Self::Empty(metadata) => &metadata.properties,
+        }
+    }
+
+    /// The processor it is for.
+    pub fn architecture(&self) -> String {
+        self.metadata().architecture.clone()
+    }
+}
+
+impl Progress for ProgressReporter {
+    fn step(&self, name: &str) {
+        self.stage(name);
+    }
+
+    fn bytes(&self, done: u64, total: Option<u64>) {
+        Self::bytes(self, done, total);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.is_cancelled()
+    }
+}
+
+/// The refusal of an image request that names no kind of source that is known.
+pub fn unsupported_source(source: &sc_api::ImageSource) -> Error {
+    Error::new(
+        ErrorKind::Invalid,
+        format!("image protocol {:?} is not supported: use packages", source.protocol),
+    )
+}

@@ -1,0 +1,260 @@
+//! From image files to layers in pools: unpacked where foreign bytes can do no harm, or mounted
+//! as they are where every byte was verified.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use sc_api::PoolName;
+use sc_images::{ImageFiles, Inspected, Limits, Sandboxing, Silent};
+use sc_storage::{Attached, Driver, Fingerprint, ImageForm};
+use sc_store::Draft;
+use sc_sys::idmap::Owner;
+
+use super::images::Root;
+use crate::context::{Ctx, blocking};
+use crate::error::{Context as _, Error, Result};
+use crate::model::{ImageRecord, Intent};
+use crate::operation::ProgressReporter;
+
+/// Makes layers, each once.
+#[derive(Debug)]
+pub struct Layers {
+    /// This very program, executed anew as the unpacker.
+    exe: PathBuf,
+    next: AtomicU64,
+    /// One at a time for each image in each pool; the second finds the layer made.
+    making: Mutex<HashMap<(String, String), Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// A throw-away id range, for as long as an unpacker runs.
+struct ThrowAway {
+    ctx: Ctx,
+    owner: Owner,
+    sandboxing: Sandboxing,
+}
+
+impl Layers {
+    /// A maker of layers.
+    pub fn new() -> Result<Self> {
+        // Not the path: the program may be replaced on disk while it runs.
+        let exe = PathBuf::from("/proc/self/exe");
+        let exe = std::fs::read_link(&exe).map(|_| exe).context("find this program")?;
+        Ok(Self { exe, next: AtomicU64::new(0), making: Mutex::default() })
+    }
+
+    /// Reads an image's metadata and templates.
+    pub async fn inspect(
+        &self,
+        ctx: &Ctx,
+        files: &ImageFiles,
+        progress: &ProgressReporter,
+    ) -> Result<Inspected> {
+        let throw_away = self.throw_away(ctx)?;
+        let (files, reporter) = (files.clone(), progress.clone());
+        blocking(move || {
+            let sandboxing = &throw_away.sandboxing;
+            Ok(sc_images::inspect(&files, &Limits::default(), sandboxing, &reporter)?)
+        })
+        .await
+    }
+
+    /// Removes an image's layers from all pools.
+    pub async fn remove(&self, ctx: &Ctx, fingerprint: &str) -> Result<()> {
+        let id = Fingerprint::new(fingerprint)?;
+        let pools = ctx.pools.all();
+        blocking(move || {
+            for pool in pools {
+                if pool.has_image(&id)?.is_some() {
+                    pool.delete_image(&id)?;
+                    pool.empty_trash()?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    fn throw_away(&self, ctx: &Ctx) -> Result<ThrowAway> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let owner = ctx.host.id_owner(&format!("unpacking {number}"));
+        let range = ctx.host.ids.claim(&owner)?;
+        let sandboxing = Sandboxing { exe: self.exe.clone(), base_id: range.start() };
+        Ok(ThrowAway { ctx: ctx.clone(), owner, sandboxing })
+    }
+
+    fn making(&self, pool: &PoolName, fingerprint: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut making = self.making.lock().expect("no panic while the list is locked");
+        making.entry((pool.to_string(), fingerprint.to_owned())).or_default().clone()
+    }
+}
+
+impl Drop for ThrowAway {
+    fn drop(&mut self) {
+        if let Err(error) = self.ctx.host.ids.release(&self.owner) {
+            tracing::warn!(%error, "give a throw-away id range back");
+        }
+    }
+}
+
+impl super::Images {
+    /// Sees to it that the pool has the image's layer, and names it; an empty root has none. The
+    /// root comes back with what was learned of the image while unpacking it.
+    pub async fn ensure_layer(
+        &self,
+        ctx: &Ctx,
+        root: Root,
+        pool: &PoolName,
+        progress: &ProgressReporter,
+    ) -> Result<(Root, Option<Fingerprint>)> {
+        let Root::Image(record) = &root else { return Ok((root, None)) };
+        let id = Fingerprint::new(&record.fingerprint)?;
+        let driver = ctx.pools.get(pool.as_str())?;
+        if record.templates.is_some() && driver.has_image(&id)?.is_some() {
+            return Ok((root, Some(id)));
+        }
+        let making = self.layers.making(pool, &record.fingerprint);
+        let _one = making.lock().await;
+        if driver.has_image(&id)?.is_none() {
+            self.make_layer(ctx, record, pool, driver, &id, progress).await?;
+        }
+        let record = self.get(ctx, &record.fingerprint)?;
+        Ok((Root::Image(Arc::new(record)), Some(id)))
+    }
+
+    async fn make_layer(
+        &self,
+        ctx: &Ctx,
+        record: &Arc<ImageRecord>,
+        pool: &PoolName,
+        driver: Arc<dyn Driver>,
+        id: &Fingerprint,
+        progress: &ProgressReporter,
+    ) -> Result<()> {
+        let files = self.files.files(&record.fingerprint.parse()?)?;
+        let fingerprint = record.fingerprint.clone();
+        let intent = Intent::UnpackImage { fingerprint, pool: pool.clone() };
+        let intent = ctx.journal.begin(&intent).await?;
+        let made = match mountable(record, &files) {
+            Some(squashfs) => attach(driver.clone(), id, squashfs).await?,
+            None => false,
+        };
+        let outcome = match made {
+            true => Ok(()),
+            false => {
+                progress.stage("Unpacking image");
+                self.unpack(ctx, driver.clone(), record, files.clone(), progress).await
+            }
+        };
+        ctx.journal.clear(intent).await?;
+        outcome?;
+        if made {
+            self.convert_behind(ctx, driver, id.clone(), files);
+        }
+        Ok(())
+    }
+
+    async fn unpack(
+        &self,
+        ctx: &Ctx,
+        driver: Arc<dyn Driver>,
+        record: &ImageRecord,
+        files: ImageFiles,
+        progress: &ProgressReporter,
+    ) -> Result<()> {
+        let throw_away = self.layers.throw_away(ctx)?;
+        let (id, reporter) = (Fingerprint::new(&record.fingerprint)?, progress.clone());
+        let unpacked = blocking(move || {
+            let sandboxing = &throw_away.sandboxing;
+            let limits = Limits::default();
+            let mut unpacked = None;
+            let mut fill = |target: &std::path::Path| {
+                unpacked = Some(sc_images::unpack(&files, target, &limits, sandboxing, &reporter)?);
+                Ok(())
+            };
+            driver.import_image(&id, &mut fill).map_err(unpack_error)?;
+            Ok(unpacked)
+        })
+        .await?;
+        match (unpacked, &record.templates) {
+            (Some(unpacked), None) => {
+                let templates = Some(unpacked.templates);
+                let mut draft = Draft::new();
+                draft.put(&ImageRecord { templates, ..record.clone() })?;
+                ctx.store.apply(draft).await?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Converts a mounted image to what reads fastest, while its first guests run.
+    fn convert_behind(
+        &self,
+        ctx: &Ctx,
+        driver: Arc<dyn Driver>,
+        id: Fingerprint,
+        files: ImageFiles,
+    ) {
+        let Some(rootfs) = files.rootfs else { return };
+        let throw_away = match self.layers.throw_away(ctx) {
+            Ok(throw_away) => throw_away,
+            Err(error) => {
+                tracing::warn!(error = %error.chain(), "an image stays in its mounted form");
+                return;
+            }
+        };
+        tokio::task::spawn_blocking(move || {
+            let mut fill = |target: &std::path::Path| {
+                let sandboxing = &throw_away.sandboxing;
+                sc_images::unpack_squashfs(
+                    &rootfs,
+                    target,
+                    &Limits::default(),
+                    sandboxing,
+                    &Silent,
+                )?;
+                Ok(())
+            };
+            match driver.has_image(&id) {
+                Ok(Some(ImageForm::Squashfs)) => {}
+                _ => return,
+            }
+            if let Err(error) = driver.convert_image(&id, &mut fill) {
+                let error = unpack_error(error);
+                tracing::warn!(image = id.as_str(), error = %error.chain(),
+                    "an image stays in its mounted form");
+            }
+        });
+    }
+}
+
+/// Takes a verified squashfs in as it is; false where it must be unpacked here.
+async fn attach(driver: Arc<dyn Driver>, id: &Fingerprint, squashfs: PathBuf) -> Result<bool> {
+    let id = id.clone();
+    blocking(move || match driver.attach_squashfs(&id, &squashfs)? {
+        Attached::Ready => Ok(true),
+        Attached::NeedsConversion { reason } => {
+            tracing::debug!(image = id.as_str(), reason, "image is unpacked before use");
+            Ok(false)
+        }
+    })
+    .await
+}
+
+/// The image's squashfs, where it may be mounted as it is.
+fn mountable(record: &ImageRecord, files: &ImageFiles) -> Option<PathBuf> {
+    files.rootfs.clone().filter(|_| record.verified && record.squashfs)
+}
+
+/// Unwraps the unpacker's own error, whose kind says whose fault it was.
+fn unpack_error(error: sc_storage::Error) -> Error {
+    match error {
+        sc_storage::Error::Fill { source, .. } => match source.downcast::<sc_images::Error>() {
+            Ok(own) => Error::from(*own).within("unpack the image"),
+            Err(other) => Error::because(sc_api::ErrorKind::Internal, "unpack the image", other),
+        },
+        other => other.into(),
+    }
+}

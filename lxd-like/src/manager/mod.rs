@@ -1,0 +1,13 @@
+//! The managers: each looks after one kind of object besides instances, joining its records in
+//! the store with what stands outside.
+
+mod images;
+mod layers;
+mod networks;
+mod pools;
+mod profiles;
+
+pub use images::{Images, Incoming, Root, unsupported_source};
+pub use networks::Networks;
+pub use pools::{DEFAULT_POOL, Pools};
+pub use profiles::Profiles;

@@ -1,0 +1,147 @@
+//! Where things lie under `SC_DIR`.
+//!
+//! ```text
+//! unix.socket              the API
+//! database/                the store
+//! images/                  image files by fingerprint
+//! storage-pools/NAME/      pools
+//! networks/NAME/           dnsmasq's files
+//! logs/NAME/               an instance's agent log and console log
+//! run/BOOT/                what is of no use after a reboot: agents' sockets and exit records
+//! ```
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, Result};
+
+/// The longest path of a unix socket, the closing zero included (`unix(7)`).
+const SOCKET_PATH_MAX: usize = 108;
+
+/// The places under one `SC_DIR`.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    root: PathBuf,
+    boot_id: String,
+}
+
+impl Paths {
+    /// The places under `root`, an absolute path, during the host's present boot.
+    pub fn new(root: PathBuf) -> Result<Self> {
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .context("read /proc/sys/kernel/random/boot_id")?;
+        // Eight digits tell boots apart and leave room in the sockets' 108 bytes.
+        let boot_id = boot_id.trim().chars().take(8).collect();
+        let paths = Self { root, boot_id };
+        let longest = paths.agent_socket(u64::from(u32::MAX));
+        if longest.as_os_str().len() >= SOCKET_PATH_MAX {
+            return Err(crate::error::Error::invalid(format!(
+                "the path {} is too long for unix sockets: choose a shorter SC_DIR",
+                paths.root.display()
+            )));
+        }
+        Ok(paths)
+    }
+
+    /// Makes the folders that must be there. Only the root can be entered by others, for the
+    /// sake of the socket in it; they can list nothing.
+    pub fn create(&self) -> Result<()> {
+        make(&self.root, 0o711)?;
+        // dnsmasq reads its files there as a user of its own.
+        make(&self.root.join("networks"), 0o711)?;
+        for private in ["images", "storage-pools", "logs", "run"] {
+            make(&self.root.join(private), 0o700)?;
+        }
+        make(&self.run_dir(), 0o700)
+    }
+
+    /// `SC_DIR` itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Names the host's present boot.
+    pub fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+
+    /// The API's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.root.join("unix.socket")
+    }
+
+    /// The folder of the store.
+    pub fn store(&self) -> PathBuf {
+        self.root.join("database")
+    }
+
+    /// The folder of image files.
+    pub fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    /// Where pool `name` lies unless its `source` says otherwise.
+    pub fn pool(&self, name: &str) -> PathBuf {
+        self.root.join("storage-pools").join(name)
+    }
+
+    /// The state of network `name`.
+    pub fn network(&self, name: &str) -> PathBuf {
+        self.root.join("networks").join(name)
+    }
+
+    /// The logs of instance `name`.
+    pub fn logs(&self, name: &str) -> PathBuf {
+        self.root.join("logs").join(name)
+    }
+
+    /// The agent's log of instance `name`.
+    pub fn agent_log(&self, name: &str) -> PathBuf {
+        self.logs(name).join("lxc.log")
+    }
+
+    /// The console log of instance `name`.
+    pub fn console_log(&self, name: &str) -> PathBuf {
+        self.logs(name).join("console.log")
+    }
+
+    /// What is of no use after a reboot.
+    pub fn run_dir(&self) -> PathBuf {
+        self.root.join("run").join(&self.boot_id)
+    }
+
+    /// The agent's socket of run `run`.
+    pub fn agent_socket(&self, run: u64) -> PathBuf {
+        self.run_dir().join(format!("{run}.sock"))
+    }
+
+    /// The exit record of run `run`.
+    pub fn exit_record(&self, run: u64) -> PathBuf {
+        self.run_dir().join(format!("{run}.exit"))
+    }
+}
+
+fn make(path: &Path, mode: u32) -> Result<()> {
+    match std::fs::DirBuilder::new().mode(mode).recursive(false).create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let parent = path.parent().unwrap_or(Path::new("/"));
+            std::fs::create_dir_all(parent)
+                .context(format!("make the folder {}", parent.display()))?;
+            make(path, mode)
+        }
+        other => other.context(format!("make the folder {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_that_leaves_no_room_for_sockets_is_refused() {
+        assert!(Paths::new(PathBuf::from("/var/lib/sc")).is_ok());
+        let long = PathBuf::from(format!("/tmp/{}", "x".repeat(90)));
+        assert!(Paths::new(long).unwrap_err().chain().contains("shorter SC_DIR"));
+    }
+}
