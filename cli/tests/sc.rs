@@ -1,4 +1,5 @@
 //! The command line as users meet it, against a small server.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "../../client/tests/fake/mod.rs"]
 mod fake;

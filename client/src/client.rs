@@ -49,12 +49,12 @@ impl Client {
 
     /// Asks for the value at `path`, such as `/1.0/instances?recursion=1`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.value(request(Method::GET, path, RequestBody::empty())).await
+        self.value(request(Method::GET, path, RequestBody::empty())?).await
     }
 
     /// Asks for the value at `path` together with its ETag.
     pub async fn get_tagged<T: DeserializeOwned>(&self, path: &str) -> Result<Tagged<T>> {
-        let request = request(Method::GET, path, RequestBody::empty());
+        let request = request(Method::GET, path, RequestBody::empty())?;
         let described = describe(&request);
         let raw = self.exchange(request).await?;
         let etag = raw.headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
@@ -63,7 +63,7 @@ impl Client {
 
     /// Reads a body that is no JSON, such as a log.
     pub async fn get_bytes(&self, path: &str) -> Result<Bytes> {
-        Ok(self.exchange(request(Method::GET, path, RequestBody::empty())).await?.body)
+        Ok(self.exchange(request(Method::GET, path, RequestBody::empty())?).await?.body)
     }
 
     /// Sends a request that is answered at once; its answer's value, if any, is of no interest.
@@ -85,7 +85,7 @@ impl Client {
 
     /// Deletes what is deleted at once.
     pub async fn delete(&self, path: &str) -> Result<()> {
-        let IgnoredAny = self.value(request(Method::DELETE, path, RequestBody::empty())).await?;
+        let IgnoredAny = self.value(request(Method::DELETE, path, RequestBody::empty())?).await?;
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl Client {
 
     /// Sends a DELETE that starts an operation.
     pub async fn start_delete(&self, path: &str) -> Result<Operation> {
-        self.value(request(Method::DELETE, path, RequestBody::empty())).await
+        self.value(request(Method::DELETE, path, RequestBody::empty())?).await
     }
 
     /// Sends any request and returns the answer as it came, failures of the server included.
@@ -124,7 +124,7 @@ impl Client {
     ) -> Result<RawResponse> {
         let request = match body {
             Some(body) => json_request(method, path, body)?,
-            None => request(method, path, RequestBody::empty()),
+            None => request(method, path, RequestBody::empty())?,
         };
         self.receive(request).await
     }
@@ -162,14 +162,21 @@ impl Client {
     }
 }
 
-/// A request for a path of the API, which must be a valid one: its variable parts encoded.
-pub(crate) fn request(method: Method, path: &str, body: RequestBody) -> Request<RequestBody> {
-    let uri = path.parse().unwrap_or_else(|_| http::Uri::from_static("/"));
+/// A request for a path of the API.
+pub(crate) fn request(
+    method: Method,
+    path: &str,
+    body: RequestBody,
+) -> Result<Request<RequestBody>> {
+    let uri = path.parse().map_err(|error: http::uri::InvalidUri| Error::Unsendable {
+        request: format!("{method} {path}"),
+        what: error.to_string(),
+    })?;
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     request.headers_mut().insert(HOST, HeaderValue::from_static("unix.socket"));
-    request
+    Ok(request)
 }
 
 fn json_request<B: Serialize>(
@@ -177,11 +184,11 @@ fn json_request<B: Serialize>(
     path: &str,
     body: &B,
 ) -> Result<Request<RequestBody>> {
-    let text = serde_json::to_vec(body).map_err(|error| Error::Unexpected {
+    let text = serde_json::to_vec(body).map_err(|error| Error::Unsendable {
         request: format!("{method} {path}"),
         what: error.to_string(),
     })?;
-    let mut request = request(method, path, RequestBody::full(text));
+    let mut request = request(method, path, RequestBody::full(text))?;
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(request)
 }

@@ -71,6 +71,14 @@ pub enum Error {
         /// The server's words.
         text: String,
     },
+    /// The request cannot be put on the wire.
+    #[error("cannot send {request}: {what}")]
+    Unsendable {
+        /// The request: method and path.
+        request: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The answer is none that the API knows.
     #[error("unexpected answer to {request}: {what}")]
     Unexpected {
@@ -123,7 +131,9 @@ impl Error {
             Self::PermissionDenied { .. } => ErrorKind::Forbidden,
             Self::Server { status, .. } => ErrorKind::from_http_status(*status),
             Self::Command { code: 127, .. } => ErrorKind::NotFound,
-            Self::Command { .. } | Self::ReadFile { .. } => ErrorKind::Invalid,
+            Self::Command { .. } | Self::ReadFile { .. } | Self::Unsendable { .. } => {
+                ErrorKind::Invalid
+            }
             Self::Operation { .. } | Self::Unexpected { .. } | Self::Stream { .. } => {
                 ErrorKind::Internal
             }

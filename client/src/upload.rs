@@ -76,7 +76,7 @@ impl Client {
         };
         let failure = Arc::new(std::sync::Mutex::new(None));
         let body = stream(parts, Arc::clone(&failure), sent);
-        let mut request = request(Method::POST, "/1.0/images", body);
+        let mut request = request(Method::POST, "/1.0/images", body)?;
         let properties: Vec<String> = upload
             .properties
             .iter()

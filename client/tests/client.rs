@@ -1,4 +1,5 @@
 //! The client against a small server.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod fake;
 
@@ -318,6 +319,21 @@ fn a_split_image_is_sent_as_two_parts() {
     assert_eq!(asked.headers["x-lxd-filename"], "meta.tar.xz");
     assert_eq!(asked.headers["x-lxd-properties"], "os=a%20b%26c");
     assert!(asked.headers["content-type"].to_str().unwrap().starts_with("multipart/form-data"));
+}
+
+#[test]
+fn an_upload_that_is_refused_early_tells_why() {
+    let (_fake, client) = connect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("refused.tar");
+    std::fs::write(&file, vec![0; 20_000_000]).unwrap();
+    let upload = ImageUpload {
+        files: ImageFiles::Unified(file),
+        public: false,
+        properties: Default::default(),
+    };
+    let error = run(client.upload_image(&upload, |_, _| {})).unwrap_err();
+    assert_eq!(error.to_string(), "no images today");
 }
 
 #[test]

@@ -133,14 +133,13 @@ async fn feed(
     mut to: ChildStdin,
 ) {
     while let Some(Ok(message)) = from.next().await {
-        match message {
-            Message::Binary(bytes) => {
-                if to.write_all(&bytes).await.is_err() {
-                    return;
-                }
-            }
+        let written = match message {
+            Message::Binary(bytes) => to.write_all(&bytes).await,
             Message::Text(text) if text.is_empty() => return,
-            _ => {}
+            _ => Ok(()),
+        };
+        if written.is_err() {
+            return;
         }
     }
 }
