@@ -143,3 +143,86 @@ impl InstanceCgroup {
 fn invalid(text: impl Into<String>) -> SysError {
     SysError::message("limit", "processors", io::ErrorKind::InvalidInput, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::cgroup::{FastAttach, Layout, TreeOptions};
+
+    /// A directory that looks like a cgroup2 mount, as far as limits go; the kernel would fill in the files
+    /// of new groups, so that the test makes those beforehand.
+    fn unified(dir: &Path) -> CgroupTree {
+        for group in ["", "t", "t/c1", "t/c2"] {
+            fs::create_dir_all(dir.join(group)).unwrap();
+            for (file, text) in [
+                ("cgroup.controllers", "cpuset cpu memory pids\n"),
+                ("cgroup.subtree_control", "cpuset cpu memory pids\n"),
+                ("cgroup.events", "populated 0\nfrozen 0\n"),
+                ("cpuset.cpus.effective", "0-3\n"),
+                ("cpuset.cpus", "\n"),
+                ("cpu.max", "max 100000\n"),
+                ("cpu.stat", "usage_usec 1500\nuser_usec 1000\n"),
+                ("memory.current", "4096\n"),
+                ("memory.peak", "8192\n"),
+                ("memory.swap.current", "0\n"),
+                ("pids.current", "3\n"),
+            ] {
+                fs::write(dir.join(group).join(file), text).unwrap();
+            }
+        }
+        let options = TreeOptions { name: "t".to_owned(), fast_attach: FastAttach::No };
+        CgroupTree::open_in(Layout::new(dir, Vec::new()), &options).unwrap()
+    }
+
+    #[test]
+    fn limits_are_written_as_cgroup2_wants_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = unified(dir.path());
+        let instance = tree.instance("c1").unwrap();
+        let read = |file| fs::read_to_string(dir.path().join("t/c1").join(file)).unwrap();
+        instance.set_memory(Some(1 << 30)).unwrap();
+        assert_eq!(read("memory.max"), "1073741824");
+        instance.set_memory(None).unwrap();
+        assert_eq!(read("memory.max"), "max");
+        instance.set_processes(Some(500)).unwrap();
+        assert_eq!(read("pids.max"), "500");
+        instance.set_processes(None).unwrap();
+        assert_eq!(read("pids.max"), "max");
+        let time = |millis| Duration::from_millis(millis);
+        let allowance = CpuAllowance::Time { quota: time(25), period: time(100) };
+        instance.set_cpu_allowance(allowance).unwrap();
+        assert_eq!(read("cpu.max"), "25000 100000");
+        instance.set_cpu_allowance(CpuAllowance::Unlimited).unwrap();
+        assert_eq!(read("cpu.max"), "max 100000");
+    }
+
+    #[test]
+    fn counted_processors_avoid_those_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = unified(dir.path());
+        let (one, two) = (tree.instance("c1").unwrap(), tree.instance("c2").unwrap());
+        let first = one.set_cpu(&tree, &CpuLimit::Set(CpuList::parse("0-1").unwrap())).unwrap();
+        assert_eq!(first.to_string(), "0-1");
+        assert_eq!(two.set_cpu(&tree, &CpuLimit::Count(2)).unwrap().to_string(), "2-3");
+        assert_eq!(two.set_cpu(&tree, &CpuLimit::Count(9)).unwrap().to_string(), "0-3");
+        one.set_cpu(&tree, &CpuLimit::Unlimited).unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("t/c1/cpuset.cpus")).unwrap(), "\n");
+        for bad in [CpuLimit::Count(0), CpuLimit::Set(CpuList::parse("7").unwrap())] {
+            assert_eq!(one.set_cpu(&tree, &bad).unwrap_err().kind(), crate::ErrorKind::Invalid);
+        }
+    }
+
+    #[test]
+    fn usage_is_read_where_cgroup2_counts_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let usage = unified(dir.path()).instance("c1").unwrap().usage().unwrap();
+        assert_eq!(
+            (usage.memory, usage.memory_peak, usage.swap),
+            (Some(4096), Some(8192), Some(0))
+        );
+        assert_eq!((usage.cpu, usage.tasks), (Some(Duration::from_micros(1500)), Some(3)));
+    }
+}

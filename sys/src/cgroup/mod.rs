@@ -13,7 +13,7 @@
 //! path leads to.
 //!
 //! What the supervisor needs ([`exec_leaf`], [`freeze`], [`kill`], [`Join`]) comes without the `cgroups`
-//! feature; the manager ([`CgroupTree`]) with it.
+//! feature; the manager (`CgroupTree`) with it.
 
 mod cpus;
 mod join;

@@ -1,5 +1,6 @@
 //! Programs started from here: run to their end with [`Runner`], or started and left with [`Spawn`].
 
+mod child;
 mod error;
 mod pump;
 mod runner;

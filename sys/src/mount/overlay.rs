@@ -7,6 +7,7 @@
 //! | [`OverlayWay::Legacy`] | 6.1 | attached for a moment, mount(2) with one page of options |
 //!
 //! The two later ways need a mount namespace of the caller's own and an existing scratch directory in it.
+//! They use the given trees up: a tree serves one overlay, in every way.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -168,7 +169,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Attaches a clone of the tree, so that the caller's stays detached.
+    /// Attaches a tree; it is the caller's own that moves, since old kernels clone no detached one.
     fn place(&self, name: &str, tree: &impl AsFd) -> Result<PathBuf> {
         let path = self.root.join(name);
         rustix::fs::mkdir(&path, Mode::RWXU).op("create", path.display())?;
