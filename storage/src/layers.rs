@@ -22,8 +22,9 @@ use serde::{Deserialize, Serialize};
 use crate::driver::{Fill, ImageForm, Imported};
 use crate::error::{Error, Result};
 use crate::folder::{self, DIRECTORY};
-use crate::layout::{Layout, Temporary};
+use crate::layout::Layout;
 use crate::name::Fingerprint;
+use crate::temporary::Temporary;
 use crate::usage;
 
 const IMAGE: &str = "image.json";

@@ -28,32 +28,18 @@ use std::{fs, io};
 
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
-use crate::driver::DriverKind;
 use crate::error::{Error, Result};
 use crate::folder::{self, DIRECTORY};
+use crate::format::{self, Format};
 use crate::lock;
 use crate::name::VolumeName;
 use crate::plan::Lease;
 use crate::remove;
+use crate::temporary::Temporary;
 
-/// The version of the layout that this code makes, and the newest that it reads.
-const VERSION: u32 = 1;
-
-const FORMAT: &str = "format.json";
 const BACKUP: &str = "backup.yaml";
 const TEMPORARY: &str = ".tmp-";
-
-/// What a pool says about itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Format {
-    version: u32,
-    driver: String,
-    /// Which extended attributes overlays of this pool keep their marks in: `trusted` or `user`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) xattr_namespace: Option<String>,
-}
 
 /// An open pool.
 #[derive(Debug)]
@@ -70,50 +56,6 @@ pub(crate) struct Layout {
     next: AtomicU64,
     /// One emptying of the trash at a time.
     emptying: Mutex<()>,
-}
-
-/// A folder that is being made; goes to the trash unless it is put in place.
-pub(crate) struct Temporary<'a> {
-    layout: &'a Layout,
-    parent: &'a OwnedFd,
-    name: String,
-    pub(crate) path: PathBuf,
-    pub(crate) folder: OwnedFd,
-    placed: bool,
-}
-
-impl Format {
-    pub(crate) fn new(driver: DriverKind) -> Self {
-        let xattr_namespace = (driver == DriverKind::Overlay).then(|| "trusted".to_owned());
-        Self { version: VERSION, driver: driver.as_str().to_owned(), xattr_namespace }
-    }
-
-    pub(crate) fn driver(&self) -> Result<DriverKind> {
-        self.driver.parse()
-    }
-
-    fn read(path: &Path) -> Result<(Self, File)> {
-        let bad = |reason: String| Error::Format { path: path.to_owned(), reason };
-        let file = path.join(FORMAT);
-        let mut open = match File::open(&file) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                return Err(bad(format!("it has no {FORMAT}")));
-            }
-            other => other.map_err(Error::io("open", &file))?,
-        };
-        let mut text = String::new();
-        open.read_to_string(&mut text).map_err(Error::io("read", &file))?;
-        let format: Self =
-            serde_json::from_str(&text).map_err(|err| bad(format!("{FORMAT}: {err}")))?;
-        if format.version > VERSION {
-            let newer = format!(
-                "its layout has version {}, this version of the daemon reads up to {VERSION}",
-                format.version
-            );
-            return Err(bad(newer));
-        }
-        Ok((format, open))
-    }
 }
 
 impl Layout {
@@ -138,13 +80,13 @@ impl Layout {
         }
         let text = serde_json::to_vec_pretty(format).expect("plain data serialises");
         let folder = open_folder(path)?;
-        replace_file(&folder, path, FORMAT, &format!("{TEMPORARY}format"), &text)
+        replace_file(&folder, path, format::FILE, &format!("{TEMPORARY}format"), &text)
     }
 
     /// Opens and locks a pool.
     pub(crate) fn open(path: &Path) -> Result<(Self, Format)> {
         let (format, locked) = Format::read(path)?;
-        if !lock::exclusive(&locked).map_err(Error::io("lock", path.join(FORMAT)))? {
+        if !lock::exclusive(&locked).map_err(Error::io("lock", path.join(format::FILE)))? {
             return Err(Error::InUse { what: "storage pool", name: path.display().to_string() });
         }
         for name in ["", "layers", "volumes", "trash"] {
@@ -172,7 +114,7 @@ impl Layout {
             Err(_) => None,
         };
         if let Some(file) = &open
-            && !lock::exclusive(file).map_err(Error::io("lock", path.join(FORMAT)))?
+            && !lock::exclusive(file).map_err(Error::io("lock", path.join(format::FILE)))?
         {
             return Err(Error::InUse { what: "storage pool", name: path.display().to_string() });
         }
@@ -187,7 +129,7 @@ impl Layout {
             }
         }
         if open.is_some() {
-            let file = path.join(FORMAT);
+            let file = path.join(format::FILE);
             fs::remove_file(&file).map_err(Error::io("remove", &file))?;
         }
         match fs::remove_dir(path) {
@@ -231,11 +173,7 @@ impl Layout {
     fn temporary<'a>(&'a self, parent: &'a OwnedFd, below: &str) -> Result<Temporary<'a>> {
         let name = format!("{TEMPORARY}{}", self.unique());
         let path = self.path.join(below).join(&name);
-        rustix::fs::mkdirat(parent, &name, Mode::RWXU)
-            .map_err(Error::io("make directory", &path))?;
-        let folder = rustix::fs::openat(parent, &name, DIRECTORY, Mode::empty())
-            .map_err(Error::io("open", &path))?;
-        Ok(Temporary { layout: self, parent, name, path, folder, placed: false })
+        Temporary::new(self, parent, name, path)
     }
 
     /// Moves an entry to the trash. Not there is as good as moved.
@@ -269,6 +207,22 @@ impl Layout {
                 self.discard(folder, &name)
                     .map_err(Error::io("discard", self.path.join(below).join(&name)))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Removes what an interrupted writing of a volume's backup left beside it.
+    pub(crate) fn discard_half_written(&self, name: &VolumeName) -> Result<()> {
+        let path = self.volume_path(name);
+        let folder = self.open_volume(name)?;
+        let own = format!("{TEMPORARY}{}-", self.session);
+        for entry in folder::entries(&folder).map_err(Error::io("read directory", &path))? {
+            let file = entry.name.to_string_lossy();
+            if !file.starts_with(TEMPORARY) || file.starts_with(&own) {
+                continue;
+            }
+            rustix::fs::unlinkat(&folder, &entry.name, AtFlags::empty())
+                .map_err(Error::io("remove", path.join(&*file)))?;
         }
         Ok(())
     }
@@ -371,50 +325,6 @@ impl Layout {
     /// Waits until everything written to the pool's file system is on disk.
     pub(crate) fn sync(&self) -> Result<()> {
         rustix::fs::syncfs(&self.folder).map_err(Error::io("sync file system of", &self.path))
-    }
-}
-
-impl Temporary<'_> {
-    /// Puts the folder in its place. `Ok(false)`: somebody was faster, and this one is discarded.
-    pub(crate) fn place(mut self, name: &str) -> Result<bool> {
-        match rustix::fs::renameat_with(
-            self.parent,
-            &self.name,
-            self.parent,
-            name,
-            RenameFlags::NOREPLACE,
-        ) {
-            Ok(()) => {
-                self.placed = true;
-                Ok(true)
-            }
-            Err(Errno::EXIST) => Ok(false),
-            Err(err) => Err(Error::io("put in place", self.path.clone())(err)),
-        }
-    }
-
-    /// Makes an empty directory in the folder, mode 0755 whatever the umask, and opens it.
-    pub(crate) fn directory(&self, name: &str) -> Result<OwnedFd> {
-        let path = self.path.join(name);
-        rustix::fs::mkdirat(&self.folder, name, Mode::RWXU)
-            .map_err(Error::io("make directory", &path))?;
-        let directory = folder::open_beneath(&self.folder, Path::new(name))
-            .map_err(Error::io("open", &path))?;
-        rustix::fs::fchmod(&directory, Mode::from_raw_mode(0o755))
-            .map_err(Error::io("set mode of", &path))?;
-        Ok(directory)
-    }
-}
-
-impl Drop for Temporary<'_> {
-    fn drop(&mut self) {
-        if self.placed {
-            return;
-        }
-        // The next opening sweeps what cannot be moved now.
-        if let Err(err) = self.layout.discard(self.parent, &self.name) {
-            tracing::warn!(path = %self.path.display(), error = %err, "half-made folder stays");
-        }
     }
 }
 

@@ -24,6 +24,7 @@ mod copy;
 mod driver;
 mod error;
 mod folder;
+mod format;
 mod layers;
 mod layout;
 mod lock;
@@ -32,6 +33,7 @@ mod plan;
 mod pool;
 mod progress;
 mod remove;
+mod temporary;
 mod usage;
 
 pub use driver::{Attached, BoxError, Driver, DriverKind, Fill, ImageForm, Imported, Source};

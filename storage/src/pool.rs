@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::driver::{self, Driver, DriverKind};
 use crate::error::{Error, Result};
-use crate::layout::{Format, Layout};
+use crate::format::Format;
+use crate::layout::Layout;
 
 /// Makes a pool in a folder that does not exist or is empty, and opens it.
 ///

@@ -8,10 +8,10 @@ use super::{Attached, DriverKind, ImageForm};
 use crate::copy::copy_tree;
 use crate::error::Result;
 use crate::layers;
-use crate::layout::Temporary;
 use crate::name::Fingerprint;
 use crate::plan::Root;
 use crate::progress::ProgressSink;
+use crate::temporary::Temporary;
 
 /// The dir driver keeps nothing in memory.
 #[derive(Debug, Default)]

@@ -10,10 +10,11 @@ use super::{Attached, Driver, DriverKind, Fill, ImageForm, Imported, Source};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::layers::Layers;
-use crate::layout::{Layout, Temporary};
+use crate::layout::Layout;
 use crate::name::{Fingerprint, VolumeName};
 use crate::plan::{Root, RootPlan};
 use crate::progress::ProgressSink;
+use crate::temporary::Temporary;
 use crate::usage::{self, Resources, Usage};
 
 /// The root of a volume that is one directory.
@@ -268,6 +269,13 @@ impl<F: Flavour> Driver for Local<F> {
 
     fn sweep(&self) -> Result<()> {
         self.pool.layout.discard_half_made()?;
+        for name in self.volumes()? {
+            match self.pool.layout.discard_half_written(&name) {
+                // Deleted meanwhile.
+                Err(Error::NoVolume { .. }) => {}
+                other => other?,
+            }
+        }
         self.pool.layers.sweep(&self.pool.layout)
     }
 }

@@ -20,11 +20,11 @@ use super::{Attached, DriverKind, ImageForm};
 use crate::copy::copy_attributes;
 use crate::error::{Error, Result};
 use crate::folder;
-use crate::layers::{self};
-use crate::layout::Temporary;
+use crate::layers;
 use crate::name::Fingerprint;
 use crate::plan::{LayerTree, Root};
 use crate::progress::ProgressSink;
+use crate::temporary::Temporary;
 
 /// Directory renames work, copied uppers and images unpacked again mount (so the driver itself
 /// sees to it that an upper is mounted once), data is always whole in the upper, and inode

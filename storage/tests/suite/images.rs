@@ -121,6 +121,7 @@ fn what_a_crash_left_half_made_is_swept(kind: DriverKind) {
         fs::create_dir_all(path.join("root/a")).unwrap();
         fs::write(path.join("root/a/file"), "x").unwrap();
     }
+    fs::write(pool.path.join("volumes/web1/.tmp-1-3"), "a backup that was being wri").unwrap();
     // A layer whose mark never came, and one whose image was deleted just before the crash.
     fs::create_dir_all(pool.path.join("layers").join(fingerprint(2).as_str()).join("root"))
         .unwrap();
