@@ -4,7 +4,7 @@ use futures::{SinkExt, StreamExt};
 use http::Method;
 use sc_api::InstanceConsolePost;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -62,7 +62,7 @@ impl Client {
             }
             Ok(())
         };
-        let ended = with_operation(self.wait_end(operation), io).await;
+        let ended = with_operation(self.wait_end(operation), io, &Notify::new()).await;
         match (how, ended) {
             // We left: how the server takes that is its own affair.
             (ConsoleEnd::Detached, _) => Ok(how),

@@ -15,7 +15,7 @@ use http::Method;
 use sc_api::{InstanceExecPost, Operation, StatusCode};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::Client;
@@ -86,13 +86,14 @@ impl Client {
         let operation =
             self.start(Method::POST, &path(&["instances", instance, "exec"]), post).await?;
         let sockets = Secrets::of(&operation)?;
+        let finished = Notify::new();
         let io = async {
             match post.interactive {
-                true => self.exec_terminal(&sockets, streams, &mut control).await,
-                false => self.exec_plain(&sockets, streams, &mut control).await,
+                true => self.exec_terminal(&sockets, streams, &mut control, &finished).await,
+                false => self.exec_plain(&sockets, streams, &mut control, &finished).await,
             }
         };
-        exit_code(with_operation(self.wait_end(operation.clone()), io).await?)
+        exit_code(with_operation(self.wait_end(operation), io, &finished).await?)
     }
 
     /// Runs a program without input and returns all that it wrote.
@@ -110,11 +111,14 @@ impl Client {
         Ok(ExecOutput { code, stdout, stderr })
     }
 
+    /// Runs the streams of a program without a terminal. Tells by `finished` that its output has
+    /// ended, and goes on: it may still run, and would be killed if `control` were closed.
     async fn exec_plain<I, O, E>(
         &self,
         secrets: &Secrets,
         mut streams: ExecStreams<I, O, E>,
         control: &mut mpsc::Receiver<ExecControl>,
+        finished: &Notify,
     ) -> Result<()>
     where
         I: AsyncRead + Unpin,
@@ -130,20 +134,25 @@ impl Client {
             tokio::try_join!(
                 receive(stdout, &mut streams.stdout, "write standard output"),
                 receive(stderr, &mut streams.stderr, "write standard error"),
-            )
+            )?;
+            finished.notify_one();
+            std::future::pending::<Result<()>>().await
         };
         tokio::select! {
-            outputs = outputs => outputs.map(|_| ()),
+            failed = outputs => failed,
             error = feed(stdin, &mut streams.stdin) => Err(error),
             never = self.pass_control(secrets, None, control) => match never {},
         }
     }
 
+    /// As [`Client::exec_plain`], with a terminal. Its socket is closed from our side first when
+    /// the output has ended, as LXD's server waits for that.
     async fn exec_terminal<I, O, E>(
         &self,
         secrets: &Secrets,
         mut streams: ExecStreams<I, O, E>,
         control: &mut mpsc::Receiver<ExecControl>,
+        finished: &Notify,
     ) -> Result<()>
     where
         I: AsyncRead + Unpin,
@@ -152,10 +161,17 @@ impl Client {
         // Connected at once: by its end the server knows that we are gone.
         let (data, commands) =
             tokio::try_join!(secrets.connect(self, "0"), secrets.connect(self, "control"))?;
-        let (to, from) = data.split();
+        let terminal = async {
+            let (to, from) = data.split();
+            tokio::select! {
+                ended = receive(from, &mut streams.stdout, "write standard output") => ended?,
+                error = send(to, &mut streams.stdin) => return Err(error),
+            }
+            finished.notify_one();
+            std::future::pending().await
+        };
         tokio::select! {
-            ended = receive(from, &mut streams.stdout, "write standard output") => ended,
-            error = send(to, &mut streams.stdin) => Err(error),
+            failed = terminal => failed,
             never = self.pass_control(secrets, Some(commands), control) => match never {},
         }
     }
@@ -224,19 +240,27 @@ impl Secrets {
 }
 
 /// Runs the streams beside the wait for their operation, and returns how that ended. Output that
-/// is still on its way is waited for, a failed operation's only for a moment.
+/// is still on its way is waited for, until it has `finished`; a failed operation's only for a
+/// moment.
 pub(crate) async fn with_operation(
     end: impl Future<Output = Result<Operation>>,
     io: impl Future<Output = Result<()>>,
+    finished: &Notify,
 ) -> Result<Operation> {
     tokio::pin!(end, io);
     tokio::select! {
         ended = &mut end => {
             let ended = ended?;
+            let rest = async {
+                tokio::select! {
+                    () = finished.notified() => Ok(()),
+                    done = io => done,
+                }
+            };
             if ended.status_code == StatusCode::Success {
-                io.await?;
+                rest.await?;
             } else {
-                let _ = tokio::time::timeout(GRACE, io).await;
+                let _ = tokio::time::timeout(GRACE, rest).await;
             }
             Ok(ended)
         }
@@ -320,7 +344,10 @@ pub(crate) async fn send(
 /// As [`send`], for a socket that carries nothing back but pings.
 async fn feed(socket: Socket, from: &mut (impl AsyncRead + Unpin)) -> Error {
     let (to, from_server) = socket.split();
-    tokio::join!(send(to, from), drain_stream(from_server)).0
+    tokio::select! {
+        error = send(to, from) => error,
+        () = drain_stream(from_server) => std::future::pending().await,
+    }
 }
 
 async fn drain_stream(mut from: SplitStream<Socket>) {

@@ -261,6 +261,13 @@ fn a_signal_reaches_the_program() {
 }
 
 #[test]
+fn a_program_that_closes_its_output_runs_on() {
+    let (_fake, client) = connect();
+    let script = "exec >&- 2>&-; sleep 0.3; exit 3";
+    assert_eq!(run(client.exec_output("web1", &["sh", "-c", script])).unwrap().code, 3);
+}
+
+#[test]
 fn a_terminals_size_is_passed_on() {
     let (fake, client) = connect();
     let mut output = Vec::new();

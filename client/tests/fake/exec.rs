@@ -157,4 +157,6 @@ async fn obey(place: oneshot::Receiver<WebSocket>, log: Arc<Mutex<Vec<String>>>,
             }
         }
     }
+    // As LXD does: who leaves takes the program along. (One that has ended is gone already.)
+    let _ = Command::new("kill").args(["-s", "9", &pid.to_string()]).status().await;
 }
