@@ -4,9 +4,13 @@ const AGENT: &[u8] = include_bytes!(env!("SC_AGENT_PATH"));
 
 fn program_headers() -> Vec<u32> {
     let short = |at: usize| usize::from(u16::from_le_bytes([AGENT[at], AGENT[at + 1]]));
-    let offset = u64::from_le_bytes(AGENT[32..40].try_into().unwrap()) as usize;
+    let offset =
+        u64::from_le_bytes(AGENT[32..40].try_into().expect("as many bytes as the number has"))
+            as usize;
     let (size, count) = (short(54), short(56));
-    let kind = |at: usize| u32::from_le_bytes(AGENT[at..at + 4].try_into().unwrap());
+    let kind = |at: usize| {
+        u32::from_le_bytes(AGENT[at..at + 4].try_into().expect("as many bytes as the number has"))
+    };
     (0..count).map(|number| kind(offset + number * size)).collect()
 }
 

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sc_agent_protocol::{
-    BootFailure, Event, ExecRequest, Packet, Phase, Reply, Request, ToAgent, ToDaemon, WindowSize,
+    BootFailure, Event, ExecRequest, Interface, Packet, Phase, Reply, Request, ToAgent, ToDaemon,
+    WindowSize,
 };
 use sc_api::ErrorKind;
 use sc_sys::reactor;
@@ -146,6 +147,14 @@ impl AgentLink {
     /// Gives the console another size.
     pub async fn resize_console(&self, size: WindowSize) -> Result<()> {
         self.done("give the console another size", Request::ConsoleResize(size)).await
+    }
+
+    /// The guest's interfaces as they are.
+    pub async fn interfaces(&self) -> Result<Vec<Interface>> {
+        match self.ask(Request::Interfaces, &[]).await?.reply {
+            Reply::Interfaces(interfaces) => Ok(interfaces),
+            other => Err(unexpected("ask for the interfaces", &other)),
+        }
     }
 
     async fn done(&self, what: &'static str, request: Request) -> Result<()> {

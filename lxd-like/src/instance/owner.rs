@@ -4,6 +4,7 @@
 //! an instance ever happens twice at once. What takes long is awaited right here, with one
 //! exception: while an instance stops, requests are still looked at, since force is the way out.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sc_agent_protocol::{Event, Exit};
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 
 use super::agent::AgentEvent;
 use super::handle::{InstanceHandle, StopMode};
-use super::queue::{Ask, Standing, admit};
+use super::queue::{Ask, admit};
 use super::view::{Phase, Run, View};
 use super::{config, delete, start, stop, update};
 use crate::context::Ctx;
@@ -54,6 +55,9 @@ struct Stopping {
     patience: std::time::Duration,
     waiters: Vec<Reply>,
     then: Then,
+    /// Set when the guest was killed and the stop is answered: what comes now waits until what is
+    /// left is cleared up, instead of being refused.
+    acknowledged: bool,
 }
 
 /// What follows a stop.
@@ -87,6 +91,8 @@ pub(super) struct Owner {
     commands: mpsc::UnboundedReceiver<Command>,
     view: watch::Sender<View>,
     state: State,
+    /// Requests that came between the answer to a kill and the end of its clearing up.
+    deferred: VecDeque<Command>,
 }
 
 /// Puts an owner in charge of an instance and enters it in the registry.
@@ -101,7 +107,8 @@ pub(super) fn spawn(ctx: &Ctx, view: View, active: Option<Active>) -> Arc<Instan
     let (view, watched) = watch::channel(view);
     let handle = Arc::new(InstanceHandle::new(name, sender, watched));
     ctx.instances.insert(handle.clone());
-    tokio::spawn(Owner { ctx: ctx.clone(), commands, view, state }.run());
+    let deferred = VecDeque::new();
+    tokio::spawn(Owner { ctx: ctx.clone(), commands, view, state, deferred }.run());
     handle
 }
 
@@ -121,6 +128,11 @@ impl Owner {
     async fn next(&mut self) -> Input {
         let command = |command: Option<Command>| command.map_or(Input::Abandoned, Input::Command);
         let event = |event: Option<AgentEvent>| Input::Agent(event.unwrap_or(AgentEvent::Gone));
+        if !matches!(self.state, State::Stopping(..))
+            && let Some(next) = self.deferred.pop_front()
+        {
+            return Input::Command(next);
+        }
         match &mut self.state {
             State::Running(active) => tokio::select! {
                 next = self.commands.recv() => command(next),
@@ -136,6 +148,9 @@ impl Owner {
     }
 
     async fn obey(&mut self, command: Command) {
+        if matches!(&self.state, State::Stopping(_, stopping) if stopping.acknowledged) {
+            return self.deferred.push_back(command);
+        }
         match command {
             Command::Created(made, reply) => self.created(made, reply),
             Command::Start(reply) => {
@@ -276,6 +291,7 @@ impl Owner {
         for waiter in stopping.waiters.drain(..) {
             answer(waiter, Ok(()));
         }
+        stopping.acknowledged = true;
         self.show(Phase::Stopped);
     }
 
@@ -366,12 +382,7 @@ impl Owner {
     }
 
     fn admit(&self, ask: Ask) -> Result<()> {
-        let standing = match self.state {
-            // A kill is shown as done before it is cleared up; the owner knows better.
-            State::Stopping(..) => Standing::Stopping,
-            _ => self.view.borrow().phase.standing(),
-        };
-        admit(standing, ask)
+        admit(self.view.borrow().phase.standing(), ask)
     }
 
     fn enter(&mut self, state: State) {
@@ -412,7 +423,7 @@ impl Stopping {
             StopMode::Force => stop::KILL_PATIENCE,
         };
         let deadline = Instant::now() + patience;
-        Self { deadline, patience, waiters: Vec::new(), then: Then::Rest }
+        Self { deadline, patience, waiters: Vec::new(), then: Then::Rest, acknowledged: false }
     }
 
     /// Tells everyone who waits that the stop has failed.

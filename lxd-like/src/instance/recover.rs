@@ -118,7 +118,8 @@ async fn take_up(
 async fn reconnect(ctx: &Ctx, intent: IntentId, plan: &RunPlan) -> Option<Active> {
     let socket = ctx.paths.agent_socket(plan.run);
     let (link, phase, events) = AgentLink::connect(&socket).await.ok()?;
-    let observed = start::observed(&phase)?;
+    let mut observed = start::observed(&phase)?;
+    observed.interfaces = link.interfaces().await.unwrap_or_default();
     let range = sc_sys::idmap::IdRange::new(plan.id_base, sc_sys::idmap::RANGE_SIZE)?;
     let owner = ctx.host.id_owner(plan.instance.as_str());
     if let Err(error) = ctx.host.ids.claim_exact(&owner, range) {

@@ -174,6 +174,9 @@ fn identity(record: &InstanceRecord) -> [SeedFile; 3] {
 }
 
 fn rendered(record: &InstanceRecord, checked: &Checked, when: When) -> Result<Vec<SeedFile>> {
+    if record.metadata.templates.is_empty() {
+        return Ok(Vec::new());
+    }
     let context = template::Context {
         name: record.name.as_str(),
         config: &checked.expanded.config,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sc_api::{InstancePut, ProfileName};
-use sc_profiles::{Diff, Effective, Limits, Origin};
+use sc_profiles::{Diff, Limits, Origin};
 use sc_store::Draft;
 use sc_sys::cgroup::{CpuLimit, InstanceCgroup};
 
@@ -111,9 +111,4 @@ pub(super) async fn apply_limits_to(
         Ok(cgroup.set_processes(processes)?)
     })
     .await
-}
-
-/// Whether the effective configuration needs anything of a network.
-pub(super) fn networks_of(effective: &Effective) -> impl Iterator<Item = &str> {
-    effective.nics.iter().map(|nic| nic.network.as_str())
 }

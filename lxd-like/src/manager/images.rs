@@ -286,11 +286,6 @@ impl Images {
         Ok(Arc::new(built))
     }
 
-    /// All that the packages remote can build.
-    pub fn recipes(&self) -> Vec<Recipe> {
-        Remote::debian().list()
-    }
-
     async fn build(
         &self,
         ctx: &Ctx,

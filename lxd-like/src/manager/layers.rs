@@ -25,8 +25,14 @@ pub struct Layers {
     exe: PathBuf,
     next: AtomicU64,
     /// One at a time for each image in each pool; the second finds the layer made.
-    making: Mutex<HashMap<(String, String), Arc<tokio::sync::Mutex<()>>>>,
+    making: Mutex<HashMap<Place, Turn>>,
 }
+
+/// A pool and an image.
+type Place = (String, String);
+
+/// Whoever holds it makes the layer.
+type Turn = Arc<tokio::sync::Mutex<()>>;
 
 /// A throw-away id range, for as long as an unpacker runs.
 struct ThrowAway {
@@ -84,7 +90,7 @@ impl Layers {
         Ok(ThrowAway { ctx: ctx.clone(), owner, sandboxing })
     }
 
-    fn making(&self, pool: &PoolName, fingerprint: &str) -> Arc<tokio::sync::Mutex<()>> {
+    fn making(&self, pool: &PoolName, fingerprint: &str) -> Turn {
         let mut making = self.making.lock().expect("no panic while the list is locked");
         making.entry((pool.to_string(), fingerprint.to_owned())).or_default().clone()
     }
