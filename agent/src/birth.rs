@@ -1,10 +1,11 @@
 //! What every program of a guest is born with, init and exec alike.
 
+use rustix::process::DumpableBehavior;
 use sc_sys::process::{
     Limit, Resource, limits, reset_affinity, reset_signals, set_limit, set_oom_score_adjust,
     set_umask,
 };
-use sc_sys::{Result, caps};
+use sc_sys::{Result, SysError, caps};
 
 /// Limits that count for the whole user namespace: what its maker has when it is made stays its ceiling.
 const COUNTED_BY_NAMESPACE: [Resource; 4] =
@@ -44,6 +45,16 @@ pub(crate) fn raise_own_limits() {
     if set_limit(Resource::Nofile, Limit { soft: Some(FILES), hard: Some(FILES) }).is_err() {
         let _ = sc_sys::process::raise_limit(Resource::Nofile);
     }
+}
+
+/// Keeps everyone without capabilities on the host from tracing this process, reading its memory or
+/// taking its descriptors, until it executes a program.
+///
+/// The agent does so at its start and its children inherit it; after a change of ids it has to be repeated,
+/// since the kernel then puts in what the sysctl `fs.suid_dumpable` says.
+pub(crate) fn hide_from_guest() -> Result<()> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| SysError::new("set", "dumpable", error))
 }
 
 /// Sets what is set from outside of the guest's namespaces: limits, memory score, processors.

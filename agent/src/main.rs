@@ -65,6 +65,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), BootFailure> {
+    birth::hide_from_guest().step("start")?;
     let mut descriptors = take_inherited().step("start")?.into_iter();
     let (Some(listener), Some(spec)) = (descriptors.next(), descriptors.next()) else {
         let usage = "listener on descriptor 3 and spec on 4; scd starts this program";

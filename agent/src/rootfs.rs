@@ -2,12 +2,13 @@
 //!
 //! Nothing on disk is re-owned: each tree is mapped into the guest's ids at its mount.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use rustix::io::Errno;
 use sc_agent_protocol::{BindMount, BootFailure, InstanceSpec, RootSpec};
 use sc_sys::Result;
-use sc_sys::mount::{self, Attributes, Depth, Overlay, Writable};
+use sc_sys::mount::{self, Attributes, Depth, Overlay, OverlayWay, Writable};
 use sc_sys::namespace::UserNamespace;
 
 use crate::failure::{Step, of};
@@ -59,11 +60,25 @@ fn mount_root(
                 owner: (spec.ids.base, spec.ids.base),
                 scratch: Path::new(SCRATCH),
             };
-            let way = mount::probe_overlay_way();
-            let mounted = mount::overlay(&overlay, way).step("mount overlay")?;
+            let mounted = mount_overlay(&overlay).step("mount overlay")?;
             attach_root(mounted.as_fd()).step("mount overlay")
         }
     }
+}
+
+/// Mounts in the first way that the kernel takes. Trying costs less than asking: a probe would mount an
+/// overlay of its own.
+fn mount_overlay(overlay: &Overlay<'_>) -> Result<OwnedFd> {
+    let mut outcome = mount::overlay(overlay, OverlayWay::Detached);
+    for way in [OverlayWay::Attached, OverlayWay::Legacy] {
+        // A kernel that does not know a way says EINVAL; anything else is about the layers.
+        match &outcome {
+            Err(error) if error.is(Errno::INVAL.raw_os_error()) => {}
+            _ => break,
+        }
+        outcome = mount::overlay(overlay, way);
+    }
+    outcome
 }
 
 fn attach_root(tree: BorrowedFd<'_>) -> Result<()> {

@@ -439,6 +439,113 @@ fn seed_files_and_binds_are_there_before_init_runs() {
     assert_eq!(read("cat /etc/one"), "from the host");
 }
 
+/// A seccomp program that refuses one system call with an error number.
+fn refuse(call: u32, errno: u32) -> Vec<u8> {
+    const LOAD: u16 = 0x20;
+    const JUMP_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    let program: [(u16, u8, u8, u32); 4] = [
+        (LOAD, 0, 0, 0),
+        (JUMP_EQUAL, 0, 1, call),
+        (RETURN, 0, 0, 0x0005_0000 | errno),
+        (RETURN, 0, 0, 0x7fff_0000),
+    ];
+    let bytes = |(code, yes, no, value): (u16, u8, u8, u32)| {
+        let mut one = code.to_ne_bytes().to_vec();
+        one.extend([yes, no]);
+        one.extend(value.to_ne_bytes());
+        one
+    };
+    program.into_iter().flat_map(bytes).collect()
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn the_seccomp_program_holds_for_init_and_for_programs() {
+    need_root!();
+    const UMASK: u32 = 95;
+    let mut fixture = Fixture::busybox();
+    fixture.spec.seccomp_fd = Some(0);
+    // The agent itself sets the mask before the program is loaded.
+    let program = refuse(UMASK, 38);
+    let fd = sc_sys::memfd::sealed("seccomp", &program, sc_sys::memfd::Content::Data).unwrap();
+    let mut agent = fixture.start_with(&[fd]);
+    agent.boot();
+    let modes = agent.run(&["sh", "-c", "grep -h ^Seccomp: /proc/1/status /proc/self/status"]).1;
+    assert_eq!(modes, "Seccomp:\t2\nSeccomp:\t2\n");
+    let as_web =
+        ExecRequest { user: 33, group: 33, ..request(&["grep", "^Seccomp:", "/proc/self/status"]) };
+    assert_eq!(agent.run_as(&as_web).1, "Seccomp:\t2\n");
+}
+
+#[test]
+fn a_directory_is_a_root_as_well_as_an_overlay() {
+    need_root!();
+    let mut fixture = Fixture::busybox();
+    let tree = Tree::Path(fixture.dir.path().join("image"));
+    fixture.spec.root = sc_agent_protocol::RootSpec::Directory { tree };
+    let mut agent = fixture.boot();
+    assert_eq!(agent.run(&["sh", "-c", "touch /root/x; stat -c %u /root/x; findmnt -no options / 2>/dev/null || grep ' / ' /proc/mounts | grep -c nodev"]).1, "0\n1\n");
+    assert!(fixture.dir.path().join("image/root/x").exists());
+}
+
+#[test]
+fn an_old_systemd_would_find_its_named_hierarchy() {
+    need_root!();
+    let mut fixture = Fixture::busybox();
+    if fixture.spec.cgroup.v1.is_empty() {
+        return;
+    }
+    fixture.spec.cgroup_view = Some(sc_agent_protocol::CgroupView::NamedSystemd);
+    let mut agent = fixture.boot();
+    let command = "cd /sys/fs/cgroup/systemd && mkdir mine && echo $$ > mine/cgroup.procs && grep systemd: /proc/self/cgroup";
+    assert!(agent.run(&["sh", "-c", command]).1.ends_with(":name=systemd:/mine\n"));
+}
+
+#[test]
+fn a_layer_or_cgroup_that_is_not_there_fails_by_name() {
+    need_root!();
+    let mut fixture = Fixture::busybox();
+    fixture.spec.cgroup.unified = Some("/sys/fs/cgroup/none".into());
+    let failure = boot_failure(&mut fixture.start());
+    assert_eq!((failure.step.as_str(), failure.errno), ("open cgroup", 2));
+    assert_eq!(failure.object, "/sys/fs/cgroup/none");
+
+    let mut fixture = Fixture::busybox();
+    let tree = Tree::Path("/var/tmp/no-such-layer".into());
+    fixture.spec.root = sc_agent_protocol::RootSpec::Directory { tree };
+    let failure = boot_failure(&mut fixture.start());
+    assert!(failure.object.contains("no-such-layer"), "{failure:?}");
+}
+
+#[test]
+fn the_guest_cannot_look_into_a_program_that_is_being_started() {
+    need_root!();
+    let fixture = Fixture::busybox();
+    let mut agent = fixture.boot();
+    // A process of the guest that tries to read every other's descriptors, all the time.
+    let null: Vec<OwnedFd> = (0..3).map(|_| File::open("/dev/null").unwrap().into()).collect();
+    let spy = "while :; do ls -l /proc/[0-9]*/fd 2>/dev/null | grep -E 'cgroup|socket:' >> /tmp/seen; done";
+    agent.start_exec(&request(&["sh", "-c", spy]), &null).unwrap();
+    for _ in 0..200 {
+        let exec = agent.start_exec(&request(&["true"]), &null).unwrap();
+        agent.exited(exec);
+    }
+    assert_eq!(agent.run(&["cat", "/tmp/seen"]).1, "");
+}
+
+#[test]
+fn a_stop_during_a_reboot_ends_the_guest() {
+    need_root!();
+    let fixture = Fixture::busybox();
+    let mut agent = fixture.boot();
+    let null: Vec<OwnedFd> = (0..3).map(|_| File::open("/dev/null").unwrap().into()).collect();
+    agent.start_exec(&request(&["reboot", "-f"]), &null).unwrap();
+    agent.wait_for(|event| *event == Event::Rebooting);
+    assert_eq!(agent.ask(Request::Stop { signal: None }, &[]).0, Reply::Done);
+    assert_eq!(agent.ended(), Exit::Halted);
+}
+
 fn boot_failure(agent: &mut Agent) -> sc_agent_protocol::BootFailure {
     match agent.wait_for(|event| matches!(event, Event::Failed(_))) {
         (Event::Failed(failure), _) => failure,
@@ -505,4 +612,28 @@ fn a_stop_sent_as_soon_as_the_guest_starts_is_not_lost() {
     let mut agent = fixture.boot();
     agent.ask(Request::Stop { signal: None }, &[]);
     assert_eq!(agent.ended(), Exit::Halted);
+}
+
+#[test]
+#[ignore = "measures, on a machine that does nothing else"]
+fn measure_the_time_from_spawn_to_started() {
+    need_root!();
+    let mut times: Vec<(Duration, Duration)> = (0..30)
+        .map(|_| {
+            let fixture = Fixture::busybox();
+            let mut agent = fixture.start();
+            agent.wait_for(|event| matches!(event, Event::NamespacesReady));
+            let namespaces = agent.spawned.elapsed();
+            assert_eq!(agent.ask(Request::Boot, &[]).0, Reply::Done);
+            (agent.spawned.elapsed(), namespaces)
+        })
+        .collect();
+    times.sort();
+    let namespaces: Vec<Duration> = times.iter().map(|(_, namespaces)| *namespaces).collect();
+    eprintln!(
+        "started: least {:?}, median {:?}; namespaces ready: median {:?}",
+        times[0].0,
+        times[times.len() / 2].0,
+        namespaces[namespaces.len() / 2]
+    );
 }

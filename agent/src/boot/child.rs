@@ -12,8 +12,7 @@ use sc_sys::mount::{self, Depth};
 use sc_sys::namespace::{self, Namespaces};
 use sc_sys::process::{
     CloneOptions, DeathSignal, become_session_leader, close_from, join_session_keyring,
-    make_dumpable, set_controlling_terminal, set_death_signal, set_gid_uid, set_host_name,
-    set_umask, spawn_child,
+    set_controlling_terminal, set_death_signal, set_gid_uid, set_host_name, set_umask, spawn_child,
 };
 use sc_sys::resolve::Root;
 use sc_sys::unix::Seqpacket;
@@ -83,7 +82,6 @@ fn set_up(spec: &InstanceSpec, host: &Host, entry: &Entry, sync: &Seqpacket) -> 
     set_gid_uid(0, 0, Some(&[])).step("become the guest's root")?;
     // Before anything that can wait, so that no half-made guest outlives its agent.
     bind_to_agent(host)?;
-    make_dumpable().step("become the guest's root")?;
     become_session_leader().step("start session")?;
     join_session_keyring().step("join keyring")?;
     set_umask(0);

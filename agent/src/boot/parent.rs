@@ -27,6 +27,9 @@ pub(crate) struct Boot {
     starter: Child,
     sync: Seqpacket,
     go: Go,
+    cloned: bool,
+    /// What PID 1 has prepared before the starter came to say that it exists.
+    early: Option<Vec<OwnedFd>>,
 }
 
 /// Whether init may run.
@@ -71,7 +74,7 @@ impl Boot {
         let (child_spec, child_host) = (Rc::clone(spec), Rc::clone(host));
         let starter = spawn_child(&options, || child::starter(&child_spec, &child_host, other))
             .step("start boot")?;
-        Ok(Self { starter, sync, go: Go::No })
+        Ok(Self { starter, sync, go: Go::No, cloned: false, early: None })
     }
 
     /// Tells it to go on, now that everything is mounted.
@@ -97,16 +100,32 @@ impl Boot {
     }
 
     /// Takes the next message; `None` when there is none yet.
+    ///
+    /// Two processes send: `Prepared` may overtake `Cloned` on the way, and is kept until that has come.
     pub(crate) fn advance(&mut self) -> Option<Progress> {
+        if self.cloned
+            && let Some(descriptors) = self.early.take()
+        {
+            return Some(self.prepared(descriptors));
+        }
         match receive::<FromInit>(&self.sync) {
             Err(error) if error.would_block() => None,
             // A child killed with messages unread, or a broken one.
             Err(error) => Some(Progress::Failed(crate::failure::of("boot", &error))),
             Ok(None) if self.go == Go::Told => Some(Progress::Executed),
             Ok(None) => Some(Progress::Failed(ended_early())),
-            Ok(Some((FromInit::Cloned(pid), _))) => Some(Progress::Cloned(pid)),
+            Ok(Some((FromInit::Cloned(pid), _))) => {
+                self.cloned = true;
+                Some(Progress::Cloned(pid))
+            }
             Ok(Some((FromInit::Failed(failure), _))) => Some(Progress::Failed(failure)),
-            Ok(Some((FromInit::Prepared, descriptors))) => Some(self.prepared(descriptors)),
+            Ok(Some((FromInit::Prepared, descriptors))) if self.cloned => {
+                Some(self.prepared(descriptors))
+            }
+            Ok(Some((FromInit::Prepared, descriptors))) => {
+                self.early = Some(descriptors);
+                None
+            }
         }
     }
 

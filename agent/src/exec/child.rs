@@ -8,8 +8,7 @@ use nix::errno::Errno;
 use sc_agent_protocol::ExecRequest;
 use sc_sys::namespace::{self, Namespaces};
 use sc_sys::process::{
-    become_session_leader, close_from, join_session_keyring, make_dumpable,
-    set_controlling_terminal, set_gid_uid,
+    become_session_leader, close_from, join_session_keyring, set_controlling_terminal, set_gid_uid,
 };
 use sc_sys::resolve::Root;
 use sc_sys::{Result, SysError};
@@ -58,7 +57,9 @@ fn become_program(task: &Task<'_>) -> std::result::Result<Infallible, ExecFailur
         | Namespaces::NEWCGROUP;
     namespace::enter(task.init, wanted)?;
     set_gid_uid(0, 0, Some(&[]))?;
-    make_dumpable()?;
+    // From here on the guest's root is this process's equal, and may not look into it: it still holds what
+    // the agent holds.
+    birth::hide_from_guest()?;
     join_session_keyring()?;
     become_session_leader()?;
     set_stdio(task.stdio)?;
@@ -70,6 +71,7 @@ fn become_program(task: &Task<'_>) -> std::result::Result<Infallible, ExecFailur
     let (user, group) = (task.request.user, task.request.group);
     if (user, group) != (0, 0) {
         set_gid_uid(user, group, Some(&[]))?;
+        birth::hide_from_guest()?;
     }
     // As the user: where he may not go his program does not start.
     enter_directory(task.request, &environment)?;

@@ -83,6 +83,10 @@ pub(crate) struct Supervisor {
     console: Console,
     execs: Execs,
     stop: Option<Stop>,
+    /// A stop that was asked for while the guest boots: its signal, where one was given.
+    stop_when_running: Option<Option<i32>>,
+    /// How often in a row the guest has rebooted as soon as it ran.
+    short_lives: u32,
     wanted: Wanted,
     reboots: u32,
     journal: Journal,
@@ -162,6 +166,8 @@ impl Supervisor {
             console: Console::new(tokens, console_log),
             execs: Execs::default(),
             stop: None,
+            stop_when_running: None,
+            short_lives: 0,
             wanted: Wanted::Running,
             reboots: 0,
             journal,
@@ -276,12 +282,22 @@ impl Supervisor {
         }
         self.advance_stop(now);
         if self.network_changed.is_some_and(|at| now >= at) {
-            self.network_changed = None;
-            if let Some(interfaces) = self.interfaces() {
-                self.tell(Event::Interfaces(interfaces), Vec::new());
-            }
+            self.tell_interfaces(now);
         }
         Ok(())
+    }
+
+    /// Tells how the interfaces are now. A daemon that is behind with its reading gets the newest once it
+    /// has caught up, so that a guest cannot fill its queue.
+    fn tell_interfaces(&mut self, now: Instant) {
+        if !self.connections.iter().all(Connection::is_flushed) {
+            self.network_changed = Some(now + SETTLES);
+            return;
+        }
+        self.network_changed = None;
+        if let Some(interfaces) = self.interfaces() {
+            self.tell(Event::Interfaces(interfaces), Vec::new());
+        }
     }
 
     fn interfaces(&mut self) -> Option<Vec<sc_agent_protocol::Interface>> {

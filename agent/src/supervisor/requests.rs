@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use sc_agent_protocol::{Event, PROTOCOL_VERSION, Phase, Reply, Request, ToAgent};
+use sc_agent_protocol::{Event, Exit, PROTOCOL_VERSION, Phase, Reply, Request, ToAgent};
 use sc_sys::memfd::{Content, sealed};
 use sc_sys::unix::Blocking;
 
@@ -69,13 +69,7 @@ impl Supervisor {
                 self.reply(to, Reply::Done, Vec::new());
                 self.quit();
             }
-            Request::Stop { signal } => match self.state {
-                State::Running => {
-                    self.begin_stop(signal);
-                    self.reply(to, Reply::Done, Vec::new());
-                }
-                _ => self.wrong_phase(to),
-            },
+            Request::Stop { signal } => self.stop(to, signal),
             Request::Exec(request) => {
                 let owner = Owner::Daemon { connection, request: to.request };
                 match self.state {
@@ -148,6 +142,16 @@ impl Supervisor {
         }
     }
 
+    fn stop(&mut self, to: Pending, signal: Option<i32>) {
+        match self.state {
+            State::Running => self.begin_stop(signal),
+            State::Booting(..) => self.stop_when_running = Some(signal),
+            State::Rebooting(_) => self.end(Exit::Halted),
+            State::Waiting(_) | State::Over(..) => return self.wrong_phase(to),
+        }
+        self.reply(to, Reply::Done, Vec::new());
+    }
+
     fn wrong_phase(&mut self, to: Pending) {
         let reply = match &self.state {
             State::Over(Ended::Failed(failure), _) => Reply::Failed(failure.clone()),
@@ -168,9 +172,9 @@ impl Supervisor {
             (State::Booting(..) | State::Rebooting(_) | State::Running, _) => Phase::Booting,
             (State::Over(Ended::Exit(exit), _), _) => Phase::Ended(exit.clone()),
             (State::Over(Ended::Failed(failure), _), _) => {
-                Phase::Ended(sc_agent_protocol::Exit::Failed { status: failure.errno })
+                Phase::Ended(Exit::Failed { status: failure.errno })
             }
-            (State::Over(Ended::Abandoned, _), _) => Phase::Ended(sc_agent_protocol::Exit::Halted),
+            (State::Over(Ended::Abandoned, _), _) => Phase::Ended(Exit::Halted),
         }
     }
 

@@ -24,8 +24,10 @@ use crate::stop::{self, Action, Stop};
 use crate::verdict::{Verdict, Wanted, judge};
 
 const SIGKILL: i32 = 9;
-/// A guest that reboots sooner than this after its start is taken to do so for ever.
+/// A guest that reboots sooner than this after its start, more than so often in a row, is taken to do so
+/// for ever.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
+const MOST_SHORT_LIVES: u32 = 3;
 /// How long such a one waits for its next boot.
 const RESTRAINT: Duration = Duration::from_secs(2);
 /// How often the cgroups of a guest that has just ended are looked at until they are empty.
@@ -153,6 +155,9 @@ impl Supervisor {
         }
         self.record(Recorded::Started { pid, reboots });
         self.tell(Event::Started { pid, init, reboots }, Vec::new());
+        if let Some(signal) = self.stop_when_running.take() {
+            self.begin_stop(signal);
+        }
         Ok(())
     }
 
@@ -190,11 +195,13 @@ impl Supervisor {
         {
             self.journal.say(format!("reset network: {error}: {}", error.io()));
         }
-        let pause = if uptime < SHORT_LIFE { RESTRAINT } else { Duration::ZERO };
+        self.short_lives = if uptime < SHORT_LIFE { self.short_lives + 1 } else { 0 };
+        let restrained = self.short_lives > MOST_SHORT_LIVES;
+        let pause = if restrained { RESTRAINT } else { Duration::ZERO };
         self.state = State::Rebooting(Instant::now() + pause);
     }
 
-    fn end(&mut self, exit: Exit) {
+    pub(super) fn end(&mut self, exit: Exit) {
         self.record(Recorded::Ended(exit.clone()));
         self.settle(Reply::Done);
         self.tell(Event::Ended(exit.clone()), Vec::new());
