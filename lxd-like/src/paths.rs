@@ -52,7 +52,21 @@ impl Paths {
         for private in ["images", "storage-pools", "logs", "run"] {
             make(&self.root.join(private), 0o700)?;
         }
-        make(&self.run_dir(), 0o700)
+        make(&self.run_dir(), 0o700)?;
+        self.remove_other_boots()
+    }
+
+    /// Removes the run folders of boots that are over.
+    fn remove_other_boots(&self) -> Result<()> {
+        let dir = self.root.join("run");
+        let entries = std::fs::read_dir(&dir).context(format!("list {}", dir.display()))?;
+        for entry in entries.filter_map(std::result::Result::ok) {
+            if entry.file_name().to_str() != Some(&self.boot_id) {
+                std::fs::remove_dir_all(entry.path())
+                    .context(format!("remove {}", entry.path().display()))?;
+            }
+        }
+        Ok(())
     }
 
     /// `SC_DIR` itself.

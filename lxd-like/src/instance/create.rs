@@ -24,7 +24,7 @@ use super::{delete, owner, update};
 use crate::context::{Ctx, blocking};
 use crate::error::{Error, Result};
 use crate::manager::Root;
-use crate::model::{InstanceRecord, Intent, NicRecord, PROJECT};
+use crate::model::{ImageRecord, InstanceRecord, Intent, NicRecord, PROJECT};
 use crate::operation::ProgressReporter;
 
 /// Checks what can be checked before an operation is begun: so that a plain mistake is refused at
@@ -191,6 +191,10 @@ async fn claim(ctx: &Ctx, record: &InstanceRecord) -> Result<IntentId> {
     let (intent, change) = ctx.journal.begin_change(&intent)?;
     let mut draft = Draft::new();
     draft.change(change).create(record)?;
+    if let Some(image) = &record.image {
+        let image = ctx.images.get(ctx, image)?;
+        draft.put(&ImageRecord { last_used_at: Some(record.created_at), ..image })?;
+    }
     match ctx.store.apply(draft).await {
         Ok(_) => Ok(intent),
         Err(CommitError::Conflict { .. }) => Err(Error::conflict(format!(

@@ -26,6 +26,7 @@ mod create;
 mod delete;
 mod exec;
 mod handle;
+mod keep;
 mod owner;
 mod queue;
 mod recover;

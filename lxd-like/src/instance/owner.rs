@@ -17,7 +17,7 @@ use super::agent::AgentEvent;
 use super::handle::{InstanceHandle, StopMode};
 use super::queue::{Ask, admit};
 use super::view::{Phase, Run, View};
-use super::{config, delete, start, stop, update};
+use super::{config, delete, keep, start, stop, update};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::InstanceRecord;
@@ -225,6 +225,7 @@ impl Owner {
     fn created(&mut self, made: bool, reply: Reply) {
         if made {
             self.enter(State::Stopped);
+            self.keep_copy();
             self.lifecycle("instance-created");
         } else {
             self.enter(State::Gone);
@@ -239,6 +240,7 @@ impl Owner {
                 self.view.send_modify(|view| view.record = Arc::new(record));
                 self.enter(State::Running(active));
                 self.lifecycle("instance-started");
+                make_room_for_neighbours(&self.ctx);
                 Ok(())
             }
             Err(error) => {
@@ -367,6 +369,7 @@ impl Owner {
             view.record = Arc::new(record);
             view.expanded = Arc::new(expanded);
         });
+        self.keep_copy();
         self.lifecycle("instance-updated");
         Ok(())
     }
@@ -378,6 +381,7 @@ impl Owner {
             update::apply_limits(&self.ctx, &run, &checked.effective.limits).await?;
         }
         self.view.send_modify(|view| view.expanded = Arc::new(checked.expanded));
+        self.keep_copy();
         Ok(())
     }
 
@@ -409,6 +413,10 @@ impl Owner {
             State::Running(active) | State::Stopping(active, _) => Some(active.run.clone()),
             _ => None,
         }
+    }
+
+    fn keep_copy(&self) {
+        keep::keep_copy(&self.ctx, &self.view.borrow());
     }
 
     fn lifecycle(&self, action: &str) {
@@ -444,6 +452,14 @@ fn forced(mode: StopMode, ask: Ask) -> Ask {
         (StopMode::Force, Ask::Stop) => Ask::ForceStop,
         (StopMode::Force, Ask::Restart) => Ask::ForceRestart,
         (_, ask) => ask,
+    }
+}
+
+/// Each guest costs entries in tables that all namespaces of the host share.
+fn make_room_for_neighbours(ctx: &Ctx) {
+    let guests = ctx.instances.list().len();
+    if let Err(error) = sc_network::sysctl::raise_neighbour_limits(guests) {
+        tracing::warn!(%error, "raise the limits of the neighbour tables");
     }
 }
 

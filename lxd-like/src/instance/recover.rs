@@ -91,26 +91,35 @@ async fn take_up(
 ) -> Result<Option<InstanceName>> {
     let expanded = config::of_record(ctx, &record)?.expanded;
     let name = record.name.clone();
-    let mut ran = None;
+    let mut record = record;
     let mut active = None;
     if let Some((id, plan)) = run {
-        if plan.boot_id == ctx.paths.boot_id() {
+        let this_boot = plan.boot_id == ctx.paths.boot_id();
+        if this_boot {
             active = reconnect(ctx, id, &plan).await;
-        } else {
-            ran = Some(name);
         }
         if active.is_none() {
+            // In this boot it has ended by itself; with the host it was running to the last.
+            let power = if this_boot { "STOPPED" } else { "RUNNING" };
+            record = stop::write_power(ctx, &record, power).await;
             stop::clear_up(ctx, &plan, Some(id)).await;
+            tracing::info!(instance = %name, "a guest has ended while the daemon was away");
         }
-    } else if record.config.get("volatile.last_state.power").is_some_and(|p| p == "RUNNING") {
-        ran = Some(name);
     }
+    let ran_last = record.config.get("volatile.last_state.power").is_some_and(|p| p == "RUNNING");
+    let ran = (active.is_none() && ran_last).then(|| name.clone());
+    let ended = active.is_none() && record.last_used_at.is_some();
     let phase = match &active {
         Some(active) => Phase::Running(active.run.clone()),
         None => Phase::Stopped,
     };
+    let ephemeral = record.ephemeral;
     let view = View { record: Arc::new(record), expanded: Arc::new(expanded), phase };
-    owner::spawn(ctx, view, active);
+    let handle = owner::spawn(ctx, view, active);
+    if ephemeral && ended {
+        handle.delete().await?;
+        return Ok(None);
+    }
     Ok(ran)
 }
 

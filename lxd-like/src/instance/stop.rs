@@ -16,7 +16,7 @@ use super::owner::Active;
 use super::view::Run;
 use crate::context::{Ctx, blocking};
 use crate::error::{Error, Result};
-use crate::model::{InstanceRecord, RunPlan};
+use crate::model::{InstanceRecord, LinkPlan, RunPlan};
 
 /// How long a killed guest may take to be gone.
 pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(30);
@@ -50,6 +50,14 @@ pub(super) async fn finish(
     let stopping_host = ctx.shutdown.stop_guests.is_cancelled();
     // What was running when the host went down is started again when it comes up.
     let power = if restarting || stopping_host { "RUNNING" } else { "STOPPED" };
+    let record = write_power(ctx, record, power).await;
+    clear_up(ctx, &active.run.plan, Some(active.intent)).await;
+    record
+}
+
+/// Writes down whether the instance is to run after the host comes up again, and returns the
+/// record with it. A failure is logged: what has ended has ended.
+pub(super) async fn write_power(ctx: &Ctx, record: &InstanceRecord, power: &str) -> InstanceRecord {
     let record = with_power(record, power);
     let mut draft = Draft::new();
     let written = match draft.put(&record) {
@@ -57,9 +65,8 @@ pub(super) async fn finish(
         Err(error) => Err(error.into()),
     };
     if let Err(error) = written {
-        tracing::error!(instance = %name, error = %error.chain(), "write that it has stopped");
+        tracing::error!(instance = %record.name, error = %error.chain(), "write that it has ended");
     }
-    clear_up(ctx, &active.run.plan, Some(active.intent)).await;
     record
 }
 
@@ -80,25 +87,20 @@ pub(super) async fn clear_up(ctx: &Ctx, plan: &RunPlan, intent: Option<IntentId>
             tracing::error!(instance = %plan.instance, error = %error.chain(), "clear up {what}");
         }
     };
-    // The agent first: while it lives it holds the volume, the cgroup and the namespaces.
-    note("the agent", end_agent(ctx, plan).await);
-    note("the cgroup", remove_cgroup(ctx, plan).await);
+    // Of another boot nothing stands any more; its names may be another run's by now.
+    if plan.boot_id == ctx.paths.boot_id() {
+        // The agent first: while it lives it holds the volume, the cgroup and the namespaces.
+        note("the agent", end_agent(ctx, plan).await);
+        note("the cgroup", remove_cgroup(ctx, plan).await);
+        for path in [ctx.paths.agent_socket(plan.run), ctx.paths.exit_record(plan.run)] {
+            note("the run's files", remove_file(&path));
+        }
+    }
     for link in &plan.links {
-        let outcome = match ctx.networks.get(link.network.as_str()) {
-            Ok(network) => network
-                .detach(plan.instance.as_str(), &link.device, &link.host_name)
-                .await
-                .map_err(Error::from),
-            // Without its network there is no link of it either.
-            Err(_) => Ok(()),
-        };
-        note("a network link", outcome);
+        note("a network link", unplug(ctx, plan, link).await);
     }
     let owner = ctx.host.id_owner(plan.instance.as_str());
     note("the id range", ctx.host.ids.release(&owner).map_err(Error::from));
-    for path in [ctx.paths.agent_socket(plan.run), ctx.paths.exit_record(plan.run)] {
-        note("the run's files", remove_file(&path));
-    }
     match intent {
         Some(intent) if !failed => {
             if let Err(error) = ctx.journal.clear(intent).await {
@@ -124,6 +126,12 @@ async fn end_agent(ctx: &Ctx, plan: &RunPlan) -> Result<()> {
     };
     let ended = tokio::time::timeout(AGENT_PATIENCE, gone).await;
     ended.map_err(|_| Error::internal("the agent does not leave"))
+}
+
+async fn unplug(ctx: &Ctx, plan: &RunPlan, link: &LinkPlan) -> Result<()> {
+    // Without its network there is no link of it either.
+    let Ok(network) = ctx.networks.get(link.network.as_str()) else { return Ok(()) };
+    Ok(network.detach(plan.instance.as_str(), &link.device, &link.host_name).await?)
 }
 
 #[tracing::instrument(level = "debug", name = "stop: cgroup", skip_all)]
