@@ -267,7 +267,8 @@ impl Cgroups {
     pub(crate) fn clear(&self) -> bool {
         let all =
             self.payload.iter().map(Rc::as_ref).chain(self.v1.iter().map(|cgroup| &cgroup.folder));
-        all.fold(true, |clear, cgroup| leftovers::clear(cgroup) && clear)
+        // Each is tried, whatever came of the one before.
+        all.filter(|cgroup| !leftovers::clear(cgroup)).count() == 0
     }
 
     /// Kills all that is left of the guest. Nothing is done where the host has no cgroup2: its processes

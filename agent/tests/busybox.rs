@@ -1,5 +1,7 @@
 //! A busybox guest, from its boot to its end, by an agent started as the daemon starts it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod harness;
 
 use std::fs::File;
