@@ -280,7 +280,7 @@ fn spawn(command: &mut Command) -> Child {
 fn ctrl_c_cancels_the_operation() {
     let cli = Cli::new();
     let child = spawn(&mut cli.command(&["-q", "launch", "slow", "c1"]));
-    std::thread::sleep(Duration::from_millis(100));
+    cli.fake.wait_for("GET /1.0/operations/op-0/wait", 1);
     interrupt(&child);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -292,10 +292,12 @@ fn ctrl_c_cancels_the_operation() {
 fn ctrl_c_three_times_leaves_what_cannot_be_cancelled() {
     let cli = Cli::new();
     let child = spawn(&mut cli.command(&["-q", "launch", "stubborn", "c1"]));
-    for _ in 0..3 {
-        std::thread::sleep(Duration::from_millis(60));
+    cli.fake.wait_for("GET /1.0/operations/op-0/wait", 1);
+    for refused in 1..3 {
         interrupt(&child);
+        cli.fake.wait_for("DELETE /1.0/operations/op-0", refused);
     }
+    interrupt(&child);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     let text = String::from_utf8(output.stderr).unwrap();
@@ -455,7 +457,7 @@ fn a_reader_that_leaves_ends_the_command_quietly() {
 fn a_signal_is_passed_on_to_the_program() {
     let cli = Cli::new();
     let child = spawn(&mut cli.command(&["exec", "web1", "sleep", "60"]));
-    std::thread::sleep(Duration::from_millis(150));
+    cli.fake.wait_for("POST /1.0/instances/web1/exec", 1);
     let status = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status();
     assert!(status.unwrap().success());
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(128 + 15));

@@ -27,6 +27,7 @@ mod profiles;
 mod resource;
 mod server;
 mod storage;
+mod stream;
 mod transport;
 mod upload;
 mod websocket;

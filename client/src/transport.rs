@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
 use crate::error::{BrokenBy, Error, Result};
+use crate::stream::AnswerFirst;
 use crate::upload::RequestBody;
 
 type Sender = SendRequest<RequestBody>;
@@ -94,8 +95,9 @@ impl Transport {
 
     async fn handshake(&self) -> Result<Sender, HandshakeError> {
         let stream = self.connect().await.map_err(HandshakeError::Connect)?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(HandshakeError::Http)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(AnswerFirst(stream)))
+            .await
+            .map_err(HandshakeError::Http)?;
         // Its failure reaches whoever waits for the answer.
         tokio::spawn(connection);
         Ok(sender)

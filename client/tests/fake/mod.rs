@@ -90,6 +90,17 @@ impl Fake {
         self.state.asked.lock().unwrap().clone()
     }
 
+    /// Waits until so many requests began so.
+    pub fn wait_for(&self, line: &str, count: usize) {
+        for _ in 0..1000 {
+            if self.lines().iter().filter(|asked| asked.starts_with(line)).count() >= count {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{line} was not asked {count} times: {:?}", self.lines());
+    }
+
     /// The last request whose line begins so.
     pub fn last(&self, line: &str) -> Asked {
         let asked = self.asked();

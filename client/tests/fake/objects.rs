@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{Asked, Shared, bytes, done, failure, slow, sync, will_fail};
+use super::{Asked, Shared, asynchronous, bytes, done, failure, slow, sync, will_fail};
 
 /// Answers a plain request.
 pub fn answer(shared: &Arc<Shared>, asked: &Asked) -> Response {
@@ -49,9 +49,7 @@ fn instances(
                 Some("missing") => failure(404, "Image alias not found"),
                 Some("broken") => will_fail(shared, "unpack image: tar ends too early"),
                 Some("slow") => slow(shared, json!({"resources": resources(name)})),
-                Some("stubborn") => {
-                    slow(shared, json!({"resources": resources(name), "may_cancel": false}))
-                }
+                Some("stubborn") => asynchronous(shared.begin(json!({"may_cancel": false})).1),
                 _ => done(shared, json!({"resources": resources(name)})),
             }
         }
@@ -85,7 +83,7 @@ fn images(shared: &Arc<Shared>, method: &str, rest: &[&str]) -> Response {
             let (id, _) = shared.begin(json!({}));
             let metadata = json!({"fingerprint": fingerprint});
             shared.end(&id, 200, "Success", "", metadata);
-            super::asynchronous(shared.operation(&id).unwrap().borrow().clone())
+            asynchronous(shared.operation(&id).unwrap().borrow().clone())
         }
         ("POST", ["aliases"]) => sync(json!({})),
         ("GET", ["aliases"]) => {
