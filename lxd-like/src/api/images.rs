@@ -105,16 +105,17 @@ fn fetch(ctx: Ctx, post: ImagesPost) -> Result<Response> {
     if post.source.protocol != "packages" {
         return Err(manager::unsupported_source(&post.source));
     }
-    if post.public || !post.properties.is_empty() {
-        return Err(Error::invalid(
-            "public and properties of a remote's image are the remote's: set them afterwards",
-        ));
-    }
     let new = NewOperation::on("Downloading image", "images", "/1.0/images".into()).cancellable();
     let work_ctx = ctx.clone();
     let handle = ctx.operations.start(new, |operation| async move {
         let progress = ProgressReporter::new(operation, "download_progress");
         let record = work_ctx.images.fetch(&work_ctx, &post.source.alias, &progress).await?;
+        let mut properties = record.properties.clone();
+        properties.extend(post.properties);
+        let public = record.public || post.public;
+        let mut draft = Draft::new();
+        draft.put(&ImageRecord { public, properties, ..(*record).clone() })?;
+        work_ctx.store.apply(draft).await?;
         for ImageAlias { name, description, .. } in post.aliases {
             let target = record.fingerprint.clone();
             let alias = AliasRecord { name, description, target };

@@ -49,8 +49,10 @@ pub async fn create(
         let progress = ProgressReporter::new(operation, key);
         let start = post.start;
         let instance = instance::create(&work_ctx, name, post, &progress).await?;
-        if start {
-            instance.start().await?;
+        if start && let Err(error) = instance.start().await {
+            // The request was for a running instance: what does not run is not left behind.
+            instance.delete().await?;
+            return Err(error);
         }
         Ok(None)
     });

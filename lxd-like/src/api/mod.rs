@@ -79,7 +79,11 @@ fn instance_routes(base: &str) -> Router<Ctx> {
 
 fn image_routes() -> Router<Ctx> {
     Router::new()
-        .route("/1.0/images", get(images::list).post(images::create))
+        .route(
+            "/1.0/images",
+            // An image is as large as it is; it goes to a file as it comes.
+            get(images::list).post(images::create).layer(DefaultBodyLimit::disable()),
+        )
         .route("/1.0/images/aliases", get(image_aliases::list).post(image_aliases::create))
         .route(
             "/1.0/images/aliases/{name}",

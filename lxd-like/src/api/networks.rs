@@ -3,28 +3,15 @@
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use sc_api::{
-    AddressFamily, ConfigMap, Network, NetworkAddress, NetworkCounters, NetworkLease, NetworkName,
-    NetworkState,
+    AddressFamily, Network, NetworkAddress, NetworkCounters, NetworkLease, NetworkState,
+    NetworksPost,
 };
-use serde::Deserialize;
 
 use super::extract::{Json, ListQuery};
 use super::respond;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::NetworkRecord;
-
-/// Creates a network.
-#[derive(Debug, Deserialize)]
-pub struct NetworksPost {
-    name: NetworkName,
-    #[serde(default, rename = "type")]
-    network_type: String,
-    #[serde(default)]
-    description: String,
-    #[serde(default)]
-    config: Option<ConfigMap>,
-}
 
 /// Lists managed networks.
 pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Result<Response> {
@@ -50,8 +37,7 @@ pub async fn create(State(ctx): State<Ctx>, Json(post): Json<NetworksPost>) -> R
         )));
     }
     let path = format!("/1.0/networks/{}", post.name);
-    let config = post.config.unwrap_or_default();
-    ctx.networks.create(&ctx, post.name, post.description, &config).await?;
+    ctx.networks.create(&ctx, post.name, post.description, &post.config).await?;
     ctx.events.lifecycle("network-created", path.clone());
     Ok(respond::created(&path))
 }

@@ -2,25 +2,13 @@
 
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use sc_api::{ConfigMap, PoolName, PoolResources, PoolSpace, StoragePool};
-use serde::Deserialize;
+use sc_api::{PoolResources, PoolSpace, StoragePool, StoragePoolsPost};
 
 use super::extract::{Json, ListQuery};
 use super::respond;
 use crate::context::{Ctx, blocking};
 use crate::error::Result;
 use crate::model::PoolRecord;
-
-/// Creates a pool.
-#[derive(Debug, Deserialize)]
-pub struct PoolsPost {
-    name: PoolName,
-    driver: String,
-    #[serde(default)]
-    description: String,
-    #[serde(default)]
-    config: Option<ConfigMap>,
-}
 
 /// Lists pools.
 pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Result<Response> {
@@ -38,10 +26,13 @@ pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Res
 }
 
 /// Creates a pool.
-pub async fn create(State(ctx): State<Ctx>, Json(post): Json<PoolsPost>) -> Result<Response> {
+pub async fn create(
+    State(ctx): State<Ctx>,
+    Json(post): Json<StoragePoolsPost>,
+) -> Result<Response> {
     let path = format!("/1.0/storage-pools/{}", post.name);
-    let config = post.config.unwrap_or_default();
-    ctx.pools.create(&ctx, post.name, &post.driver, post.description, config).await?;
+    let StoragePoolsPost { name, driver, description, config } = post;
+    ctx.pools.create(&ctx, name, &driver, description, config).await?;
     ctx.events.lifecycle("storage-pool-created", path.clone());
     Ok(respond::created(&path))
 }

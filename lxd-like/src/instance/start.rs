@@ -7,8 +7,8 @@
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use sc_agent_protocol::{Event, InitKind, Phase as AgentPhase};
-use sc_api::Timestamp;
+use sc_agent_protocol::{Event, Exit, InitKind, Phase as AgentPhase};
+use sc_api::{InstanceName, Timestamp};
 use sc_network::NicRequest;
 use sc_profiles::Effective;
 use sc_store::{Draft, IntentId};
@@ -25,6 +25,9 @@ use crate::model::{InstanceRecord, Intent, LinkPlan, RunPlan};
 
 /// How long an agent may take to make its namespaces.
 const NAMESPACES_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long an init that shows nothing is watched before it counts as started.
+const SETTLING: Duration = Duration::from_millis(20);
 
 /// Starts an instance; returns it running, and its record as it is kept from now on.
 #[tracing::instrument(level = "debug", name = "start", skip_all)]
@@ -116,7 +119,7 @@ async fn boot(
     steps.reach("network")?;
     link.boot().await?;
     steps.reach("boot")?;
-    let observed = started(&mut events).await?;
+    let observed = started(ctx, &record.name, &mut events).await?;
     let run =
         Run { plan: plan.clone(), link: Arc::new(link), cgroup, observed: RwLock::new(observed) };
     Ok((run, events))
@@ -178,21 +181,66 @@ async fn plug(
 /// What the agent tells of the started guest. It comes with the answer to the boot, so there is
 /// nothing to wait for.
 #[tracing::instrument(level = "debug", name = "start: init", skip_all)]
-async fn started(events: &mut Events) -> Result<Observed> {
-    while let Some(event) = events.recv().await {
-        match event {
-            AgentEvent::Event(Event::Started { pid, init, reboots }) => {
-                return Ok(Observed { pid, init, reboots, interfaces: Vec::new() });
+async fn started(ctx: &Ctx, name: &InstanceName, events: &mut Events) -> Result<Observed> {
+    let observed = loop {
+        match events.recv().await {
+            Some(AgentEvent::Event(Event::Started { pid, init, reboots })) => {
+                break Observed { pid, init, reboots, interfaces: Vec::new() };
             }
-            AgentEvent::Event(Event::Failed(failure)) => return Err(boot_failure(&failure)),
-            AgentEvent::Event(Event::Ended(exit)) => {
-                return Err(Error::invalid(format!("the guest's init ended at once: {exit:?}")));
+            Some(AgentEvent::Event(Event::Failed(failure))) => return Err(boot_failure(&failure)),
+            Some(AgentEvent::Gone) | None => {
+                return Err(Error::internal("the agent ended while the guest was booting"));
             }
-            AgentEvent::Gone => break,
-            AgentEvent::Event(_) | AgentEvent::NamespacesReady(_) => {}
+            Some(_) => {}
+        }
+    };
+    match settle(observed.pid, events).await {
+        None => Ok(observed),
+        Some(exit) => Err(ended_at_once(ctx, name, &exit)),
+    }
+}
+
+/// Waits until init shows that it has come to work, by the signals that it handles or holds back,
+/// or until it has had time enough. Returns how it ended, if it did.
+async fn settle(pid: u32, events: &mut Events) -> Option<Exit> {
+    let deadline = tokio::time::Instant::now() + SETTLING;
+    while !handles_signals(pid) && tokio::time::Instant::now() < deadline {
+        let pause = tokio::time::sleep(Duration::from_millis(1));
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(AgentEvent::Event(Event::Ended(exit))) => return Some(exit),
+                Some(AgentEvent::Gone) | None => return Some(Exit::Killed { signal: 9 }),
+                Some(_) => {}
+            },
+            () = pause => {}
         }
     }
-    Err(Error::internal("the agent ended while the guest was booting"))
+    None
+}
+
+/// Whether a process handles or blocks any signal (`proc_pid_status(5)`).
+fn handles_signals(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status
+        .lines()
+        .filter_map(|line| line.strip_prefix("SigCgt:").or_else(|| line.strip_prefix("SigBlk:")))
+        .any(|mask| mask.trim().bytes().any(|digit| digit != b'0'))
+}
+
+fn ended_at_once(ctx: &Ctx, name: &InstanceName, exit: &Exit) -> Error {
+    let how = match exit {
+        Exit::Halted => "with exit status 0".into(),
+        Exit::Failed { status } => format!("with exit status {status}"),
+        Exit::Killed { signal } => format!("by signal {signal}"),
+    };
+    let console = std::fs::read(ctx.paths.console_log(name.as_str())).unwrap_or_default();
+    let console = String::from_utf8_lossy(&console);
+    let last = console.lines().rev().find(|line| !line.trim().is_empty());
+    let last = last.map(|line| format!("; the last it said: {:?}", line.trim()));
+    Error::invalid(format!(
+        "the guest's init ended at once, {how}{}: use an image whose /sbin/init is an init system",
+        last.unwrap_or_default()
+    ))
 }
 
 /// What an agent that is found again tells of its guest.
