@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`supervisor`] | the event loop: states, requests, events |
 //! | [`host`], [`rootfs`] | what is kept of the host; the guest's mounts |
+//! | [`user`] | the guest's user namespace |
 //! | [`boot`] | from namespaces to a running init |
 //! | [`init`] | which init it is, and what follows from that |
 //! | [`console`], [`exec`], [`network`] | terminal, programs inside, addresses inside |
@@ -29,19 +30,18 @@ mod rootfs;
 mod stdio;
 mod stop;
 mod supervisor;
+mod user;
 mod verdict;
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::rc::Rc;
 
 use rustix::io::Errno;
 use sc_agent_protocol::{BootFailure, InstanceSpec};
-use sc_sys::idmap::{IdMap, IdRange};
 use sc_sys::inherited::take_inherited;
-use sc_sys::namespace::UserNamespace;
 use sc_sys::resolve::Root;
 
 use crate::failure::{Step, describe, plain};
@@ -97,12 +97,9 @@ fn read_spec(spec: OwnedFd) -> Result<InstanceSpec, BootFailure> {
 }
 
 /// Makes the user namespace, mounts what the guest is made of and looks for its init.
-fn mount(spec: &InstanceSpec, trees: &Trees) -> Result<(UserNamespace, Program), BootFailure> {
-    let range = IdRange::new(spec.ids.base, spec.ids.count).ok_or_else(|| {
-        plain("read spec", format!("ids {} + {}", spec.ids.base, spec.ids.count), Errno::INVAL)
-    })?;
-    let user = UserNamespace::create(&IdMap::for_range(range)).step("create user namespace")?;
-    rootfs::mount_all(spec, trees, &user)?;
+fn mount(spec: &InstanceSpec, trees: &Trees) -> Result<(OwnedFd, Program), BootFailure> {
+    let user = user::create(spec.ids)?;
+    rootfs::mount_all(spec, trees, user.as_fd())?;
     let root = Root::open_dir(GUEST_ROOT).step("open root")?;
     let program = find(&root, &spec.init)?;
     Ok((user, program))

@@ -9,7 +9,6 @@ use rustix::io::Errno;
 use sc_agent_protocol::{BindMount, BootFailure, InstanceSpec, RootSpec};
 use sc_sys::Result;
 use sc_sys::mount::{self, Attributes, Depth, Overlay, OverlayWay, Writable};
-use sc_sys::namespace::UserNamespace;
 
 use crate::failure::{Step, of};
 use crate::host::{GUEST_ROOT, SCRATCH, Trees, bind_place};
@@ -21,7 +20,7 @@ const NO_DEV: Attributes =
 pub(crate) fn mount_all(
     spec: &InstanceSpec,
     trees: &Trees,
-    user: &UserNamespace,
+    user: BorrowedFd<'_>,
 ) -> std::result::Result<(), BootFailure> {
     mount_root(spec, trees, user)?;
     for (number, (bind, tree)) in spec.binds.iter().zip(&trees.binds).enumerate() {
@@ -34,7 +33,7 @@ pub(crate) fn mount_all(
 fn mount_root(
     spec: &InstanceSpec,
     trees: &Trees,
-    user: &UserNamespace,
+    user: BorrowedFd<'_>,
 ) -> std::result::Result<(), BootFailure> {
     for tree in trees.layers.iter().chain(&trees.writable) {
         mount::idmap(tree, user).step("mount root")?;
@@ -89,7 +88,7 @@ fn attach_root(tree: BorrowedFd<'_>) -> Result<()> {
 fn mount_bind(
     bind: &BindMount,
     tree: BorrowedFd<'_>,
-    user: &UserNamespace,
+    user: BorrowedFd<'_>,
     place: &Path,
 ) -> Result<()> {
     if bind.idmapped {

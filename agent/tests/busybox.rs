@@ -177,7 +177,9 @@ fn a_signal_reaches_a_program_and_in_a_terminal_its_whole_group() {
     assert_eq!(&buffer[..length], b"started\r\n");
     assert_eq!(agent.ask(Request::Signal { exec, signal: 9 }, &[]).0, Reply::Done);
     assert_eq!(agent.exited(exec), 137);
-    assert_eq!(agent.run(&["sh", "-c", "pidof sleep || echo none"]).1, "none\n");
+    eventually("its child has ended as well", || {
+        agent.run(&["sh", "-c", "pidof sleep || echo none"]).1 == "none\n"
+    });
 }
 
 #[test]
@@ -195,7 +197,7 @@ fn a_thousand_programs_leave_nothing_behind() {
         assert_eq!(agent.exited(exec), 0);
     }
     eprintln!("1,000 programs: {:?}", start.elapsed());
-    assert_eq!(descriptors(&agent), before);
+    assert!(descriptors(&agent) <= before);
     assert_eq!(fixture.cgroups.leaves(), Vec::<String>::new());
     let children = format!("/proc/{0}/task/{0}/children", agent.pid());
     let children = std::fs::read_to_string(children).unwrap();
@@ -638,4 +640,36 @@ fn measure_the_time_from_spawn_to_started() {
         times[times.len() / 2].0,
         namespaces[namespaces.len() / 2]
     );
+}
+
+#[test]
+#[ignore = "measures the static agent that SC_TEST_AGENT names"]
+fn measure_the_memory_of_an_agent() {
+    need_root!();
+    let (one, two) = (Fixture::busybox(), Fixture::busybox());
+    let (mut agent, _second) = (one.boot(), two.boot());
+    agent.run(&["true"]);
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", agent.pid())).unwrap();
+    for line in rollup.lines().filter(|line| line.starts_with('P') || line.starts_with("Rss")) {
+        eprintln!("{line}");
+    }
+}
+
+#[test]
+fn quit_ends_an_agent_in_every_phase() {
+    need_root!();
+    let fixture = Fixture::busybox();
+    let mut agent = fixture.start();
+    agent.wait_for(|event| matches!(event, Event::NamespacesReady));
+    assert_eq!(agent.ask(Request::Quit, &[]).0, Reply::Done);
+    assert!(agent.wait().success());
+
+    let fixture = Fixture::busybox();
+    let mut agent = fixture.boot();
+    let null: Vec<OwnedFd> = (0..3).map(|_| File::open("/dev/null").unwrap().into()).collect();
+    agent.start_exec(&request(&["reboot", "-f"]), &null).unwrap();
+    agent.wait_for(|event| *event == Event::Rebooting);
+    assert_eq!(agent.ask(Request::Quit, &[]).0, Reply::Done);
+    assert_eq!(agent.ended(), Exit::Killed { signal: 9 });
+    assert!(agent.wait().success());
 }

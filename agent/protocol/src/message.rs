@@ -60,6 +60,8 @@ pub enum Request {
     Boot,
     /// Ask init to stop, by its own signal or the one given. Where a stock configuration leaves
     /// the signal without effect, the init's own shutdown command is run inside after two seconds.
+    /// Answered with `Done` at once; one that comes during a boot waits for its end, one between two
+    /// boots of a guest that reboots ends it there.
     Stop {
         /// Overrides the signal of the detected init.
         signal: Option<i32>,
@@ -68,6 +70,7 @@ pub enum Request {
     /// otherwise, the reply brings the pty's master. Answered with `ExecStarted`.
     Exec(ExecRequest),
     /// Send a signal to a program started by `Exec` (its process group when it has a terminal).
+    /// Answered with `Done`, or with `ExecFailed` and `ESRCH` when it has ended.
     Signal {
         /// The number from `ExecStarted`.
         exec: u64,
@@ -236,7 +239,8 @@ pub enum Event {
     Rebooting,
     /// The instance has ended; the agent exits after this.
     Ended(Exit),
-    /// The boot failed; the agent exits after this.
+    /// The boot failed, or init left with a failure in its first second, after `Started`; the agent
+    /// exits after this. Told as well to a daemon that comes for the first time up to ten seconds later.
     Failed(BootFailure),
     /// A program started by `Exec` has ended and its output is complete as far as the agent
     /// holds it.

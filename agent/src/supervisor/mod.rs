@@ -9,9 +9,10 @@
 //!   Over <──────────────┴────────────────┘
 //! ```
 //!
-//! [`state`] moves between them, [`requests`] serves the daemon. Nothing in here waits for anything but the
+//! [`state`] moves between them, [`requests`] serves the daemon, [`programs`] runs what it asks for. Nothing in here waits for anything but the
 //! poller.
 
+mod programs;
 mod requests;
 mod state;
 
@@ -22,7 +23,6 @@ use std::time::{Duration, Instant};
 use sc_agent_protocol::{BootFailure, Event, Exit, InitKind, InstanceSpec, Recorded, Reply};
 use sc_sys::Result;
 use sc_sys::epoll::{Interest, Poller, Ready, Signals};
-use sc_sys::namespace::UserNamespace;
 use sc_sys::unix::{Blocking, Listener};
 
 use crate::boot::parent::{Boot, Entry};
@@ -67,7 +67,8 @@ pub(crate) struct Supervisor {
     spec: Rc<InstanceSpec>,
     /// Missing where it could not be set up; then nothing ever runs.
     host: Option<Rc<Host>>,
-    user: Option<UserNamespace>,
+    /// The guest's user namespace.
+    user: Option<OwnedFd>,
     program: Option<Program>,
     poller: Poller,
     signals: Signals,
@@ -183,7 +184,7 @@ impl Supervisor {
     pub(crate) fn begin(
         &mut self,
         entered: std::result::Result<(Host, Trees), BootFailure>,
-        mount: impl FnOnce(&Trees) -> std::result::Result<(UserNamespace, Program), BootFailure>,
+        mount: impl FnOnce(&Trees) -> std::result::Result<(OwnedFd, Program), BootFailure>,
     ) {
         let outcome = entered.and_then(|(host, trees)| {
             self.host = Some(Rc::new(host));
@@ -328,15 +329,17 @@ impl Supervisor {
 
     fn is_done(&self) -> bool {
         let State::Over(ended, until) = &self.state else { return false };
-        let late = Instant::now() >= *until;
+        if Instant::now() >= *until {
+            return true;
+        }
+        // A killed PID 1 is reaped here, so that its cgroups are empty when the agent has gone.
+        let is_reaped = self.guest.is_none();
+        let is_told = self.connections.iter().all(Connection::is_flushed);
         match ended {
-            Ended::Abandoned => true,
-            // There is nobody else to tell what is in the record.
-            Ended::Exit(_) => late || self.connections.iter().all(Connection::is_flushed),
-            Ended::Failed(_) => {
-                late || (self.daemon.is_some()
-                    && self.connections.iter().all(Connection::is_flushed))
-            }
+            Ended::Abandoned => is_reaped,
+            // Without a daemon there is nobody to tell what is in the record.
+            Ended::Exit(_) => is_reaped && is_told,
+            Ended::Failed(_) => is_reaped && is_told && self.daemon.is_some(),
         }
     }
 

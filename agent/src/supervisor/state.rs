@@ -1,20 +1,18 @@
 //! The moves of an instance: boots, ends, reboots.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use sc_agent_protocol::{
-    BootFailure, Event, ExecRequest, Exit, InitKind, Recorded, Reply, StopMethod,
-};
+use rustix::io::Errno;
+use sc_agent_protocol::{BootFailure, Event, Exit, InitKind, Phase, Recorded, Reply, StopMethod};
 use sc_sys::epoll::Interest;
-use sc_sys::namespace::{self, Namespaces, UserNamespace};
+use sc_sys::namespace::{self, Namespaces};
 use sc_sys::process;
 
 use super::{Ended, FAREWELL, Guest, LONELY_FAREWELL, State, Supervisor, token};
 use crate::boot::parent::{Boot, Progress};
 use crate::clock;
-use crate::exec::{Job, News, Owner};
 use crate::failure::{Step, describe};
 use crate::host::Host;
 use crate::init::detect::{Program, running_name};
@@ -38,11 +36,11 @@ impl Supervisor {
     /// Begins the first boot; `mount` makes user namespace and mounts while the starter enters cgroups.
     pub(super) fn first_boot(
         &mut self,
-        mount: impl FnOnce() -> Result<(UserNamespace, Program), BootFailure>,
+        mount: impl FnOnce() -> Result<(OwnedFd, Program), BootFailure>,
     ) -> Result<(), BootFailure> {
         let boot = Boot::begin(&self.spec, self.host())?;
         let (user, program) = mount()?;
-        boot.enter(self.entry(&program), user.fd(), None)?;
+        boot.enter(self.entry(&program), user.as_fd(), None)?;
         self.journal.say(format!("init is {:?}: {:?}", program.facts.kind(), program));
         (self.user, self.program) = (Some(user), Some(program));
         self.watch_boot(&boot)?;
@@ -50,7 +48,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn host(&self) -> &Rc<Host> {
+    pub(super) fn host(&self) -> &Rc<Host> {
         self.host.as_ref().expect("a boot begins once the host's side is set up")
     }
 
@@ -78,7 +76,7 @@ impl Supervisor {
             unreachable!("a guest that has run was mounted")
         };
         let network = self.network.as_ref().map(Network::namespace);
-        boot.enter(self.entry(program), user.fd(), network)?;
+        boot.enter(self.entry(program), user.as_fd(), network)?;
         self.watch_boot(&boot)?;
         boot.go()?;
         self.state = State::Booting(boot, None);
@@ -120,6 +118,10 @@ impl Supervisor {
             started: Instant::now(),
             since_us: clock::now_us(),
         });
+        if self.wanted == Wanted::Ended {
+            // The daemon wanted its end before it was known.
+            self.kill_guest();
+        }
         if self.network.is_none() {
             self.watch_network().step("watch network")?;
             self.tell_namespaces();
@@ -148,7 +150,11 @@ impl Supervisor {
         guest.started = Instant::now();
         guest.since_us = clock::now_us();
         // Children of the agent are born into the guest's pid namespace from here on.
-        namespace::enter(&guest.pidfd, Namespaces::NEWPID).step("enter pid namespace")?;
+        match namespace::enter(&guest.pidfd, Namespaces::NEWPID) {
+            // It has ended already, which is told as soon as it is reaped.
+            Err(error) if error.is(Errno::SRCH.raw_os_error()) => {}
+            outcome => outcome.step("enter pid namespace")?,
+        }
         let (pid, init, reboots) = (guest.pid.unsigned_abs(), guest.kind, self.reboots);
         if let State::Booting(_, Some(pending)) = state {
             self.reply(pending, Reply::Done, Vec::new());
@@ -203,7 +209,7 @@ impl Supervisor {
 
     pub(super) fn end(&mut self, exit: Exit) {
         self.record(Recorded::Ended(exit.clone()));
-        self.settle(Reply::Done);
+        self.settle(Reply::WrongPhase(Phase::Ended(exit.clone())));
         self.tell(Event::Ended(exit.clone()), Vec::new());
         self.state = State::Over(Ended::Exit(exit), Instant::now() + FAREWELL);
     }
@@ -212,6 +218,11 @@ impl Supervisor {
     pub(super) fn fail(&mut self, failure: BootFailure) {
         if let State::Over(Ended::Exit(_) | Ended::Failed(_), _) = self.state {
             return;
+        }
+        if self.wanted == Wanted::Ended {
+            // What was killed on request has not failed.
+            self.kill_guest();
+            return self.end(Exit::Killed { signal: SIGKILL });
         }
         let failure = self.with_remedy(failure);
         self.journal.say(describe(&failure));
@@ -248,7 +259,7 @@ impl Supervisor {
     pub(super) fn abandon(&mut self, reason: &str) {
         self.journal.say(format!("given up: {reason}"));
         self.kill_guest();
-        self.state = State::Over(Ended::Abandoned, Instant::now());
+        self.state = State::Over(Ended::Abandoned, Instant::now() + FAREWELL);
     }
 
     /// Kills everything inside. PID 1 takes its namespace along; what came before it dies with its parent.
@@ -306,80 +317,6 @@ impl Supervisor {
             Action::Run(command) => {
                 self.journal.say(format!("stop: no effect, running {command:?}"));
                 self.run_inside(command);
-            }
-        }
-    }
-
-    fn run_inside(&mut self, command: Vec<String>) {
-        let null = || std::fs::File::options().read(true).write(true).open("/dev/null");
-        let descriptors = [null(), null(), null()].into_iter().flatten().map(Into::into).collect();
-        let request = ExecRequest {
-            command,
-            environment: Vec::new(),
-            cwd: Some("/".into()),
-            user: 0,
-            group: 0,
-            terminal: None,
-        };
-        if let Err(failure) = self.start_exec(&request, descriptors, Owner::Agent) {
-            self.journal.say(format!("stop: {failure:?}"));
-        }
-    }
-
-    /// Starts a program inside and has its execution watched.
-    pub(super) fn start_exec(
-        &mut self,
-        request: &ExecRequest,
-        descriptors: Vec<std::os::fd::OwnedFd>,
-        owner: Owner,
-    ) -> Result<(), crate::exec::ExecFailure> {
-        let ready = self.guest.as_ref().and_then(|guest| Some((guest, guest.devpts.as_ref()?)));
-        let Some((guest, devpts)) = ready else {
-            let errno = rustix::io::Errno::SRCH.raw_os_error();
-            return Err(crate::exec::ExecFailure { step: "find PID 1".into(), errno });
-        };
-        let host = Rc::clone(self.host());
-        let job = Job {
-            host: &host,
-            init: guest.pidfd.as_fd(),
-            devpts: devpts.as_fd(),
-            ids: self.spec.ids,
-            environment: &self.spec.environment,
-            request,
-            descriptors,
-        };
-        let (id, status) = self.execs.start(job, owner)?;
-        self.poller.add(status, token::FIRST_EXEC + id, Interest::Read)?;
-        Ok(())
-    }
-
-    /// Tells of programs: replies to who asked, and their ends.
-    pub(super) fn tell_execs(&mut self, news: impl IntoIterator<Item = News>) {
-        for news in news {
-            match news {
-                News::Started {
-                    exec,
-                    pid,
-                    owner: Owner::Daemon { connection, request },
-                    master,
-                } => {
-                    let to = super::Pending { connection, request };
-                    let pid = pid.unsigned_abs();
-                    self.reply(to, Reply::ExecStarted { exec, pid }, master.into_iter().collect());
-                }
-                News::Failed { owner: Owner::Daemon { connection, request }, failure } => {
-                    let to = super::Pending { connection, request };
-                    let reply = Reply::ExecFailed { step: failure.step, errno: failure.errno };
-                    self.reply(to, reply, Vec::new());
-                }
-                News::Exited { exec, owner: Owner::Daemon { .. }, exit } => {
-                    let status = exit.shell_code();
-                    self.tell(Event::ExecExited { exec, status }, Vec::new());
-                }
-                News::Failed { owner: Owner::Agent, failure } => {
-                    self.journal.say(format!("stop: {failure:?}"));
-                }
-                News::Started { .. } | News::Exited { .. } => {}
             }
         }
     }

@@ -246,8 +246,11 @@ impl Agent {
 
     fn receive(&mut self) -> (ToDaemon, Vec<OwnedFd>) {
         let message = self.socket.receive().unwrap();
-        let message =
-            message.unwrap_or_else(|| panic!("the agent is gone; events: {:?}", self.events));
+        let message = message.unwrap_or_else(|| {
+            let log = self.path.with_file_name("agent.log");
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            panic!("the agent is gone; events: {:?}\n{log}", self.events)
+        });
         (ToDaemon::decode(&message.bytes).unwrap(), message.descriptors)
     }
 
