@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sc_agent_protocol::{FIRST_SPEC_FD, LISTENER_FD, SPEC_FD};
+use sc_agent_protocol::{FIRST_SPEC_FD, InstanceSpec, LISTENER_FD, SPEC_FD};
 use sc_sys::cgroup::{CgroupTree, FastAttach, TreeOptions};
 use sc_sys::command::Spawn;
 use sc_sys::idmap::{Allocator, Owner, WINDOW};
@@ -13,7 +13,6 @@ use sc_sys::memfd::{self, Content};
 use sc_sys::unix::{Blocking, Listener};
 
 use crate::error::{Context, Error, Result};
-use crate::instance::Launch;
 use crate::paths::Paths;
 
 /// The agent, linked whole.
@@ -34,6 +33,14 @@ pub struct Host {
     agent: OwnedFd,
     daemon: String,
     next_run: AtomicU64,
+}
+
+/// A spec with the descriptors that it counts on.
+#[derive(Debug)]
+pub struct Launch {
+    pub spec: InstanceSpec,
+    /// Handed on from [`FIRST_SPEC_FD`](sc_agent_protocol::FIRST_SPEC_FD) on.
+    pub fds: Vec<OwnedFd>,
 }
 
 impl Host {

@@ -34,6 +34,7 @@ mod registry;
 mod spec;
 mod start;
 mod stop;
+mod stopping;
 mod stream;
 mod update;
 mod view;
@@ -43,7 +44,6 @@ pub use create::{check_free, create, precheck};
 pub use handle::{InstanceHandle, StopMode};
 pub use recover::recover;
 pub use registry::Instances;
-pub use spec::Launch;
 
 pub mod attach {
     //! What connects a client's websockets to an instance.

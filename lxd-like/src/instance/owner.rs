@@ -11,11 +11,11 @@ use sc_agent_protocol::{Event, Exit};
 use sc_api::InstancePut;
 use sc_store::IntentId;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 
 use super::agent::AgentEvent;
 use super::handle::{InstanceHandle, StopMode};
 use super::queue::{Ask, admit};
+use super::stopping::{Stopping, Then, answer, forced};
 use super::view::{Phase, Run, View};
 use super::{config, delete, keep, start, stop, update};
 use crate::context::Ctx;
@@ -46,25 +46,6 @@ pub(super) struct Active {
     pub events: mpsc::UnboundedReceiver<AgentEvent>,
     /// How the guest ended, once it has.
     pub exit: Option<Exit>,
-}
-
-/// A stop that is under way.
-#[derive(Debug)]
-struct Stopping {
-    deadline: Instant,
-    patience: std::time::Duration,
-    waiters: Vec<Reply>,
-    then: Then,
-    /// Set when the guest was killed and the stop is answered: what comes now waits until what is
-    /// left is cleared up, instead of being refused.
-    acknowledged: bool,
-}
-
-/// What follows a stop.
-#[derive(Debug)]
-enum Then {
-    Rest,
-    Start(Reply),
 }
 
 /// Where the instance is, with what the owner holds there.
@@ -261,8 +242,7 @@ impl Owner {
         };
         stopping.waiters.push(waiter);
         if mode == StopMode::Force {
-            stopping.patience = stop::KILL_PATIENCE;
-            stopping.deadline = Instant::now() + stop::KILL_PATIENCE;
+            stopping.extend(stop::KILL_PATIENCE);
         }
         if let Then::Start(_) = then {
             stopping.then = then;
@@ -424,46 +404,10 @@ impl Owner {
     }
 }
 
-impl Stopping {
-    fn new(mode: StopMode) -> Self {
-        let patience = match mode {
-            StopMode::Orderly(patience) => patience,
-            StopMode::Force => stop::KILL_PATIENCE,
-        };
-        let deadline = Instant::now() + patience;
-        Self { deadline, patience, waiters: Vec::new(), then: Then::Rest, acknowledged: false }
-    }
-
-    /// Tells everyone who waits that the stop has failed.
-    fn fail(self, error: &Error) {
-        let again = || Error::new(error.kind(), error.chain());
-        for waiter in self.waiters {
-            answer(waiter, Err(again()));
-        }
-        if let Then::Start(reply) = self.then {
-            answer(reply, Err(again()));
-        }
-    }
-}
-
-/// What a forced request asks.
-fn forced(mode: StopMode, ask: Ask) -> Ask {
-    match (mode, ask) {
-        (StopMode::Force, Ask::Stop) => Ask::ForceStop,
-        (StopMode::Force, Ask::Restart) => Ask::ForceRestart,
-        (_, ask) => ask,
-    }
-}
-
 /// Each guest costs entries in tables that all namespaces of the host share.
 fn make_room_for_neighbours(ctx: &Ctx) {
     let guests = ctx.instances.list().len();
     if let Err(error) = sc_network::sysctl::raise_neighbour_limits(guests) {
         tracing::warn!(%error, "raise the limits of the neighbour tables");
     }
-}
-
-fn answer(reply: Reply, outcome: Result<()>) {
-    // Whoever asked may have gone; what was asked is done all the same.
-    let _ = reply.send(outcome);
 }

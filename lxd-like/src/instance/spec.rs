@@ -16,18 +16,11 @@ use sc_sys::idmap::RANGE_SIZE;
 use super::config::Checked;
 use crate::context::Ctx;
 use crate::error::{Context, Error, Result};
+use crate::host::Launch;
 use crate::model::{InstanceRecord, RunPlan};
 
 /// How much of the console's output is kept.
 const CONSOLE_LOG_BYTES: u64 = 1024 * 1024;
-
-/// A spec with the descriptors that it counts on.
-#[derive(Debug)]
-pub struct Launch {
-    pub spec: InstanceSpec,
-    /// Handed on from [`FIRST_SPEC_FD`](sc_agent_protocol::FIRST_SPEC_FD) on.
-    pub fds: Vec<OwnedFd>,
-}
 
 /// Collects descriptors and numbers them as the spec does.
 #[derive(Debug, Default)]
