@@ -50,24 +50,30 @@ pub(crate) fn describe(failure: &BootFailure) -> String {
 }
 
 fn remedy(error: &SysError) -> Option<&'static str> {
-    let errno = Errno::from_raw_os_error(error.errno()?);
-    match (error.op(), errno) {
-        ("idmap mount", Errno::INVAL) => Some(
+    let is = |errno: Errno| error.is(errno.raw_os_error());
+    let op = error.op();
+    if op == "idmap mount" && is(Errno::INVAL) {
+        return Some(
             "this kernel cannot map ids on that file system; keep the storage pool on ext4, xfs or btrfs",
-        ),
-        (op, Errno::NOSPC | Errno::USERS) if op.contains("user namespace") => Some(
+        );
+    }
+    if error.object() == "user namespace" && (is(Errno::NOSPC) || is(Errno::USERS)) {
+        return Some(
             "the host allows no more user namespaces; raise the sysctl user.max_user_namespaces",
-        ),
-        (_, Errno::ROFS) => Some(
+        );
+    }
+    if is(Errno::ROFS) {
+        return Some(
             "the overlay came out read-only: the kernel log of the host says why its upper directory \
              cannot be written",
-        ),
-        ("clone", Errno::AGAIN) => Some(
-            "the limit on processes is reached; raise limits.processes or the host's pids limit",
-        ),
-        (_, Errno::NOSPC) => Some("the storage is full; free some space in the pool"),
-        _ => None,
+        );
     }
+    if op == "clone" && is(Errno::AGAIN) {
+        return Some(
+            "the limit on processes is reached; raise limits.processes or the host's pids limit",
+        );
+    }
+    is(Errno::NOSPC).then_some("the storage is full; free some space in the pool")
 }
 
 #[cfg(test)]
@@ -82,6 +88,13 @@ mod tests {
         assert_eq!(of("mount overlay", &error("mount")).step, "mount overlay");
         assert_eq!(of("mount root", &error("idmap mount")).step, "mount root: idmap mount");
         assert!(of("mount root", &error("idmap mount")).remedy.is_some());
+    }
+
+    #[test]
+    fn a_host_without_room_for_user_namespaces_is_told_so_and_not_that_its_disk_is_full() {
+        let cause = io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error());
+        let error = SysError::new("create", "user namespace", cause);
+        assert!(of("create user namespace", &error).remedy.unwrap().contains("sysctl"));
     }
 
     #[test]

@@ -154,9 +154,12 @@ fn execute(command: &[String], environment: &[CString]) -> Outcome<Infallible> {
         return Err(plain("execute init", name, Errno::INVAL));
     };
     let Err(errno) = nix::unistd::execve(program.as_c_str(), &arguments, environment);
-    let mut failure = plain("execute init", name, Errno::from_raw_os_error(errno as i32));
-    failure.remedy = execute_remedy(errno).map(str::to_owned);
-    Err(failure)
+    Err(BootFailure {
+        step: "execute init".into(),
+        object: name.into(),
+        errno: errno as i32,
+        remedy: execute_remedy(errno).map(str::to_owned),
+    })
 }
 
 fn execute_remedy(errno: nix::errno::Errno) -> Option<&'static str> {

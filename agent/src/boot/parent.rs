@@ -18,7 +18,7 @@ use sc_sys::unix::{Blocking, Seqpacket};
 use super::child;
 pub(crate) use super::sync::Entry;
 use super::sync::{FromInit, ToInit, receive, send};
-use crate::failure::{Step, plain};
+use crate::failure::Step;
 use crate::host::Host;
 
 /// A boot under way.
@@ -164,10 +164,12 @@ impl Boot {
 
 fn ended_early() -> BootFailure {
     BootFailure {
+        step: "boot".into(),
+        object: "the process that becomes PID 1".into(),
+        errno: 0,
         remedy: Some(
             "it was killed before it could say why; a limit on memory that is too small does this"
                 .into(),
         ),
-        ..plain("boot", "the process that becomes PID 1", rustix::io::Errno::from_raw_os_error(0))
     }
 }

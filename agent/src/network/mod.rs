@@ -197,7 +197,7 @@ fn check(answer: Received<'_>, op: &'static str, object: &str) -> Result<()> {
     match message::error_number(answer.payload) {
         _ if answer.kind != kind::ERROR => Ok(()),
         0 => Ok(()),
-        errno => Err(SysError::new(op, object, Errno::from_raw_os_error(errno))),
+        errno => Err(SysError::new(op, object, std::io::Error::from_raw_os_error(errno))),
     }
 }
 

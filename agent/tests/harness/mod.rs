@@ -247,9 +247,9 @@ impl Agent {
     fn receive(&mut self) -> (ToDaemon, Vec<OwnedFd>) {
         let message = self.socket.receive().unwrap();
         let message = message.unwrap_or_else(|| {
-            let log = self.path.with_file_name("agent.log");
-            let log = std::fs::read_to_string(log).unwrap_or_default();
-            panic!("the agent is gone; events: {:?}\n{log}", self.events)
+            let read = |name| std::fs::read_to_string(self.path.with_file_name(name));
+            let said = ["agent.log", "agent.stderr"].map(|name| read(name).unwrap_or_default());
+            panic!("the agent is gone; events: {:?}\n{}", self.events, said.concat())
         });
         (ToDaemon::decode(&message.bytes).unwrap(), message.descriptors)
     }
