@@ -47,13 +47,7 @@ pub async fn create(
     let handle = ctx.operations.start(new, |operation| async move {
         let key = "create_instance_from_image_unpack_progress";
         let progress = ProgressReporter::new(operation, key);
-        let start = post.start;
-        let instance = instance::create(&work_ctx, name, post, &progress).await?;
-        if start && let Err(error) = instance.start().await {
-            // The request was for a running instance: what does not run is not left behind.
-            instance.delete().await?;
-            return Err(error);
-        }
+        instance::create(&work_ctx, name, post, &progress).await?;
         Ok(None)
     });
     Ok(respond::operation(&handle))

@@ -1,7 +1,7 @@
 //! Creating an instance.
 //!
 //! ```text
-//! checked ──> claimed: record and intent in one commit ──> volume made ──> intent cleared
+//! checked ──> claimed: record and intent in one commit ──> volume made ──(started)──> intent cleared
 //! ```
 //!
 //! From the commit on the instance is in every list. A failure after it takes back what was made.
@@ -49,14 +49,15 @@ pub fn precheck(ctx: &Ctx, post: &InstancesPost) -> Result<InstanceName> {
     Ok(name)
 }
 
-/// Creates an instance and returns it, stopped.
+/// Creates an instance, and starts it where that was asked for.
 #[tracing::instrument(level = "debug", name = "create", skip_all)]
 pub async fn create(
     ctx: &Ctx,
     name: InstanceName,
     post: InstancesPost,
     progress: &ProgressReporter,
-) -> Result<Arc<InstanceHandle>> {
+) -> Result<()> {
+    let launch = post.start;
     let profiles = update::profile_names(post.put.profiles.clone())?;
     let origin = Origin::Client { before: &BTreeMap::new() };
     // What is wrong with the configuration is said before an image is fetched for minutes.
@@ -75,7 +76,13 @@ pub async fn create(
         Ok::<_, Error>((checked, claim(ctx, &record).await?))
     };
     match claimed.await {
-        Ok((checked, intent)) => make(ctx, record, checked, layer, intent, progress).await,
+        Ok((checked, intent)) => {
+            let handle = make(ctx, record, checked, layer, intent, progress).await?;
+            // Pending over the start as well: a crash takes back the whole of an unfinished launch.
+            let started = if launch { start(&handle).await } else { Ok(()) };
+            ctx.journal.clear(intent).await?;
+            started
+        }
         Err(error) => {
             release(ctx, &record).await;
             Err(error)
@@ -100,7 +107,6 @@ async fn make(
     let handle = owner::spawn(ctx, view, None);
     match make_volume(ctx, &record, layer, progress).await {
         Ok(()) => {
-            ctx.journal.clear(intent).await?;
             handle.created(true).await?;
             Ok(handle)
         }
@@ -110,6 +116,14 @@ async fn make(
             Err(error.within(format!("create instance {}", record.name)))
         }
     }
+}
+
+/// Starts what was just created. What does not start is not left behind: the request was for a
+/// running instance.
+async fn start(handle: &InstanceHandle) -> Result<()> {
+    let Err(error) = handle.start().await else { return Ok(()) };
+    handle.delete().await?;
+    Err(error)
 }
 
 fn new_record(

@@ -18,17 +18,25 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, Intent, PROJECT, RunPlan};
 
+/// The runs that the journal knows of.
+type Runs = HashMap<InstanceName, (IntentId, RunPlan)>;
+
 /// Recovers all instances and puts an owner in charge of each. Returns those that ran when the
 /// host went down.
 pub async fn recover(ctx: &Ctx) -> Result<Vec<InstanceName>> {
-    let mut runs: HashMap<InstanceName, (IntentId, RunPlan)> = HashMap::new();
-    for (id, intent) in ctx.journal.pending()? {
+    let pending = ctx.journal.pending()?;
+    let mut runs: Runs = HashMap::new();
+    for (id, intent) in &pending {
+        if let Intent::Run(plan) = intent {
+            runs.insert(plan.instance.clone(), (*id, plan.clone()));
+        }
+    }
+    for (id, intent) in pending {
         match intent {
-            Intent::Create { instance, .. } => take_back(ctx, id, &instance).await?,
-            Intent::Delete { instance, .. } => finish_deletion(ctx, id, &instance).await?,
-            Intent::Run(plan) => {
-                runs.insert(plan.instance.clone(), (id, plan));
+            Intent::Create { instance, .. } => {
+                take_back(ctx, id, &instance, runs.remove(&instance)).await?;
             }
+            Intent::Delete { instance, .. } => finish_deletion(ctx, id, &instance).await?,
             _ => {}
         }
     }
@@ -51,8 +59,17 @@ pub async fn recover(ctx: &Ctx) -> Result<Vec<InstanceName>> {
     Ok(ran)
 }
 
-async fn take_back(ctx: &Ctx, id: IntentId, instance: &InstanceName) -> Result<()> {
+/// Takes back a creation that was not finished, with the start that may have followed it.
+async fn take_back(
+    ctx: &Ctx,
+    id: IntentId,
+    instance: &InstanceName,
+    run: Option<(IntentId, RunPlan)>,
+) -> Result<()> {
     tracing::info!(%instance, "taking back a creation that was not finished");
+    if let Some((id, plan)) = run {
+        stop::clear_up(ctx, &plan, Some(id)).await;
+    }
     match ctx.store.get_doc::<InstanceRecord>(&[PROJECT, instance.as_str()])? {
         Some(record) => create::undo(ctx, &record.value, id).await,
         None => ctx.journal.clear(id).await?,
@@ -76,7 +93,7 @@ async fn finish_deletion(ctx: &Ctx, id: IntentId, instance: &InstanceName) -> Re
 }
 
 /// Ranges that were claimed for runs that never came to be written down.
-fn release_stale_ids(ctx: &Ctx, runs: &HashMap<InstanceName, (IntentId, RunPlan)>) {
+fn release_stale_ids(ctx: &Ctx, runs: &Runs) {
     let alive = |name: &str| name.parse().is_ok_and(|name: InstanceName| runs.contains_key(&name));
     if let Err(error) = ctx.host.ids.release_stale(ctx.host.daemon_name(), alive) {
         tracing::warn!(%error, "give stale id ranges back");

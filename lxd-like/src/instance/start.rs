@@ -194,28 +194,29 @@ async fn started(ctx: &Ctx, name: &InstanceName, events: &mut Events) -> Result<
             Some(_) => {}
         }
     };
-    match settle(observed.pid, events).await {
-        None => Ok(observed),
-        Some(exit) => Err(ended_at_once(ctx, name, &exit)),
-    }
+    settle(observed.pid, events).await.map_err(|error| with_last_words(ctx, name, error))?;
+    Ok(observed)
 }
 
 /// Waits until init shows that it has come to work, by the signals that it handles or holds back,
-/// or until it has had time enough. Returns how it ended, if it did.
-async fn settle(pid: u32, events: &mut Events) -> Option<Exit> {
+/// or until it has had time enough.
+async fn settle(pid: u32, events: &mut Events) -> Result<()> {
     let deadline = tokio::time::Instant::now() + SETTLING;
     while !handles_signals(pid) && tokio::time::Instant::now() < deadline {
         let pause = tokio::time::sleep(Duration::from_millis(1));
         tokio::select! {
             event = events.recv() => match event {
-                Some(AgentEvent::Event(Event::Ended(exit))) => return Some(exit),
-                Some(AgentEvent::Gone) | None => return Some(Exit::Killed { signal: 9 }),
+                Some(AgentEvent::Event(Event::Failed(failure))) => return Err(boot_failure(&failure)),
+                Some(AgentEvent::Event(Event::Ended(exit))) => return Err(ended_at_once(&exit)),
+                Some(AgentEvent::Gone) | None => {
+                    return Err(Error::internal("the agent ended with the guest's init"));
+                }
                 Some(_) => {}
             },
             () = pause => {}
         }
     }
-    None
+    Ok(())
 }
 
 /// Whether a process handles or blocks any signal (`proc_pid_status(5)`).
@@ -227,20 +228,28 @@ fn handles_signals(pid: u32) -> bool {
         .any(|mask| mask.trim().bytes().any(|digit| digit != b'0'))
 }
 
-fn ended_at_once(ctx: &Ctx, name: &InstanceName, exit: &Exit) -> Error {
+fn ended_at_once(exit: &Exit) -> Error {
     let how = match exit {
         Exit::Halted => "with exit status 0".into(),
         Exit::Failed { status } => format!("with exit status {status}"),
         Exit::Killed { signal } => format!("by signal {signal}"),
     };
+    Error::invalid(format!(
+        "the guest's init ended at once, {how} (use an image whose /sbin/init is an init system)"
+    ))
+}
+
+/// Adds the last line that the guest has written to its console: it often says why.
+fn with_last_words(ctx: &Ctx, name: &InstanceName, error: Error) -> Error {
     let console = std::fs::read(ctx.paths.console_log(name.as_str())).unwrap_or_default();
     let console = String::from_utf8_lossy(&console);
-    let last = console.lines().rev().find(|line| !line.trim().is_empty());
-    let last = last.map(|line| format!("; the last it said: {:?}", line.trim()));
-    Error::invalid(format!(
-        "the guest's init ended at once, {how}{}: use an image whose /sbin/init is an init system",
-        last.unwrap_or_default()
-    ))
+    match console.lines().rev().find(|line| !line.trim().is_empty()) {
+        None => error,
+        Some(line) => Error::new(
+            error.kind(),
+            format!("{}; the last it said: {:?}", error.chain(), line.trim()),
+        ),
+    }
 }
 
 /// What an agent that is found again tells of its guest.
