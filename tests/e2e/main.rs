@@ -3,4 +3,14 @@
 //! They build on `sc_tests`, need root, and run side by side. `scripts/test` prepares what they
 //! need and shows what they report.
 
+mod boot;
 mod busybox;
+mod config;
+mod crash;
+mod hostile;
+mod isolation;
+mod limits;
+mod packages;
+mod refusals;
+mod storage;
+mod streams;

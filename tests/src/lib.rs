@@ -18,9 +18,10 @@
 pub mod guests;
 mod harness;
 
+pub use harness::cgroup::cgroup_value;
 pub use harness::clean::clean_up;
 pub use harness::daemon::{Daemon, Options};
-pub use harness::instance::{address, pid, state, status};
+pub use harness::instance::{address, namespace_owner, pid, state, status};
 pub use harness::ran::Ran;
 pub use harness::report::report;
 pub use harness::snapshot::HostSnapshot;

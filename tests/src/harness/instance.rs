@@ -33,3 +33,11 @@ pub fn address(daemon: &Daemon, name: &str, family: &str) -> Option<String> {
 pub fn pid(daemon: &Daemon, name: &str) -> u64 {
     state(daemon, name).and_then(|i| i["state"]["pid"].as_u64()).unwrap_or(0)
 }
+
+/// Who owns the user namespace of a process, by its pid on the host: a user's id on the host.
+#[track_caller]
+pub fn namespace_owner(pid: u64) -> u32 {
+    let path = format!("/proc/{pid}/ns/user");
+    let file = std::fs::File::open(&path).unwrap_or_else(|error| panic!("open {path}: {error}"));
+    sc_sys::namespace::owner_uid(&file).expect("a user namespace has an owner")
+}

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+use super::wait::eventually;
 
 /// Everything that one daemon has on the host at a moment, each thing as a line. The lines of
 /// other daemons are not in it, so that tests can run side by side.
@@ -82,10 +85,13 @@ fn links_named(bridge: &str) -> Vec<String> {
 }
 
 fn tables(bridge: &str) -> Vec<String> {
-    let output = Command::new("nft").args(["list", "tables"]).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let name = format!("sc_{bridge}");
-    let text = text.unwrap_or_default();
+    let list = || {
+        let output = Command::new("nft").args(["list", "tables"]).output().expect("nft is there");
+        // It fails when another process changes the rules meanwhile.
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let text = eventually("the list of tables", Duration::from_secs(10), list);
+    let name = format!(" sc_{bridge}");
     text.lines().filter(|line| line.ends_with(&name)).map(str::to_owned).collect()
 }
 
@@ -146,7 +152,7 @@ fn id_claims(dir: &Path) -> Vec<String> {
 fn files(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     walk(dir, &mut found);
-    found.retain(|name| !name.contains("/store.db") && !name.contains("/dnsmasq."));
+    found.retain(|name| !name.contains("/database/") && !name.contains("/dnsmasq."));
     found
 }
 

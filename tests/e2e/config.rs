@@ -1,0 +1,191 @@
+//! Configuration, profiles, images, events: what a user sets is what he gets.
+
+use std::time::Duration;
+
+use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::{Daemon, eventually, state, status, until};
+
+fn with_image() -> Daemon {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon
+}
+
+#[test]
+fn a_first_start_makes_a_usable_default() {
+    let daemon = Daemon::start();
+    let pools = daemon.sc(&["storage", "list", "-f", "csv"]);
+    assert!(pools.ok().starts_with("default,overlay,"), "{pools:?}");
+    let networks = daemon.json(&["query", "/1.0/networks?recursion=1"]);
+    let managed = networks.as_array().unwrap().iter().find(|n| n["managed"] == true).unwrap();
+    assert!(managed["name"].as_str().unwrap().starts_with("scbr"), "{managed}");
+    for key in ["ipv4.address", "ipv6.address"] {
+        assert!(managed["config"][key].as_str().is_some_and(|a| a.contains('/')), "{managed}");
+    }
+    let profile = daemon.sc(&["profile", "show", "default"]);
+    assert!(profile.ok().contains("eth0:") && profile.ok().contains("root:"), "{profile:?}");
+    daemon.sc(&["admin", "waitready", "--timeout", "10"]).ok();
+    daemon.sc(&["admin", "init", "--auto"]).ok();
+}
+
+#[test]
+fn keys_are_set_shown_and_unset() {
+    let daemon = with_image();
+    daemon.sc(&["init", BUSYBOX, "c1", "-c", "user.note=first"]).ok();
+    assert_eq!(daemon.sc(&["config", "get", "c1", "user.note"]).ok(), "first");
+    daemon.sc(&["config", "set", "c1", "user.note=second", "limits.processes=100"]).ok();
+    assert_eq!(daemon.sc(&["config", "get", "c1", "user.note"]).ok(), "second");
+    assert!(daemon.sc(&["config", "show", "c1"]).ok().contains("limits.processes: \"100\""));
+    daemon.sc(&["config", "unset", "c1", "user.note"]).ok();
+    assert_eq!(daemon.sc(&["config", "get", "c1", "user.note"]).ok(), "");
+    assert!(!daemon.sc(&["config", "show", "c1"]).ok().contains("user.note"));
+}
+
+#[test]
+fn environment_keys_reach_programs_inside() {
+    let daemon = with_image();
+    daemon.sc(&["launch", BUSYBOX, "c1", "-c", "environment.GREETING=hello"]).ok();
+    assert_eq!(daemon.inside("c1", "echo $GREETING"), "hello");
+    assert!(daemon.inside("c1", "tr '\\0' '\\n' </proc/1/environ").contains("GREETING=hello"));
+}
+
+#[test]
+fn profiles_are_laid_under_an_instance_in_their_order() {
+    let daemon = with_image();
+    daemon.sc(&["profile", "create", "small"]).ok();
+    daemon.sc(&["profile", "set", "small", "limits.processes=50", "user.size=small"]).ok();
+    daemon.sc(&["profile", "create", "large"]).ok();
+    daemon.sc(&["profile", "set", "large", "limits.processes=500"]).ok();
+    daemon.sc(&["launch", BUSYBOX, "c1", "-p", "default", "-p", "small"]).ok();
+    let expanded = |key: &str| {
+        daemon.sc(&["config", "get", "--expanded", "c1", key]).ok().to_owned()
+    };
+    assert_eq!((expanded("limits.processes").as_str(), expanded("user.size").as_str()), ("50", "small"));
+    daemon.sc(&["profile", "add", "c1", "large"]).ok();
+    assert_eq!(expanded("limits.processes"), "500", "the later profile wins");
+    daemon.sc(&["profile", "set", "large", "limits.processes=600"]).ok();
+    assert_eq!(expanded("limits.processes"), "600", "a change reaches its instances");
+    daemon.sc(&["profile", "remove", "c1", "large"]).ok();
+    assert_eq!(expanded("limits.processes"), "50");
+    daemon.sc(&["profile", "delete", "small"]).refused("in use");
+    daemon.sc(&["profile", "delete", "large"]).ok();
+    daemon.sc(&["profile", "delete", "default"]).refused("default");
+}
+
+#[test]
+fn without_profiles_there_is_no_network_and_no_root() {
+    let daemon = with_image();
+    daemon.sc(&["launch", BUSYBOX, "c1", "--no-profiles"]).refused("root");
+    daemon.sc(&["launch", BUSYBOX, "c1", "--no-profiles", "-s", "default"]).ok();
+    assert_eq!(daemon.inside("c1", "ls /sys/class/net"), "lo");
+}
+
+#[test]
+fn an_ephemeral_instance_is_gone_when_it_stops() {
+    let daemon = with_image();
+    daemon.sc(&["launch", BUSYBOX, "c1", "-e"]).ok();
+    daemon.sc(&["stop", "c1"]).ok();
+    until("deleted", Duration::from_secs(20), &"-".to_owned(), || status(&daemon, "c1"));
+    daemon.sc(&["launch", BUSYBOX, "c2", "-e"]).ok();
+    daemon.exec("c2", &["poweroff"]);
+    until("deleted", Duration::from_secs(30), &"-".to_owned(), || status(&daemon, "c2"));
+}
+
+#[test]
+fn instances_start_with_the_daemon_when_they_are_to() {
+    let mut daemon = with_image();
+    daemon.sc(&["init", BUSYBOX, "yes", "-c", "boot.autostart=true"]).ok();
+    daemon.sc(&["init", BUSYBOX, "no", "-c", "boot.autostart=false"]).ok();
+    daemon.restart();
+    until("autostart", Duration::from_secs(20), &"Running".to_owned(), || status(&daemon, "yes"));
+    assert_eq!(status(&daemon, "no"), "Stopped");
+}
+
+#[test]
+fn a_shutdown_stops_the_guests_and_a_new_start_brings_them_back() {
+    let mut daemon = with_image();
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    daemon.sc(&["init", BUSYBOX, "c2"]).ok();
+    daemon.sc(&["admin", "shutdown", "--timeout", "60"]).ok();
+    daemon.wait_died();
+    daemon.run_again();
+    until("running again", Duration::from_secs(20), &"Running".to_owned(), || status(&daemon, "c1"));
+    assert_eq!(daemon.exec("c1", &["ls", "/var/stopped"]).code, 0, "it was stopped in order");
+    assert_eq!(status(&daemon, "c2"), "Stopped", "what did not run does not");
+}
+
+#[test]
+fn images_are_listed_named_and_deleted() {
+    let daemon = with_image();
+    let image = daemon.json(&["image", "list", "-f", "json"])[0].clone();
+    let fingerprint = image["fingerprint"].as_str().unwrap().to_owned();
+    assert_eq!(fingerprint.len(), 64);
+    let file = Busybox::new();
+    daemon.sc(&["image", "alias", "create", "second", &fingerprint]).ok();
+    assert!(daemon.sc(&["image", "alias", "list", "-f", "csv"]).ok().contains("second"));
+    daemon.sc(&["image", "alias", "create", "second", &fingerprint]).refused("already exists");
+    daemon.sc(&["image", "alias", "delete", "second"]).ok();
+    daemon.sc(&["launch", &fingerprint[..12], "c1"]).ok();
+    assert!(daemon.sc(&["image", "info", BUSYBOX]).ok().contains(&fingerprint));
+    daemon.sc(&["image", "delete", BUSYBOX]).ok();
+    assert_eq!(daemon.sc(&["image", "list", "-f", "csv"]).ok(), "");
+    daemon.sc(&["restart", "c1"]).ok();
+    assert_eq!(daemon.inside("c1", "hostname"), "c1", "an instance outlives its image");
+    drop(file);
+}
+
+#[test]
+fn a_fingerprint_is_that_of_the_file_as_lxd_computes_it() {
+    let daemon = Daemon::start();
+    let image = Busybox::new();
+    let path = image.unified();
+    let output = std::process::Command::new("sha256sum").arg(&path).output().unwrap();
+    let expected = String::from_utf8_lossy(&output.stdout)[..64].to_owned();
+    let imported = daemon.sc(&["image", "import", &path.display().to_string()]);
+    assert!(imported.ok().contains(&expected), "{imported:?}");
+    daemon.sc(&["image", "import", &path.display().to_string()]).refused("already exists");
+}
+
+#[test]
+fn a_monitor_sees_what_happens() {
+    let daemon = with_image();
+    let mut command = daemon.command(&["monitor", "--type", "lifecycle", "--format", "json"]);
+    let path = daemon.scratch().join("events");
+    let file = std::fs::File::create(&path).unwrap();
+    let mut monitor = command.stdout(file).spawn().unwrap();
+    let seen = |what: &str| {
+        eventually(what, Duration::from_secs(20), || {
+            std::fs::read_to_string(&path).unwrap().contains(what).then_some(())
+        });
+    };
+    // Until it listens, events are missed.
+    eventually("the monitor listens", Duration::from_secs(20), || {
+        daemon.sc(&["profile", "create", "p1"]).ok();
+        daemon.sc(&["profile", "delete", "p1"]).ok();
+        (!std::fs::read_to_string(&path).unwrap().is_empty()).then_some(())
+    });
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    ["instance-created", "instance-started"].iter().for_each(|what| seen(what));
+    daemon.sc(&["delete", "--force", "c1"]).ok();
+    ["instance-shutdown", "instance-deleted"].iter().for_each(|what| seen(what));
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+}
+
+#[test]
+fn a_list_has_the_columns_and_formats_that_are_asked_for() {
+    let daemon = with_image();
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    daemon.sc(&["init", BUSYBOX, "c2"]).ok();
+    assert_eq!(daemon.sc(&["list", "-c", "ns", "-f", "csv"]).ok(), "c1,RUNNING\nc2,STOPPED");
+    let table = daemon.sc(&["list"]);
+    assert!(table.ok().contains("NAME") && !table.ok().contains('\u{1b}'), "{table:?}");
+    let one = state(&daemon, "c1").unwrap();
+    assert!(one["state"]["processes"].as_u64().unwrap() > 0, "{one}");
+    assert!(one["state"]["memory"]["usage"].as_u64().unwrap() > 0, "{one}");
+    assert!(daemon.sc(&["info", "c1"]).ok().contains("c1"));
+    daemon.sc(&["info", "c1", "--show-log"]).ok();
+    daemon.sc(&["operation", "list"]).ok();
+    daemon.sc(&["version"]).ok();
+    daemon.sc(&["network", "list"]).ok();
+}

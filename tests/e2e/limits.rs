@@ -1,0 +1,85 @@
+//! Limits: read back in the guest's control group, and felt inside.
+
+use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::{Daemon, cgroup_value};
+
+fn launched(config: &[&str]) -> Daemon {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let mut args = vec!["launch", BUSYBOX, "c1"];
+    args.extend(config.iter().flat_map(|setting| ["-c", setting]));
+    daemon.sc(&args).ok();
+    daemon
+}
+
+/// Fills so many MiB of memory with one process; its exit code is 0 when it got them.
+fn takes_memory(daemon: &Daemon, mebibytes: u32) -> bool {
+    let line = format!("head -c {mebibytes}m /dev/zero | tail -c {mebibytes}m | wc -c");
+    let ran = daemon.exec("c1", &["sh", "-c", &line]);
+    ran.stdout.trim() == (u64::from(mebibytes) << 20).to_string()
+}
+
+#[test]
+fn a_memory_limit_is_read_back_and_felt_inside() {
+    let daemon = launched(&["limits.memory=64MiB"]);
+    let names = ["memory.limit_in_bytes", "memory.max"];
+    assert_eq!(cgroup_value(&daemon, "c1", "memory", &names), (64u64 << 20).to_string());
+    assert!(takes_memory(&daemon, 16), "what is below the limit is given");
+    assert!(!takes_memory(&daemon, 128), "what is above it is not");
+    assert_eq!(daemon.inside("c1", "echo alive"), "alive", "the guest outlives its limit");
+}
+
+#[test]
+fn a_memory_limit_changes_live() {
+    let daemon = launched(&["limits.memory=32MiB"]);
+    let names = ["memory.limit_in_bytes", "memory.max"];
+    assert!(!takes_memory(&daemon, 64));
+    daemon.sc(&["config", "set", "c1", "limits.memory=256MiB"]).ok();
+    assert_eq!(cgroup_value(&daemon, "c1", "memory", &names), (256u64 << 20).to_string());
+    assert!(takes_memory(&daemon, 64), "the new limit holds at once");
+    daemon.sc(&["config", "unset", "c1", "limits.memory"]).ok();
+    let unlimited = cgroup_value(&daemon, "c1", "memory", &names);
+    assert!(unlimited == "max" || unlimited.parse::<u64>().unwrap() > 1 << 40, "{unlimited}");
+}
+
+#[test]
+fn a_limit_of_processes_is_read_back_and_felt_inside() {
+    let daemon = launched(&["limits.processes=40"]);
+    assert_eq!(cgroup_value(&daemon, "c1", "pids", &["pids.max"]), "40");
+    let line = "for i in $(seq 60); do sleep 5 & done 2>&1; wait";
+    let forks = daemon.exec("c1", &["sh", "-c", line]);
+    let text = forks.stdout + &forks.stderr;
+    assert!(text.contains("can't fork"), "sixty are too many: {text}");
+    daemon.sc(&["config", "set", "c1", "limits.processes=200"]).ok();
+    assert_eq!(cgroup_value(&daemon, "c1", "pids", &["pids.max"]), "200");
+    let line = "for i in $(seq 60); do sleep 1 & done 2>&1; wait; echo done";
+    assert_eq!(daemon.inside("c1", line), "done", "with the new limit they fit");
+}
+
+#[test]
+fn a_number_of_processors_is_read_back_and_felt_inside() {
+    let daemon = launched(&["limits.cpu=1"]);
+    let set = cgroup_value(&daemon, "c1", "cpuset", &["cpuset.cpus"]);
+    assert!(set.parse::<u32>().is_ok(), "one processor: {set}");
+    assert_eq!(daemon.inside("c1", "nproc"), "1");
+    let first = std::thread::available_parallelism().unwrap().get().min(2);
+    daemon.sc(&["config", "set", "c1", &format!("limits.cpu={first}")]).ok();
+    assert_eq!(daemon.inside("c1", "nproc"), first.to_string(), "live");
+}
+
+#[test]
+fn processors_can_be_named() {
+    let daemon = launched(&["limits.cpu=0-0"]);
+    assert_eq!(cgroup_value(&daemon, "c1", "cpuset", &["cpuset.cpus"]), "0");
+    let allowed = daemon.inside("c1", "grep Cpus_allowed_list /proc/self/status");
+    assert!(allowed.ends_with("\t0"), "{allowed}");
+}
+
+#[test]
+fn a_limit_that_is_none_is_refused_and_changes_nothing() {
+    let daemon = launched(&["limits.memory=64MiB"]);
+    daemon.sc(&["config", "set", "c1", "limits.memory=lots"]).refused("limits.memory");
+    daemon.sc(&["config", "set", "c1", "limits.cpu=4096-5000"]).refused("limits.cpu");
+    daemon.sc(&["config", "set", "c1", "limits.processes=-3"]).refused("limits.processes");
+    assert_eq!(daemon.sc(&["config", "get", "c1", "limits.memory"]).ok(), "64MiB");
+}

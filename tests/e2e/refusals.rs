@@ -1,0 +1,170 @@
+//! Bad input: each gets one clear sentence that names it, and nothing is left behind.
+
+use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::{Daemon, HostSnapshot};
+
+#[test]
+fn bad_names_are_refused() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let long = "x".repeat(64);
+    for name in ["-leading", "trailing-", "under_score", "1digit", "a.b", "ä", &long, "a/b", ".."] {
+        daemon.sc(&["init", BUSYBOX, "--", name]).refused("name");
+    }
+    for name in ["", "a/b", "..", "-x y"] {
+        let refused = daemon.sc(&["profile", "create", "--", name]);
+        assert_ne!(refused.code, 0, "profile {name:?}");
+    }
+    assert_eq!(daemon.sc(&["list", "-f", "csv"]).ok(), "");
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let daemon = Daemon::start();
+    daemon.sc(&["launch", "no-such-image", "c1"]).refused("no-such-image");
+    daemon.sc(&["launch", "debian:99", "c1"]).refused("99");
+    daemon.sc(&["launch", "nowhere:12", "c1"]).refused("nowhere");
+    for verb in ["start", "stop", "restart", "delete"] {
+        daemon.sc(&[verb, "c1"]).refused("not found");
+    }
+    daemon.sc(&["exec", "c1", "--", "true"]).refused("not found");
+    daemon.sc(&["info", "c1"]).refused("not found");
+    daemon.sc(&["config", "show", "c1"]).refused("not found");
+    daemon.sc(&["profile", "show", "p1"]).refused("not found");
+    daemon.sc(&["network", "show", "nonet0"]).refused("not found");
+    daemon.sc(&["storage", "show", "nopool"]).refused("not found");
+    daemon.sc(&["image", "info", "noimage"]).refused("not found");
+}
+
+#[test]
+fn bad_sizes_keys_and_values_are_refused_by_name() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let before = HostSnapshot::of(&daemon.dir());
+    for (setting, part) in [
+        ("limits.memory=12XB", "limits.memory"),
+        ("limits.memory=-1", "limits.memory"),
+        ("limits.cpu=none", "limits.cpu"),
+        ("limits.processes=many", "limits.processes"),
+        ("boot.autostart=perhaps", "boot.autostart"),
+        ("no.such.key=1", "no.such.key"),
+        ("security.privileged=true", "security.privileged"),
+        ("security.nesting=true", "security.nesting"),
+        ("raw.lxc=x", "raw.lxc"),
+        ("cloud-init.user-data=x", "cloud-init.user-data"),
+    ] {
+        daemon.sc(&["init", BUSYBOX, "c1", "-c", setting]).refused(part);
+    }
+    for (device, part) in [
+        ("d1,type=gpu", "gpu"),
+        ("d1,type=teapot", "teapot"),
+        ("eth0,type=nic,network=nonet0", "nonet0"),
+        ("d1,type=disk,path=/x,source=/no/such/folder", "/no/such/folder"),
+        ("d1,type=disk,path=/x,source=/etc,bogus=1", "bogus"),
+        ("d1,type=nic,nictype=macvlan,parent=eth0", "macvlan"),
+    ] {
+        let refused = daemon.sc(&["launch", BUSYBOX, "c1", "-d", device]);
+        refused.refused(part);
+        daemon.sc(&["delete", "--force", "c1"]);
+    }
+    assert_eq!(daemon.sc(&["list", "-f", "csv"]).ok(), "");
+    let left = HostSnapshot::of(&daemon.dir()).more_than(&before);
+    let left: Vec<_> = left.into_iter().filter(|line| !line.contains("/layers/")).collect();
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
+fn bad_yaml_is_refused() {
+    let daemon = Daemon::start();
+    daemon.sc_with_input(&["profile", "edit", "default"], b"config: [oh").refused("yaml");
+    daemon.sc_with_input(&["profile", "edit", "default"], b"config: {a.b: 1}").refused("a.b");
+    daemon.sc(&["query", "-X", "POST", "-d", "{oops", "/1.0/instances"]).refused("json");
+}
+
+#[test]
+fn an_image_for_another_processor_is_refused() {
+    let daemon = Daemon::start();
+    let image = Busybox::new();
+    image.write_metadata("s390x");
+    let path = image.unified().display().to_string();
+    let imported = daemon.sc(&["image", "import", &path, "--alias", "other"]);
+    if imported.code == 0 {
+        daemon.sc(&["launch", "other", "c1"]).refused("s390x");
+    } else {
+        imported.refused("s390x");
+    }
+    assert_eq!(daemon.sc(&["list", "-f", "csv"]).ok(), "");
+}
+
+#[test]
+fn a_file_that_is_no_image_is_refused() {
+    let daemon = Daemon::start();
+    let path = daemon.scratch().join("junk");
+    for junk in [&b""[..], b"hello", &[0x1f, 0x8b, 8, 0, 1, 2, 3]] {
+        std::fs::write(&path, junk).unwrap();
+        daemon.sc(&["image", "import", &path.display().to_string()]).refused("image");
+    }
+    daemon.sc(&["image", "import", "/no/such/file"]).refused("/no/such/file");
+    assert_eq!(daemon.sc(&["image", "list", "-f", "csv"]).ok(), "");
+}
+
+#[test]
+fn an_init_that_is_missing_is_told_and_leaves_nothing_running() {
+    let daemon = Daemon::start();
+    let image = Busybox::new();
+    for init in ["sbin/init", "bin/init"] {
+        std::fs::remove_file(image.root().join(init)).unwrap();
+    }
+    image.import_as(&daemon, "headless");
+    daemon.sc(&["launch", "headless", "c1"]).refused("/sbin/init");
+    nothing_runs(&daemon);
+}
+
+#[test]
+fn an_init_that_cannot_be_executed_is_told() {
+    let daemon = Daemon::start();
+    let image = Busybox::new();
+    let init = image.root().join("sbin/init");
+    std::fs::remove_file(&init).unwrap();
+    std::fs::write(&init, "not a program").unwrap();
+    image.import_as(&daemon, "broken");
+    daemon.sc(&["launch", "broken", "c1"]).refused("/sbin/init");
+    nothing_runs(&daemon);
+}
+
+#[test]
+fn an_init_that_dies_at_once_is_told() {
+    let daemon = Daemon::start();
+    let image = Busybox::new();
+    let init = image.root().join("sbin/init");
+    std::fs::remove_file(&init).unwrap();
+    std::os::unix::fs::symlink("/bin/false", &init).unwrap();
+    image.import_as(&daemon, "short-lived");
+    daemon.sc(&["launch", "short-lived", "c1"]).refused("init");
+    nothing_runs(&daemon);
+}
+
+fn nothing_runs(daemon: &Daemon) {
+    let list = daemon.sc(&["list", "-c", "ns", "-f", "csv"]);
+    assert!(matches!(list.ok(), "" | "c1,STOPPED"), "{list:?}");
+    let snapshot = HostSnapshot::of(&daemon.dir());
+    let agents: Vec<_> =
+        snapshot.of_kind("process").into_iter().filter(|line| line.contains("c1")).collect();
+    assert_eq!(agents, Vec::<&str>::new());
+    assert_eq!(snapshot.of_kind("id range"), Vec::<&str>::new());
+    daemon.sc(&["delete", "--force", "c1"]);
+    assert_eq!(daemon.sc(&["list", "-f", "csv"]).ok(), "");
+}
+
+#[test]
+fn what_the_state_excludes_is_refused() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    daemon.sc(&["launch", BUSYBOX, "c1"]).refused("already exists");
+    daemon.sc(&["start", "c1"]).refused("already running");
+    daemon.sc(&["delete", "c1"]).refused("running");
+    daemon.sc(&["stop", "--force", "c1"]).ok();
+    daemon.sc(&["stop", "c1"]).refused("already stopped");
+    daemon.sc(&["exec", "c1", "--", "true"]).refused("not running");
+}

@@ -1,0 +1,98 @@
+//! The same life on a pool of each driver.
+
+use std::time::Duration;
+
+use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::{Daemon, HostSnapshot, until};
+
+fn lives_on(driver: &str) {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["storage", "create", "other", driver]).ok();
+    let shown = daemon.json(&["query", "/1.0/storage-pools/other"]);
+    assert_eq!(shown["driver"], driver, "{shown}");
+    daemon.sc(&["launch", BUSYBOX, "c1", "-s", "other"]).ok();
+    assert_eq!(daemon.sc(&["list", "-c", "nb", "-f", "csv"]).ok(), "c1,other");
+    has_what_the_image_has(&daemon);
+    keeps_what_is_written(&daemon);
+    does_not_share_it(&daemon);
+    daemon.sc(&["storage", "delete", "other"]).refused("in use");
+    daemon.sc(&["delete", "--force", "c1", "c2"]).ok();
+    daemon.sc(&["storage", "delete", "other"]).ok();
+    let path = daemon.dir().join("storage-pools/other");
+    until("the pool's folder is gone", Duration::from_secs(20), &false, || path.exists());
+    assert_eq!(HostSnapshot::of(&daemon.dir()).of_kind("mount"), Vec::<&str>::new());
+}
+
+fn has_what_the_image_has(daemon: &Daemon) {
+    assert_eq!(daemon.inside("c1", "stat -c %u:%g:%a /srv"), "33:33:755", "owners as in the image");
+    assert_eq!(daemon.inside("c1", "stat -c %a /tmp"), "1777");
+    assert_eq!(daemon.inside("c1", "readlink /sbin/init"), "/bin/busybox");
+}
+
+fn keeps_what_is_written(daemon: &Daemon) {
+    let write = "echo kept >/root/file; chown 33:33 /root/file; rm /etc/group; mv /srv /moved; \
+                 ln /root/file /root/hard; chmod 4755 /root/file";
+    daemon.inside("c1", write);
+    daemon.sc(&["restart", "c1"]).ok();
+    assert_eq!(daemon.inside("c1", "cat /root/hard"), "kept");
+    assert_eq!(daemon.inside("c1", "stat -c %u:%a /root/file"), "33:4755");
+    assert_eq!(daemon.exec("c1", &["ls", "/etc/group"]).code, 1, "what was removed stays away");
+    assert_eq!(daemon.inside("c1", "stat -c %u /moved"), "33");
+}
+
+fn does_not_share_it(daemon: &Daemon) {
+    daemon.sc(&["launch", BUSYBOX, "c2", "-s", "other"]).ok();
+    assert_eq!(daemon.exec("c2", &["ls", "/root/file"]).code, 1, "another instance sees none of it");
+    assert_eq!(daemon.inside("c2", "stat -c %u /srv"), "33", "and has what the first removed");
+}
+
+#[test]
+fn an_instance_lives_on_an_overlay_pool() {
+    lives_on("overlay");
+}
+
+#[test]
+fn an_instance_lives_on_a_dir_pool() {
+    lives_on("dir");
+}
+
+#[test]
+fn a_split_squashfs_image_is_launched_on_both_drivers() {
+    let daemon = Daemon::start();
+    let image = Busybox::new();
+    let (metadata, rootfs) = image.split();
+    let files = [metadata, rootfs].map(|path| path.display().to_string());
+    daemon.sc(&["image", "import", &files[0], &files[1], "--alias", "split"]).ok();
+    daemon.sc(&["storage", "create", "folder", "dir"]).ok();
+    for pool in ["default", "folder"] {
+        daemon.sc(&["launch", "split", &format!("c-{pool}"), "-s", pool]).ok();
+        assert_eq!(daemon.inside(&format!("c-{pool}"), "stat -c %u /srv"), "33");
+    }
+}
+
+#[test]
+fn a_driver_that_is_none_is_refused_by_name() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["storage", "create", "other", "floppy"]).refused("floppy");
+    daemon.sc(&["launch", BUSYBOX, "c1", "-s", "nowhere"]).refused("nowhere");
+}
+
+#[test]
+fn a_folder_of_the_host_is_the_guests_own() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let folder = daemon.scratch().join("shared");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("from-host"), "hello\n").unwrap();
+    let device = format!("data,type=disk,source={},path=/data", folder.display());
+    daemon.sc(&["launch", BUSYBOX, "c1", "-d", &device]).ok();
+    assert_eq!(daemon.inside("c1", "cat /data/from-host"), "hello");
+    assert_eq!(daemon.inside("c1", "stat -c %u /data/from-host"), "0", "root's, as on the host");
+    daemon.inside("c1", "echo back >/data/from-guest; chown 33 /data/from-guest");
+    let written = folder.join("from-guest");
+    assert_eq!(std::fs::read_to_string(&written).unwrap(), "back\n");
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&written).unwrap());
+    assert_eq!(owner, 33, "nothing on disk is shifted");
+}
