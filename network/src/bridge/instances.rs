@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::{Network, all_gone, any};
 use crate::config::DnsMode;
-use crate::dns::{self, Dnsmasq};
+use crate::dns::{self, Dnsmasq, FileLease};
 use crate::link::Veth;
 use crate::{
     AttachedNic, BridgeConfig, Lease, LeaseKind, Mac, NetworkError, NicRequest, Reservation,
@@ -21,10 +21,13 @@ impl Network {
     /// that no longer run are taken out by [`Network::detach`].
     pub async fn load_reservations(&self, reservations: Vec<Reservation>) -> Result<()> {
         let dns = self.0.dns.read().await;
-        if self.0.files.agree(&reservations)?
-            && let Some(dnsmasq) = &*dns
-        {
-            dnsmasq.note_removed();
+        let changed = self.0.files.agree(&reservations)?;
+        if let Some(dnsmasq) = &*dns {
+            if changed {
+                dnsmasq.note_removed();
+            }
+            // Now: a file that was written here is no news when its device is attached.
+            dnsmasq.refresh().await?;
         }
         self.ipam().load(reservations);
         Ok(())
@@ -238,6 +241,18 @@ impl Network {
             if address && own == (whose == Whose::Own) {
                 dnsmasq.forget_lease(&lease, gateway).await?;
             }
+        }
+        if whose == Whose::Own
+            && let (Some(address), true) = (reservation.ipv4, gateway.is_some())
+        {
+            // The guest's last request may wait in dnsmasq's queue: this comes after it.
+            let unwritten = FileLease {
+                mac: Some(reservation.mac),
+                address: address.into(),
+                hostname: String::new(),
+                client_id: Vec::new(),
+            };
+            dnsmasq.forget_lease(&unwritten, gateway).await?;
         }
         Ok(())
     }
