@@ -9,6 +9,9 @@ use crate::error::Result;
 use crate::manager::DEFAULT_POOL;
 use crate::model::{DEFAULT_PROFILE, NetworkRecord, PoolRecord};
 
+/// How many names and subnets are tried for the bridge.
+const NETWORK_TRIES: u32 = 5;
+
 /// Makes the defaults where there is no default profile yet, which is made last: so what a crash
 /// has interrupted is finished, and what a user has removed stays away.
 pub async fn make(ctx: &Ctx) -> Result<()> {
@@ -45,9 +48,20 @@ async fn make_network(ctx: &Ctx) -> Result<String> {
     if let Some(found) = ctx.store.list_docs::<NetworkRecord>(&[])?.into_iter().next() {
         return Ok(found.value.name.to_string());
     }
-    let name = sc_network::pick_free_name(ctx.networks.links(), "scbr").await?;
-    ctx.networks.create(ctx, name.parse()?, String::new(), &BTreeMap::new()).await?;
-    Ok(name)
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let name = sc_network::pick_free_name(ctx.networks.links(), "scbr").await?;
+        let none = BTreeMap::new();
+        match ctx.networks.create(ctx, name.parse()?, String::new(), &none).await {
+            Ok(()) => return Ok(name),
+            // Another daemon that starts at the same time may have taken the name or the subnet.
+            Err(error) if tries < NETWORK_TRIES => {
+                tracing::info!(network = name, error = %error.chain(), "another default network");
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn devices(network: Option<&str>) -> DeviceMap {

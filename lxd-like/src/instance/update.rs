@@ -106,9 +106,12 @@ pub(super) async fn apply_limits_to(
     };
     let (ctx, cgroup, processes) = (ctx.clone(), cgroup.clone(), limits.processes);
     blocking(move || {
-        cgroup.set_memory(memory)?;
-        cgroup.set_cpu(&ctx.host.cgroups, &cpu)?;
-        Ok(cgroup.set_processes(processes)?)
+        let set = |key: &str, outcome: sc_sys::Result<()>| {
+            outcome.map_err(|error| Error::from(error).within(format!("set {key}")))
+        };
+        set("limits.memory", cgroup.set_memory(memory))?;
+        set("limits.cpu", cgroup.set_cpu(&ctx.host.cgroups, &cpu))?;
+        set("limits.processes", cgroup.set_processes(processes))
     })
     .await
 }
