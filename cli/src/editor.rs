@@ -55,7 +55,12 @@ pub fn edit<T: Serialize + DeserializeOwned>(what: &str, object: &T) -> Result<E
 }
 
 fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
-    serde_saphyr::from_str(text).with_context(|| format!("the YAML for {what} cannot be read"))
+    serde_saphyr::from_str(text).map_err(|error| {
+        let error = error.to_string();
+        // The message goes on with a picture of the place; its first line says it all.
+        let first = error.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        anyhow::anyhow!("the YAML for {what} cannot be read: {first}")
+    })
 }
 
 fn run_editor(file: &std::path::Path) -> Result<()> {
