@@ -58,7 +58,7 @@ pub enum Error {
     },
     /// The process that handles foreign bytes could not be set up.
     #[error("set up the unpacker's sandbox")]
-    Sandbox(#[source] sc_sys::sandbox::Error),
+    Sandbox(#[source] sc_sys::SysError),
     /// A program this needs is not installed.
     #[error("{program} is not installed: install the package {package}")]
     MissingProgram {

@@ -110,3 +110,33 @@ impl Hasher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Silent;
+
+    #[test]
+    fn a_fingerprint_is_what_sha256sum_says_of_the_files_joined() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        std::fs::write(&a, vec![b'x'; 3 << 20]).unwrap();
+        std::fs::write(&b, "rootfs").unwrap();
+        let output = std::process::Command::new("sh")
+            .args(["-c", "cat \"$0\" \"$1\" | sha256sum"])
+            .args([&a, &b])
+            .output()
+            .unwrap();
+        let expected = String::from_utf8(output.stdout).unwrap();
+        let found = Fingerprint::of_files(&[&a, &b], &Silent).unwrap();
+        assert_eq!(expected.split(' ').next(), Some(found.as_str()));
+        assert_eq!(found.as_str().parse::<Fingerprint>().unwrap(), found);
+    }
+
+    #[test]
+    fn only_64_lower_case_digits_are_a_fingerprint() {
+        assert!("abc".parse::<Fingerprint>().is_err());
+        assert!("A".repeat(64).parse::<Fingerprint>().is_err());
+        assert!("../".repeat(22)[..64].parse::<Fingerprint>().is_err());
+    }
+}

@@ -20,6 +20,7 @@ pub mod template;
 pub mod unpack;
 
 mod error;
+mod inside;
 mod progress;
 
 pub use error::{Error, Result};

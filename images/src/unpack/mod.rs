@@ -1,4 +1,9 @@
 //! Reading foreign archives in a process that is nobody on the host.
+//!
+//! This side opens files, starts the sandbox ([`sc_sys::sandbox`]) and listens; it parses nothing but
+//! the sandbox's own reports, which it checks again. What happens inside is in `inside`.
+
+mod job;
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +13,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{Metadata, Progress, Result, format::Format};
+use self::job::{open_input, open_target, outcome_metadata};
+use crate::{
+    Metadata, Progress, Result,
+    format::Format,
+    inside::{self, report::Role},
+};
 
 /// The first argument with which a program is executed anew to become the unpacker: its main
 /// function calls [`sandbox_main`] with the arguments after it, before it starts any thread.
@@ -51,10 +61,25 @@ pub struct Limits {
     pub wall: Duration,
 }
 
+impl Default for Limits {
+    /// Far above any distribution's image, far below what fills a machine unseen.
+    fn default() -> Self {
+        Self {
+            total_bytes: 64 << 30,
+            file_bytes: 32 << 30,
+            files: 4_000_000,
+            depth: 128,
+            memory_bytes: 1 << 30,
+            cpu: Duration::from_secs(3600),
+            wall: Duration::from_secs(2 * 3600),
+        }
+    }
+}
+
 /// An image whose root filesystem was unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnpackedImage {
-    /// The image's metadata; `None` where only a root filesystem was unpacked.
+    /// The image's metadata.
     pub metadata: Metadata,
     /// The files of its `templates/` folder by name.
     pub templates: BTreeMap<String, String>,
@@ -80,30 +105,38 @@ pub struct Stats {
 pub struct Inspected {
     /// The image's metadata.
     pub metadata: Metadata,
-    /// The files of its `templates/` folder by name.
-    pub templates: BTreeMap<String, String>,
+    /// The files of its `templates/` folder by name; `None` for a unified image, where they may come
+    /// after all else: [`unpack`] returns them.
+    pub templates: Option<BTreeMap<String, String>>,
     /// The format of the unified or metadata file.
     pub metadata_format: Format,
     /// The format of the root filesystem file of a split image.
     pub rootfs_format: Option<Format>,
 }
 
-/// Reads an image's metadata and templates, in the sandbox. Refuses an image that has no root
-/// filesystem (the first entry of `rootfs/` in a unified tarball; the file of a split image).
+/// Reads an image's metadata, in the sandbox. Refuses an image that has no root filesystem (the first
+/// entry of `rootfs/` in a unified tarball; the file of a split image, told by its first bytes).
 pub fn inspect(
     files: &ImageFiles,
     limits: &Limits,
     sandboxing: &Sandboxing,
     progress: &dyn Progress,
 ) -> Result<Inspected> {
-    let _ = (files, limits, sandboxing, progress);
-    unimplemented!()
+    let outcome = sandboxing.run(Role::Inspect, &files.open()?, None, limits, progress)?;
+    let mut formats = outcome.formats.iter().map(|suffix| Format::from_suffix(suffix));
+    let metadata_format = formats.next().flatten().unwrap_or(Format::Squashfs);
+    Ok(Inspected {
+        metadata_format,
+        rootfs_format: formats.next().flatten(),
+        templates: outcome.templates.clone(),
+        metadata: outcome_metadata(outcome)?,
+    })
 }
 
 /// Unpacks an image's root filesystem into `target`, an empty directory, in the sandbox. The
 /// directory becomes the root directory itself: it has the owner, mode and content that the image's
-/// `rootfs/` has, ownership unshifted. On failure `target` may hold a part: the caller removes it.
-/// No process is left behind in any case.
+/// `rootfs/` has, ownership unshifted, all on disk. On failure `target` may hold a part: the caller
+/// removes it. No process is left behind in any case.
 pub fn unpack(
     files: &ImageFiles,
     target: &Path,
@@ -111,8 +144,14 @@ pub fn unpack(
     sandboxing: &Sandboxing,
     progress: &dyn Progress,
 ) -> Result<UnpackedImage> {
-    let _ = (files, target, limits, sandboxing, progress);
-    unimplemented!()
+    let target = open_target(target)?;
+    let mut outcome =
+        sandboxing.run(Role::Unpack, &files.open()?, Some(&target), limits, progress)?;
+    Ok(UnpackedImage {
+        stats: outcome.stats,
+        templates: outcome.templates.take().unwrap_or_default(),
+        metadata: outcome_metadata(outcome)?,
+    })
 }
 
 /// Unpacks a bare root filesystem (squashfs, or tarball) into `target`, as [`unpack`] does: the
@@ -124,12 +163,18 @@ pub fn unpack_squashfs(
     sandboxing: &Sandboxing,
     progress: &dyn Progress,
 ) -> Result<Stats> {
-    let _ = (rootfs, target, limits, sandboxing, progress);
-    unimplemented!()
+    let target = open_target(target)?;
+    let inputs = [open_input(rootfs)?];
+    let outcome = sandboxing.run(Role::Tree, &inputs, Some(&target), limits, progress)?;
+    Ok(outcome.stats)
 }
 
-/// The unpacker's main function; `args` are the arguments after [`SANDBOX_ROLE`].
+/// The unpacker's main function; `args` are the arguments after [`SANDBOX_ROLE`], of which there are
+/// none. Call it before any thread is started.
 pub fn sandbox_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let _ = args.into_iter().count();
-    unimplemented!()
+    if args.into_iter().next().is_some() {
+        eprintln!("{SANDBOX_ROLE} takes no arguments: it is started by the daemon, not by hand");
+        return ExitCode::from(2);
+    }
+    ExitCode::from(sc_sys::sandbox::enter(inside::run))
 }

@@ -1,0 +1,492 @@
+//! The directory that becomes a root filesystem, filled entry by entry.
+//!
+//! No symbolic link is ever followed: an entry's folder is opened with openat2(2) below the root, and
+//! the entry itself is made anew in it. Folders get their owner, mode, times and attributes at the end
+//! ([`Tree::finish`]), since files made in them would change the times, inherit default ACLs and
+//! setgid bits.
+
+use std::{
+    collections::HashSet,
+    io::{self, Read},
+    os::fd::{AsFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{
+        AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT,
+        Uid, XattrFlags,
+    },
+    io::Errno,
+};
+
+use super::{
+    budget::Budget,
+    path::EntryPath,
+    report::{Failure, Inside},
+    tarfile::{Archive, Entry, Kind, Segment},
+    xattr::{self, Fate},
+};
+
+const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// The tree under construction.
+pub(crate) struct Tree<'a> {
+    root: OwnedFd,
+    budget: &'a mut Budget,
+    /// The folder of the last entry, which is mostly that of the next one too.
+    last: Option<(Vec<u8>, OwnedFd)>,
+    folders: Vec<(EntryPath, Attributes)>,
+    dropped: HashSet<EntryPath>,
+    buffer: Vec<u8>,
+}
+
+/// What an inode has beside its content.
+struct Attributes {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    mtime: (i64, u32),
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl<'a> Tree<'a> {
+    /// Starts in `root`, an empty directory, which gets root's ownership and mode 0755 until an entry
+    /// says otherwise.
+    pub(crate) fn new(root: OwnedFd, budget: &'a mut Budget) -> Inside<Self> {
+        let own = rustix::fs::fchown(&root, Some(Uid::ROOT), Some(Gid::ROOT));
+        own.and_then(|()| rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755)))
+            .map_err(|error| Failure::machine("prepare the target directory", error))?;
+        Ok(Self {
+            root,
+            budget,
+            last: None,
+            folders: Vec::new(),
+            dropped: HashSet::new(),
+            buffer: vec![0; 256 << 10],
+        })
+    }
+
+    /// Makes an entry at `path`; `link` is what a hard link names, seen from the same root.
+    pub(crate) fn add<R: Read>(
+        &mut self,
+        path: EntryPath,
+        link: Option<EntryPath>,
+        entry: Entry,
+        data: &mut Archive<R>,
+    ) -> Inside<()> {
+        if self.drop_device(&path, link.as_ref(), &entry.kind)? {
+            return Ok(());
+        }
+        self.budget.take_entry()?;
+        let kind = entry.kind.clone();
+        if path.is_root() && kind != Kind::Directory {
+            return Err(Failure::image(
+                "the root of the filesystem is not a folder in the archive",
+            ));
+        }
+        match kind {
+            Kind::Directory => self.folder(path, entry),
+            Kind::File => self.file(&path, entry, data),
+            Kind::Symlink => self.symlink(&path, entry),
+            Kind::HardLink => self.hard_link(&path, link),
+            Kind::Fifo => self.fifo(&path, entry),
+            Kind::CharDevice(..) | Kind::BlockDevice(..) => {
+                unreachable!("devices are dropped or refused before")
+            }
+            Kind::Other(byte) => Err(Failure::image(format!(
+                "it is of a type ({:?}) that is not supported: pack the image anew with GNU tar or \
+                 bsdtar",
+                char::from(byte)
+            ))),
+        }
+    }
+
+    /// Applies what was put off. Call it once, after the last entry.
+    pub(crate) fn finish(mut self) -> Inside<()> {
+        for (path, attributes) in std::mem::take(&mut self.folders) {
+            // A folder that a later entry replaced by something else is not there any more.
+            let Some(fd) = self.open_folder(path.bytes()).map(Some).or_else(gone)? else {
+                continue;
+            };
+            self.apply(&fd, attributes, true).map_err(|failure| failure.entry(path.bytes()))?;
+        }
+        sync(&self.root)
+    }
+
+    /// Devices below `dev/` are left out, with the links to them: an instance gets devices of its own.
+    fn drop_device(
+        &mut self,
+        path: &EntryPath,
+        link: Option<&EntryPath>,
+        kind: &Kind,
+    ) -> Inside<bool> {
+        let drop = match kind {
+            Kind::CharDevice(..) | Kind::BlockDevice(..) => {
+                check_device(path, *kind == Kind::CharDevice(0, 0))?;
+                self.budget.stats.dropped_devices += 1;
+                true
+            }
+            Kind::HardLink => link.is_some_and(|link| self.dropped.contains(link)),
+            _ => false,
+        };
+        if drop {
+            self.budget.take_entry()?;
+            self.dropped.insert(path.clone());
+        }
+        Ok(drop)
+    }
+
+    fn folder(&mut self, path: EntryPath, entry: Entry) -> Inside<()> {
+        if !path.is_root() {
+            let (folder, name) = path.split();
+            self.in_folder(folder)?;
+            let parent = &self.last.as_ref().expect("in_folder has set it").1;
+            let mode = Mode::from_raw_mode(0o700);
+            match rustix::fs::mkdirat(parent, name, mode) {
+                Err(Errno::EXIST) if is_folder(parent, name)? => {}
+                Err(Errno::EXIST) => {
+                    self.remove(name)?;
+                    let parent = &self.last.as_ref().expect("remove keeps the folder").1;
+                    rustix::fs::mkdirat(parent, name, mode).map_err(no_folder)?;
+                }
+                made => made.map_err(no_folder)?,
+            }
+        }
+        let attributes = self.attributes(entry)?;
+        self.folders.push((path, attributes));
+        Ok(())
+    }
+
+    fn file<R: Read>(
+        &mut self,
+        path: &EntryPath,
+        mut entry: Entry,
+        data: &mut Archive<R>,
+    ) -> Inside<()> {
+        self.budget.take_bytes(entry.size)?;
+        let sparse = entry.sparse.take();
+        let size = entry.size;
+        let attributes = self.attributes(entry)?;
+        let fd = self.make(path, |parent, name| {
+            let flags =
+                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o600))
+        })?;
+        let whole = [Segment { offset: 0, length: size }];
+        for segment in sparse.as_deref().unwrap_or(&whole) {
+            self.write(&fd, *segment, data)?;
+        }
+        if sparse.is_some() {
+            rustix::fs::ftruncate(&fd, size).map_err(|e| Failure::machine("set file size", e))?;
+        }
+        self.apply(&fd, attributes, false)
+    }
+
+    fn write<R: Read>(&mut self, fd: &OwnedFd, at: Segment, data: &mut Archive<R>) -> Inside<()> {
+        let (mut offset, end) = (at.offset, at.offset + at.length);
+        while offset < end {
+            let n = self.buffer.len().min(usize::try_from(end - offset).unwrap_or(usize::MAX));
+            data.read_data(&mut self.buffer[..n])?;
+            let mut rest = &self.buffer[..n];
+            while !rest.is_empty() {
+                let written = rustix::io::pwrite(fd, rest, offset)
+                    .map_err(|error| Failure::machine("write file", error))?;
+                rest = &rest[written..];
+                offset += written as u64;
+            }
+            self.budget.tick();
+        }
+        Ok(())
+    }
+
+    fn symlink(&mut self, path: &EntryPath, entry: Entry) -> Inside<()> {
+        if entry.link.is_empty() || entry.link.contains(&0) || entry.link.len() >= 4096 {
+            return Err(Failure::image("the target of its symbolic link is no possible path"));
+        }
+        self.make(path, |parent, name| rustix::fs::symlinkat(entry.link.as_slice(), parent, name))?;
+        self.budget.stats.dropped_xattrs += entry.xattrs.len() as u64;
+        self.own_by_name(
+            path,
+            &Attributes { xattrs: Vec::new(), ..self.attributes_of(&entry)? },
+            false,
+        )
+    }
+
+    fn hard_link(&mut self, path: &EntryPath, link: Option<EntryPath>) -> Inside<()> {
+        let link = link.ok_or_else(|| Failure::image("its hard link names nothing"))?;
+        if link == *path {
+            return Err(Failure::image("it is a hard link to itself"));
+        }
+        let shown = String::from_utf8_lossy(link.bytes()).into_owned();
+        let (folder, name) = link.split();
+        let absent = || {
+            Failure::image(format!(
+                "it is a hard link to {shown:?}, which the archive does not have before it"
+            ))
+        };
+        let folder = match self.open_folder(folder) {
+            Err(failure) if failure.is_missing() => return Err(absent()),
+            opened => opened?,
+        };
+        let missing = |errno| match errno {
+            Errno::NOENT => absent(),
+            Errno::PERM => {
+                Failure::image(format!("it is a hard link to {shown:?}, which is a folder"))
+            }
+            errno => Failure::machine(format!("link to {shown:?}"), errno),
+        };
+        // Looked at first, so that a missing target does not cost the file that is to be replaced.
+        rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(missing)?;
+        let (parent, new) = path.split();
+        self.in_folder(parent)?;
+        let attempt = |tree: &Self| {
+            let parent = &tree.last.as_ref().expect("in_folder has set it").1;
+            rustix::fs::linkat(&folder, name, parent, new, AtFlags::empty())
+        };
+        match attempt(self) {
+            Err(Errno::EXIST) => {
+                self.remove(new)?;
+                attempt(self).map_err(missing)
+            }
+            made => made.map_err(missing),
+        }
+    }
+
+    fn fifo(&mut self, path: &EntryPath, entry: Entry) -> Inside<()> {
+        self.make(path, |parent, name| {
+            rustix::fs::mknodat(parent, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+        })?;
+        let attributes = self.attributes(entry)?;
+        self.own_by_name(path, &attributes, true)
+    }
+
+    /// Makes something in the folder of `path`, in place of what may be there.
+    fn make<T>(
+        &mut self,
+        path: &EntryPath,
+        how: impl Fn(&OwnedFd, &[u8]) -> Result<T, Errno>,
+    ) -> Inside<T> {
+        let (folder, name) = path.split();
+        self.in_folder(folder)?;
+        let failed = |errno| match errno {
+            Errno::NAMETOOLONG => Failure::image("its name is too long for the filesystem"),
+            Errno::ILSEQ | Errno::INVAL => Failure::image("its name cannot be on this filesystem"),
+            errno => Failure::machine("make it", errno),
+        };
+        match how(&self.last.as_ref().expect("in_folder has set it").1, name) {
+            Err(Errno::EXIST) => {
+                self.remove(name)?;
+                how(&self.last.as_ref().expect("remove keeps the folder").1, name).map_err(failed)
+            }
+            made => made.map_err(failed),
+        }
+    }
+
+    /// Removes what an earlier entry put under `name` in the current folder.
+    fn remove(&mut self, name: &[u8]) -> Inside<()> {
+        let parent = &self.last.as_ref().expect("in_folder has set it").1;
+        let flags = if is_folder(parent, name)? { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        rustix::fs::unlinkat(parent, name, flags).map_err(|errno| match errno {
+            Errno::NOTEMPTY => Failure::image(
+                "the archive has a folder with files under the same path before it: pack it anew",
+            ),
+            errno => Failure::machine("replace an earlier entry", errno),
+        })
+    }
+
+    /// Makes `folder` the current one, with the folders that lead to it where they are missing.
+    fn in_folder(&mut self, folder: &[u8]) -> Inside<()> {
+        if self.last.as_ref().is_some_and(|(path, _)| path == folder) {
+            // The folder may have been replaced since; then it has no links left.
+            let fd = &self.last.as_ref().expect("just looked").1;
+            let stat =
+                rustix::fs::fstat(fd).map_err(|e| Failure::machine("look at a folder", e))?;
+            if stat.st_nlink > 0 {
+                return Ok(());
+            }
+        }
+        let fd = match self.open_folder(folder) {
+            Err(failure) if failure.is_missing() => {
+                self.make_folders(folder)?;
+                self.open_folder(folder)?
+            }
+            opened => opened?,
+        };
+        self.last = Some((folder.to_vec(), fd));
+        Ok(())
+    }
+
+    /// Makes the folders up to `folder`, for archives that leave them out.
+    fn make_folders(&mut self, folder: &[u8]) -> Inside<()> {
+        let mut at = rustix::fs::openat(&self.root, c".", FOLDER, Mode::empty())
+            .map_err(|error| Failure::machine("open the target directory", error))?;
+        for name in folder.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o755)) {
+                Ok(()) => self.budget.take_entry()?,
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(no_folder(errno)),
+            }
+            at = rustix::fs::openat(&at, name, FOLDER, Mode::empty()).map_err(no_folder)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a folder below the root without following any symbolic link.
+    fn open_folder(&self, folder: &[u8]) -> Inside<OwnedFd> {
+        let path = if folder.is_empty() { b"." } else { folder };
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        // Without NOFOLLOW, so that a link at the end is told apart from a file.
+        let flags = FOLDER.difference(OFlags::NOFOLLOW);
+        rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve).map_err(no_folder)
+    }
+
+    fn attributes(&mut self, mut entry: Entry) -> Inside<Attributes> {
+        let mut kept = Vec::with_capacity(entry.xattrs.len());
+        for (name, value) in std::mem::take(&mut entry.xattrs) {
+            match xattr::fate(&name) {
+                Fate::Keep => kept.push((name, value)),
+                Fate::Drop => self.budget.stats.dropped_xattrs += 1,
+                Fate::Refuse => return Err(Failure::image(xattr::refusal(&name))),
+            }
+        }
+        Ok(Attributes { xattrs: kept, ..self.attributes_of(&entry)? })
+    }
+
+    fn attributes_of(&self, entry: &Entry) -> Inside<Attributes> {
+        if let Some((name, _)) =
+            entry.xattrs.iter().find(|(name, _)| xattr::fate(name) == Fate::Refuse)
+        {
+            return Err(Failure::image(xattr::refusal(name)));
+        }
+        Ok(Attributes {
+            mode: entry.mode,
+            uid: self.budget.id(entry.uid, "user")?,
+            gid: self.budget.id(entry.gid, "group")?,
+            mtime: entry.mtime,
+            xattrs: Vec::new(),
+        })
+    }
+
+    /// Owner before mode and capability, which a change of owner takes away; times last.
+    fn apply(&mut self, fd: &OwnedFd, attributes: Attributes, folder: bool) -> Inside<()> {
+        let owner = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
+        rustix::fs::fchown(fd, owner.0, owner.1).map_err(|e| Failure::machine("set owner", e))?;
+        rustix::fs::fchmod(fd, Mode::from_raw_mode(attributes.mode))
+            .map_err(|error| Failure::machine("set mode", error))?;
+        for (name, value) in &attributes.xattrs {
+            if name == b"system.posix_acl_default" && !folder {
+                self.budget.stats.dropped_xattrs += 1;
+                continue;
+            }
+            rustix::fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty())
+                .map_err(|errno| xattr_failed(name, errno))?;
+        }
+        rustix::fs::futimens(fd, &times(attributes.mtime))
+            .map_err(|error| Failure::machine("set time", error))
+    }
+
+    /// Owner, mode and times of what cannot be opened. Its folder is the current one.
+    fn own_by_name(&self, path: &EntryPath, attributes: &Attributes, mode: bool) -> Inside<()> {
+        let (_, name) = path.split();
+        let parent = &self.last.as_ref().expect("make has set it").1;
+        let owner = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
+        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::chownat(parent, name, owner.0, owner.1, nofollow)
+            .map_err(|error| Failure::machine("set owner", error))?;
+        if mode {
+            let mode = Mode::from_raw_mode(attributes.mode);
+            rustix::fs::chmodat(parent, name, mode, AtFlags::empty())
+                .map_err(|error| Failure::machine("set mode", error))?;
+        }
+        rustix::fs::utimensat(parent, name, &times(attributes.mtime), nofollow)
+            .map_err(|error| Failure::machine("set time", error))
+    }
+}
+
+/// Waits until all of it is on disk.
+pub(crate) fn sync(root: &OwnedFd) -> Inside<()> {
+    rustix::fs::syncfs(root).map_err(|error| Failure::machine("write to disk", error))
+}
+
+/// Refuses a device that is not below `dev/`, and whiteouts wherever they are.
+pub(crate) fn check_device(path: &EntryPath, whiteout: bool) -> Inside<()> {
+    if whiteout {
+        return Err(Failure::image(
+            "it is a character device 0:0, which hides files in an overlay and must not come from an \
+             image: make the image from the merged view of the filesystem",
+        ));
+    }
+    if path.below(b"dev").is_none_or(|rest| rest.is_root()) {
+        return Err(Failure::image(
+            "it is a device node outside dev/, which an unprivileged instance cannot have: remove it \
+             from the image",
+        ));
+    }
+    Ok(())
+}
+
+fn is_folder(parent: impl AsFd, name: &[u8]) -> Inside<bool> {
+    let stat = rustix::fs::statat(parent.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|error| Failure::machine("look at an earlier entry", error))?;
+    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
+const MISSING_FOLDER: &str = "a folder on its path is not there";
+
+impl Failure {
+    fn is_missing(&self) -> bool {
+        self.reason == MISSING_FOLDER
+    }
+}
+
+fn no_folder(errno: Errno) -> Failure {
+    match errno {
+        Errno::NOENT => Failure::image(MISSING_FOLDER),
+        Errno::NOTDIR => Failure::image(
+            "the archive has a file (or a link) where its path needs a folder: pack the image anew",
+        ),
+        Errno::LOOP => Failure::image(
+            "its path leads through a symbolic link of the archive: paths in an image must name real \
+             folders",
+        ),
+        Errno::XDEV => Failure::image("its path leads out of the filesystem"),
+        Errno::NAMETOOLONG => Failure::image("its path is too long for the filesystem"),
+        errno => Failure::machine("open its folder", errno),
+    }
+}
+
+/// A folder that is gone is no failure where folders are only finished.
+fn gone(failure: Failure) -> Inside<Option<OwnedFd>> {
+    match failure.cause {
+        super::report::Cause::Image => Ok(None),
+        _ => Err(failure),
+    }
+}
+
+fn xattr_failed(name: &[u8], errno: Errno) -> Failure {
+    let name = String::from_utf8_lossy(name);
+    match errno {
+        Errno::NOTSUP => Failure::machine(
+            format!("set extended attribute {name}"),
+            "the filesystem does not have them: put the storage pool on one that has",
+        ),
+        Errno::INVAL | Errno::PERM => {
+            Failure::image(format!("its extended attribute {name} has a value that is not allowed"))
+        }
+        errno => Failure::machine(format!("set extended attribute {name}"), errno),
+    }
+}
+
+fn times(mtime: (i64, u32)) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: mtime.0, tv_nsec: mtime.1.into() },
+    }
+}
+
+/// Opens the target directory as the sandbox shows it.
+pub(crate) fn open_target(path: &str) -> Inside<OwnedFd> {
+    rustix::fs::openat(CWD, path, FOLDER, Mode::empty())
+        .map_err(|error| Failure::machine("open the target directory", io::Error::from(error)))
+}

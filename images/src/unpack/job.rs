@@ -1,0 +1,234 @@
+//! One job of the sandbox: started, followed, ended, its report checked.
+
+use std::{
+    fs::File,
+    io::ErrorKind as Io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    time::Duration,
+};
+
+use rustix::fs::{Mode, OFlags};
+use sc_sys::{
+    idmap::{IdRange, RANGE_SIZE},
+    sandbox::{self, Chunk, Ended, Running, Sandbox},
+};
+
+use super::{ImageFiles, Limits, SANDBOX_ROLE, Sandboxing};
+use crate::{
+    Error, Metadata, Progress, Result,
+    inside::report::{Cause, Failure, Job, MAX_LINE, MAX_TEMPLATES, Outcome, Report, Role},
+};
+
+const POLL: Duration = Duration::from_millis(50);
+const STEP: &str = "unpack image";
+const SHOWN: usize = 4096;
+const SIGKILL: i32 = 9;
+
+impl ImageFiles {
+    pub(super) fn open(&self) -> Result<Vec<File>> {
+        std::iter::once(&self.metadata).chain(&self.rootfs).map(|path| open_input(path)).collect()
+    }
+}
+
+/// Opens an image file; one that is a pipe waits for its writer.
+pub(super) fn open_input(path: &Path) -> Result<File> {
+    File::open(path).map_err(Error::io("open image file", path))
+}
+
+/// Opens the directory to fill, which must be empty and no link.
+pub(super) fn open_target(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|errno| Error::io("open target directory", path)(errno.into()))?;
+    let mut entries = std::fs::read_dir(path).map_err(Error::io("read target directory", path))?;
+    if entries.next().is_some() {
+        let error = std::io::Error::from(Io::DirectoryNotEmpty);
+        return Err(Error::io("unpack into", path)(error));
+    }
+    Ok(fd)
+}
+
+/// Takes the metadata from a report, checked once more: it comes from where foreign bytes were read.
+pub(super) fn outcome_metadata(outcome: Outcome) -> Result<Metadata> {
+    outcome.metadata.ok_or_else(|| broken("it reported no metadata")).and_then(Metadata::checked)
+}
+
+impl Sandboxing {
+    pub(super) fn run(
+        &self,
+        role: Role,
+        inputs: &[File],
+        target: Option<&OwnedFd>,
+        limits: &Limits,
+        progress: &dyn Progress,
+    ) -> Result<Outcome> {
+        let job = Job {
+            role,
+            total_bytes: limits.total_bytes,
+            file_bytes: limits.file_bytes,
+            files: limits.files,
+            depth: limits.depth,
+            ids: RANGE_SIZE,
+            memory_bytes: limits.memory_bytes,
+        };
+        let payload = serde_json::to_vec(&job).expect("a job has nothing JSON cannot say");
+        let inputs: Vec<_> = inputs.iter().map(AsFd::as_fd).collect();
+        let sandbox = Sandbox {
+            exe: &self.exe,
+            role: SANDBOX_ROLE,
+            ids: IdRange::new(self.base_id, RANGE_SIZE).ok_or_else(|| {
+                Error::Invalid(format!("there are no {RANGE_SIZE} ids from {} on", self.base_id))
+            })?,
+            inputs: &inputs,
+            target: target.map(AsFd::as_fd),
+            payload: &payload,
+            limits: sandbox::Limits {
+                memory: limits.memory_bytes,
+                cpu: limits.cpu,
+                file_size: limits.file_bytes,
+                wall: limits.wall,
+                ..sandbox::Limits::default()
+            },
+        };
+        let mut running = sandbox.spawn().map_err(Error::Sandbox)?;
+        let followed = follow(&mut running, progress);
+        if followed.is_err() {
+            running.kill();
+        }
+        let (ended, complaint) = running.finish().map_err(Error::Sandbox)?;
+        match followed? {
+            // What the work says of itself says more than how its process ended.
+            Some(Ok(outcome)) => Ok(outcome),
+            Some(Err(failure)) => Err(refused(failure)),
+            None => Err(crashed(&ended, &complaint, limits)),
+        }
+    }
+}
+
+/// Reads reports until the last one, or until there are no more.
+fn follow(
+    running: &mut Running,
+    progress: &dyn Progress,
+) -> Result<Option<Result<Outcome, Failure>>> {
+    let mut lines = Lines::default();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        match running.read(&mut buffer, POLL).map_err(Error::Sandbox)? {
+            Chunk::Timeout => {}
+            Chunk::End => return Ok(None),
+            Chunk::Data(n) => {
+                lines.0.extend_from_slice(&buffer[..n]);
+                while let Some(line) = lines.next()? {
+                    let report = serde_json::from_slice(&line)
+                        .map_err(|error| broken(&format!("its report cannot be read: {error}")))?;
+                    match report {
+                        Report::Step(name) => progress.step(&printable(&name)),
+                        Report::Progress { done, total } => progress.bytes(done, total),
+                        Report::Done(outcome) => return check(outcome).map(|o| Some(Ok(o))),
+                        Report::Failed(failure) => return Ok(Some(Err(failure))),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Bytes that become lines of a bounded length.
+#[derive(Default)]
+struct Lines(Vec<u8>);
+
+impl Lines {
+    fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        match self.0.iter().position(|byte| *byte == b'\n') {
+            Some(end) => {
+                let rest = self.0.split_off(end + 1);
+                let mut line = std::mem::replace(&mut self.0, rest);
+                line.pop();
+                Ok(Some(line))
+            }
+            None if self.0.len() as u64 > MAX_LINE => Err(broken("its report is too long")),
+            None => Ok(None),
+        }
+    }
+}
+
+fn check(outcome: Outcome) -> Result<Outcome> {
+    let bytes: usize = outcome.templates.iter().flatten().map(|(_, text)| text.len()).sum();
+    let names = outcome.templates.iter().flatten().all(|(name, _)| !name.contains(['/', '\0']));
+    if bytes as u64 > MAX_TEMPLATES || !names {
+        return Err(broken("it reported impossible templates"));
+    }
+    Ok(outcome)
+}
+
+fn refused(failure: Failure) -> Error {
+    if failure.cause == Cause::NoUnsquashfs {
+        return Error::MissingProgram { program: "unsquashfs", package: "squashfs-tools" };
+    }
+    let step = if failure.step.is_empty() { STEP } else { &failure.step };
+    Error::Refused {
+        step: printable(step),
+        entry: failure.entry.as_deref().map(printable),
+        reason: printable(&failure.reason),
+        kind: failure.cause.kind(),
+    }
+}
+
+/// Text for a terminal, whatever is in it.
+fn printable(text: &str) -> String {
+    text.chars().take(SHOWN).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+fn broken(reason: &str) -> Error {
+    Error::Unpacker { step: STEP.to_owned(), reason: format!("the unpacker is broken: {reason}") }
+}
+
+fn crashed(ended: &Ended, complaint: &str, limits: &Limits) -> Error {
+    let last = printable(complaint.trim());
+    let reason = match ended {
+        Ended::NotSetUp(why) => format!("the sandbox could not be set up: {}", printable(why)),
+        Ended::TimedOut => {
+            format!("it took longer than {} seconds, the limit", limits.wall.as_secs())
+        }
+        // Rust aborts when memory cannot be had.
+        Ended::Signaled(_) if last.contains("memory allocation") => {
+            format!("it needs more than {} bytes of memory, the limit", limits.memory_bytes)
+        }
+        // Nobody else kills it.
+        Ended::Signaled(SIGKILL) => format!(
+            "it took more than {} seconds of processor time, the limit, or the machine is out of \
+             memory",
+            limits.cpu.as_secs()
+        ),
+        Ended::Signaled(signal) => format!("the unpacker died of signal {signal}: {last}"),
+        Ended::Exited(code) => format!("the unpacker exited with status {code}: {last}"),
+    };
+    Error::Unpacker { step: STEP.to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_whole_and_of_a_bounded_length() {
+        let mut lines = Lines(b"one\ntw".to_vec());
+        assert_eq!(lines.next().unwrap(), Some(b"one".to_vec()));
+        assert_eq!(lines.next().unwrap(), None);
+        lines.0.extend_from_slice(b"o\n");
+        assert_eq!(lines.next().unwrap(), Some(b"two".to_vec()));
+        lines.0 = vec![b'x'; usize::try_from(MAX_LINE).unwrap() + 1];
+        assert!(lines.next().is_err());
+    }
+
+    #[test]
+    fn an_entry_with_escape_sequences_reaches_no_terminal() {
+        let failure = Failure::image("bad").entry(b"\x1b[2Jx\ny");
+        let text = refused(failure).to_string();
+        assert!(!text.contains('\x1b') && text.contains("?[2Jx?y"), "{text}");
+    }
+}
