@@ -1,0 +1,128 @@
+//! What is done to a freshly installed root filesystem, so that every instance made from it is a machine
+//! of its own that finds its network.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use super::apt_conf::Settings;
+use crate::{Error, Result};
+
+/// The network of an instance: one interface, if it has one.
+///
+/// The slash lets a guest without it boot unharmed: it matches only interfaces that are there. Waiting
+/// for the end of duplicate address detection would add seconds to every boot.
+const INTERFACES: &str = "\
+# The network of this container; see interfaces(5).
+
+source /etc/network/interfaces.d/*
+
+auto lo
+iface lo inet loopback
+
+auto /eth0
+iface eth0 inet dhcp
+iface eth0 inet6 auto
+    dad-attempts 0
+";
+
+/// What belongs to the machine that built it, or to nobody.
+const REMOVED: [&str; 9] = [
+    "etc/apt/apt.conf.d/99mmdebstrap",
+    "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+    "var/lib/dbus/machine-id",
+    "var/lib/systemd/random-seed",
+    "var/log/alternatives.log",
+    "var/log/bootstrap.log",
+    "var/log/dpkg.log",
+    "var/cache/debconf/config.dat-old",
+    "var/cache/debconf/templates.dat-old",
+];
+
+/// Folders that are left empty: devices come from the instance, the rest is made anew.
+const EMPTIED: [&str; 7] =
+    ["dev", "run", "tmp", "var/tmp", "var/log/apt", "var/lib/apt/lists", "var/cache/apt"];
+
+/// Finishes the root filesystem at `rootfs`. `settings` is what apt needs in guests.
+pub(super) fn finish(rootfs: &Path, settings: &Settings) -> Result<()> {
+    for path in REMOVED {
+        remove(&rootfs.join(path))?;
+    }
+    for folder in EMPTIED {
+        empty(&rootfs.join(folder))?;
+    }
+    let settings = settings.to_text();
+    if !settings.is_empty() {
+        write(rootfs, "etc/apt/apt.conf.d/90mirror", &settings)?;
+    }
+    write(rootfs, "etc/network/interfaces", INTERFACES)?;
+    // The DHCP client writes it.
+    write(rootfs, "etc/resolv.conf", "")?;
+    // Of the instance's own, from a template and at its first boot.
+    write(rootfs, "etc/hostname", "debian\n")?;
+    write(rootfs, "etc/machine-id", "")
+}
+
+/// Writes a file anew, so that a link is replaced and never followed.
+fn write(rootfs: &Path, path: &str, text: &str) -> Result<()> {
+    let path = rootfs.join(path);
+    remove(&path)?;
+    fs::write(&path, text).map_err(Error::io("write", &path))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
+        .map_err(Error::io("set the mode of", &path))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn empty(folder: &Path) -> Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("list", folder)(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(Error::io("list", folder))?;
+        let path: PathBuf = entry.path();
+        let kind = entry.file_type().map_err(Error::io("query", &path))?;
+        let removed =
+            if kind.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(Error::io("remove", &path))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_the_builder_stays_and_links_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let rootfs = folder.path().join("rootfs");
+        for path in ["etc/network", "etc/apt/apt.conf.d", "dev/pts", "var/lib/dbus", "run"] {
+            fs::create_dir_all(rootfs.join(path)).unwrap();
+        }
+        let outside = folder.path().join("outside");
+        fs::write(&outside, "nameserver 192.0.2.1\n").unwrap();
+        std::os::unix::fs::symlink(&outside, rootfs.join("etc/resolv.conf")).unwrap();
+        fs::write(rootfs.join("etc/machine-id"), "0123\n").unwrap();
+        fs::write(rootfs.join("var/lib/dbus/machine-id"), "0123\n").unwrap();
+        finish(&rootfs, &Settings::default()).unwrap();
+        let read = |path: &str| fs::read_to_string(rootfs.join(path)).unwrap();
+        assert_eq!(read("etc/resolv.conf"), "");
+        assert_eq!(read("etc/machine-id"), "");
+        assert!(!rootfs.join("var/lib/dbus/machine-id").exists());
+        assert_eq!(fs::read_dir(rootfs.join("dev")).unwrap().count(), 0);
+        assert!(!rootfs.join("etc/apt/apt.conf.d/90mirror").exists());
+        assert_eq!(fs::read_to_string(outside).unwrap(), "nameserver 192.0.2.1\n");
+    }
+}

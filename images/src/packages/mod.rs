@@ -1,0 +1,252 @@
+//! The `packages` remote: images built on this machine from a distribution's signed packages.
+//!
+//! The machine's own apt sources say where the packages come from ([`sources`]), its apt settings how
+//! that is reached ([`apt_conf`]); mmdebstrap installs them and checks their signatures
+//! ([`bootstrap`]); what would tie the result to the building machine is taken out ([`finish`]), and
+//! the rest packed as a split image ([`pack`]). All programs run in a mount and a process namespace
+//! that end with them ([`tool`]).
+
+mod apt_conf;
+mod bootstrap;
+mod finish;
+mod pack;
+mod sources;
+mod tool;
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use self::{apt_conf::Settings, sources::Mirror};
+use crate::{Error, ImageFiles, Progress, Result};
+
+/// The remote: what can be built, from the machine's own apt mirror.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    apt_dir: PathBuf,
+    keyring: PathBuf,
+}
+
+/// One image that can be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipe {
+    /// The release's code name, such as "bookworm".
+    pub codename: String,
+    /// The release's number, such as "12".
+    pub version: String,
+    /// "default" (systemd) or "sysvinit".
+    pub variant: String,
+    /// Names it is found under: "12", "bookworm", "12/default", …
+    pub aliases: Vec<String>,
+    /// One line for a list.
+    pub description: String,
+}
+
+/// An image that was built. The files are in the work directory given to [`Remote::build`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltImage {
+    /// Metadata tarball and squashfs.
+    pub files: ImageFiles,
+    /// The properties in its metadata.
+    pub properties: BTreeMap<String, String>,
+    /// The names that it is found under.
+    pub aliases: Vec<String>,
+    /// Whether every byte of it came from signed packages, so that it may be launched from its
+    /// mount: true.
+    pub verified: bool,
+}
+
+/// Version, code name, variant.
+const RECIPES: [(&str, &str, &str); 3] =
+    [("12", "bookworm", DEFAULT), ("12", "bookworm", "sysvinit"), ("13", "trixie", DEFAULT)];
+
+const DEFAULT: &str = "default";
+
+impl Recipe {
+    fn new(version: &str, codename: &str, variant: &str) -> Self {
+        let mut aliases = Vec::new();
+        if variant == DEFAULT {
+            aliases.extend([version.to_owned(), codename.to_owned()]);
+        }
+        aliases.extend([version, codename].map(|name| format!("{name}/{variant}")));
+        let with = if variant == DEFAULT { String::new() } else { format!(" with {variant}") };
+        Self {
+            description: format!("Debian {version} {codename}{with}"),
+            codename: codename.to_owned(),
+            version: version.to_owned(),
+            variant: variant.to_owned(),
+            aliases,
+        }
+    }
+}
+
+impl Remote {
+    /// The remote of this machine: sources in `/etc/apt`, Debian's archive keyring.
+    pub fn debian() -> Self {
+        Self {
+            apt_dir: PathBuf::from("/etc/apt"),
+            keyring: PathBuf::from("/usr/share/keyrings/debian-archive-keyring.gpg"),
+        }
+    }
+
+    /// All that can be built.
+    pub fn list(&self) -> Vec<Recipe> {
+        RECIPES
+            .iter()
+            .map(|(version, codename, variant)| Recipe::new(version, codename, variant))
+            .collect()
+    }
+
+    /// Finds what `alias` ("12", "bookworm", "12/sysvinit", "debian/12") means, or `NotFound` with
+    /// the names there are.
+    pub fn find(&self, alias: &str) -> Result<Recipe> {
+        let wanted = alias.strip_prefix("debian/").unwrap_or(alias);
+        let all = self.list();
+        let names: Vec<_> = all.iter().flat_map(|recipe| recipe.aliases.clone()).collect();
+        all.into_iter().find(|recipe| recipe.aliases.iter().any(|name| name == wanted)).ok_or_else(
+            || {
+                let names = names.join(", ");
+                Error::NotFound(format!(
+                    "no image {alias:?} can be built from packages: use {names}"
+                ))
+            },
+        )
+    }
+
+    /// Builds an image into `workdir`, an empty directory of the caller's on a filesystem that takes
+    /// device nodes and ownership (about 500 MB free). What is scratch is removed again, in any
+    /// case; on failure or cancellation so are the files, and no process is left.
+    pub fn build(
+        &self,
+        recipe: &Recipe,
+        workdir: &Path,
+        progress: &dyn Progress,
+    ) -> Result<BuiltImage> {
+        tool::require("mmdebstrap", "mmdebstrap")?;
+        tool::require("mksquashfs", "squashfs-tools")?;
+        if !self.keyring.is_file() {
+            return Err(Error::MissingProgram {
+                program: "Debian's archive keyring",
+                package: "debian-archive-keyring",
+            });
+        }
+        let mirror = Mirror::of_machine(&self.apt_dir)?;
+        if mirror.security.is_none() {
+            tracing::warn!("no security archive in this machine's apt sources: none in the image");
+        }
+        let files = ImageFiles {
+            metadata: workdir.join("metadata.tar.xz"),
+            rootfs: Some(workdir.join("rootfs.squashfs")),
+        };
+        let built = self.build_files(recipe, &mirror, workdir, &files, progress);
+        if built.is_err() {
+            for path in files.rootfs.iter().chain([&files.metadata]) {
+                // A part of a file, or none yet; the first failure is the one to tell.
+                let _ = fs::remove_file(path);
+            }
+        }
+        Ok(BuiltImage {
+            properties: built?,
+            files,
+            aliases: recipe.aliases.clone(),
+            verified: true,
+        })
+    }
+
+    fn build_files(
+        &self,
+        recipe: &Recipe,
+        mirror: &Mirror,
+        workdir: &Path,
+        files: &ImageFiles,
+        progress: &dyn Progress,
+    ) -> Result<BTreeMap<String, String>> {
+        let scratch = Scratch::create(workdir.join("scratch"))?;
+        let settings = Settings::of_machine()?;
+        bootstrap::bootstrap(recipe, mirror, &settings, &self.keyring, &scratch.0, progress)?;
+        let rootfs = scratch.0.join("rootfs");
+        finish::finish(&rootfs, &settings.for_guests())?;
+        if let Some(target) = &files.rootfs {
+            pack::squash(&rootfs, target, progress)?;
+        }
+        let metadata = pack::metadata(recipe);
+        pack::write_metadata(&metadata, &files.metadata)?;
+        Ok(metadata.properties)
+    }
+}
+
+/// A folder that is removed whatever happens.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    /// How often, and how far apart, its removal is tried: processes that were just killed may be
+    /// inside their last system call.
+    const TRIES: u32 = 40;
+    const PAUSE: Duration = Duration::from_millis(50);
+
+    fn create(path: PathBuf) -> Result<Self> {
+        fs::create_dir(&path).map_err(Error::io("create", &path))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        for attempt in 1..=Self::TRIES {
+            match fs::remove_dir_all(&self.0) {
+                Ok(()) => return,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+                Err(_) if attempt < Self::TRIES => std::thread::sleep(Self::PAUSE),
+                Err(error) => {
+                    tracing::warn!(path = %self.0.display(), %error, "scratch is left behind");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_is_found_under_all_its_names() {
+        let remote = Remote::debian();
+        let named = |alias: &str| {
+            let recipe = remote.find(alias).unwrap();
+            format!("{}/{}", recipe.codename, recipe.variant)
+        };
+        for alias in ["12", "bookworm", "12/default", "debian/12", "debian/bookworm"] {
+            assert_eq!(named(alias), "bookworm/default");
+        }
+        for alias in ["12/sysvinit", "bookworm/sysvinit", "debian/12/sysvinit"] {
+            assert_eq!(named(alias), "bookworm/sysvinit");
+        }
+        assert_eq!(named("13"), "trixie/default");
+        for recipe in remote.list() {
+            for alias in &recipe.aliases {
+                assert_eq!(remote.find(alias).unwrap(), recipe);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_those_there_are() {
+        let error = Remote::debian().find("11").unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::NotFound);
+        let text = error.to_string();
+        assert!(text.contains("\"11\"") && text.contains("12, bookworm, 12/default"), "{text}");
+    }
+
+    #[test]
+    fn scratch_is_removed_whatever_happens() {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = Scratch::create(folder.path().join("scratch")).unwrap();
+        fs::create_dir_all(scratch.0.join("rootfs/etc")).unwrap();
+        drop(scratch);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
