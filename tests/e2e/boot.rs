@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use sc_tests::guests::{BUSYBOX, Busybox, Debian};
-use sc_tests::{Daemon, HostSnapshot, address, eventually, namespace_owner, pid, report, state, status, until};
+use sc_tests::{
+    Daemon, HostSnapshot, address, eventually, namespace_owner, pid, report, state, status, until,
+};
 
 /// How long a guest may take to boot on a busy machine.
 const BOOT: Duration = Duration::from_secs(90);

@@ -57,10 +57,12 @@ fn profiles_are_laid_under_an_instance_in_their_order() {
     daemon.sc(&["profile", "create", "large"]).ok();
     daemon.sc(&["profile", "set", "large", "limits.processes=500"]).ok();
     daemon.sc(&["launch", BUSYBOX, "c1", "-p", "default", "-p", "small"]).ok();
-    let expanded = |key: &str| {
-        daemon.sc(&["config", "get", "--expanded", "c1", key]).ok().to_owned()
-    };
-    assert_eq!((expanded("limits.processes").as_str(), expanded("user.size").as_str()), ("50", "small"));
+    let expanded =
+        |key: &str| daemon.sc(&["config", "get", "--expanded", "c1", key]).ok().to_owned();
+    assert_eq!(
+        (expanded("limits.processes").as_str(), expanded("user.size").as_str()),
+        ("50", "small")
+    );
     daemon.sc(&["profile", "add", "c1", "large"]).ok();
     assert_eq!(expanded("limits.processes"), "500", "the later profile wins");
     daemon.sc(&["profile", "set", "large", "limits.processes=600"]).ok();
@@ -109,7 +111,9 @@ fn a_shutdown_stops_the_guests_and_a_new_start_brings_them_back() {
     daemon.sc(&["admin", "shutdown", "--timeout", "60"]).ok();
     daemon.wait_died();
     daemon.run_again();
-    until("running again", Duration::from_secs(20), &"Running".to_owned(), || status(&daemon, "c1"));
+    until("running again", Duration::from_secs(20), &"Running".to_owned(), || {
+        status(&daemon, "c1")
+    });
     assert_eq!(daemon.exec("c1", &["ls", "/var/stopped"]).code, 0, "it was stopped in order");
     assert_eq!(status(&daemon, "c2"), "Stopped", "what did not run does not");
 }

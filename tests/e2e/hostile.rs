@@ -42,11 +42,7 @@ fn hostile() -> Vec<Hostile> {
             tar().device(EntryType::Block, "rootfs/etc/sda", (8, 0)).done(),
             "device",
         ),
-        (
-            "a whiteout",
-            tar().device(EntryType::Char, "rootfs/etc/passwd", (0, 0)).done(),
-            "device",
-        ),
+        ("a whiteout", tar().device(EntryType::Char, "rootfs/etc/passwd", (0, 0)).done(), "device"),
         (
             "an overlay attribute",
             tar().pax("SCHILY.xattr.trusted.overlay.opaque", "y").folder("rootfs/etc/").done(),
@@ -54,7 +50,11 @@ fn hostile() -> Vec<Hostile> {
         ),
         ("a sparse bomb", sparse_bomb(), "claims"),
         ("an owner beyond the range", owner_beyond(), "1000000"),
-        ("a cut-off archive", tar().file("rootfs/a", &[7; 5000]).open_end()[..2500].into(), "cut off"),
+        (
+            "a cut-off archive",
+            tar().file("rootfs/a", &[7; 5000]).open_end()[..2500].into(),
+            "cut off",
+        ),
         ("no root filesystem", Tar::default().file("metadata.yaml", b"x").done(), "metadata.yaml"),
         (
             "metadata that is a link",
@@ -87,7 +87,11 @@ fn hostile_archives_are_refused_and_leave_nothing() {
         assert_eq!(daemon.sc(&["list", "-f", "csv"]).ok(), "", "{what} made no instance");
         // What the import alone could not know is the user's to delete.
         daemon.sc(&["image", "delete", "bad"]);
-        assert_eq!(HostSnapshot::of(&daemon.dir()).more_than(&before), Vec::<String>::new(), "{what}");
+        assert_eq!(
+            HostSnapshot::of(&daemon.dir()).more_than(&before),
+            Vec::<String>::new(),
+            "{what}"
+        );
         assert!(!PathBuf::from("/var/tmp/sc-evil").exists(), "{what}");
     }
 }
@@ -123,7 +127,10 @@ fn while_an_archive_is_unpacked_the_unpacker_is_nobody() {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.unwrap_or_default().trim().to_owned()
     };
-    report("unpacker", &format!("uid_map: {}", uid_map.split_whitespace().collect::<Vec<_>>().join(" ")));
+    report(
+        "unpacker",
+        &format!("uid_map: {}", uid_map.split_whitespace().collect::<Vec<_>>().join(" ")),
+    );
     for name in ["Uid:", "CapPrm:", "CapEff:", "NoNewPrivs:", "Seccomp:"] {
         report("unpacker", &format!("{name} {}", field(name)));
     }

@@ -24,9 +24,8 @@ fn two_instances_have_ranges_of_their_own_and_ping_each_other_by_name() {
     let (first, second) = (range("c1"), range("c2"));
     assert!(first.abs_diff(second) >= 65_536, "{first} and {second} do not overlap");
     for (from, to) in [("c1", "c2"), ("c2", "c1")] {
-        let there = eventually("an address", Duration::from_secs(30), || {
-            address(&daemon, to, "inet")
-        });
+        let there =
+            eventually("an address", Duration::from_secs(30), || address(&daemon, to, "inet"));
         let seen = daemon.inside(from, &format!("ping -4 -c 1 -W 5 {to}"));
         assert!(seen.contains(&there), "{to} is {there}: {seen}");
     }

@@ -8,7 +8,8 @@ fn bad_names_are_refused() {
     let daemon = Daemon::start();
     Busybox::import(&daemon);
     let long = "x".repeat(64);
-    for name in ["-leading", "trailing-", "under_score", "1digit", "a.b", "ä", &long, "a/b", ".."] {
+    for name in ["-leading", "trailing-", "under_score", "1digit", "a.b", "ä", &long, "a/b", ".."]
+    {
         daemon.sc(&["init", BUSYBOX, "--", name]).refused("name");
     }
     for name in ["", "a/b", "..", "-x y"] {

@@ -43,7 +43,11 @@ fn keeps_what_is_written(daemon: &Daemon) {
 
 fn does_not_share_it(daemon: &Daemon) {
     daemon.sc(&["launch", BUSYBOX, "c2", "-s", "other"]).ok();
-    assert_eq!(daemon.exec("c2", &["ls", "/root/file"]).code, 1, "another instance sees none of it");
+    assert_eq!(
+        daemon.exec("c2", &["ls", "/root/file"]).code,
+        1,
+        "another instance sees none of it"
+    );
     assert_eq!(daemon.inside("c2", "stat -c %u /srv"), "33", "and has what the first removed");
 }
 

@@ -20,7 +20,8 @@ fn a_slow_reader_of_much_output_loses_nothing() {
     let daemon = with_guest();
     // With --full what the manual promises; else enough to overrun every buffer many times.
     let mebibytes: u64 = if full() { 2048 } else { 256 };
-    let line = format!("dd if=/dev/zero bs=1M count={mebibytes} 2>/dev/null | tr '\\0' x; echo end");
+    let line =
+        format!("dd if=/dev/zero bs=1M count={mebibytes} 2>/dev/null | tr '\\0' x; echo end");
     let mut command = daemon.command(&["exec", "c1", "--", "sh", "-c", &line]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
@@ -68,7 +69,7 @@ fn a_program_whose_reader_left_ends_and_hinders_nobody() {
     child.stdout.take().unwrap().read_exact(&mut some).unwrap();
     child.wait().unwrap();
     eventually("the program ends without its reader", Duration::from_secs(20), || {
-        let left = daemon.inside("c1", "ps | grep -q "[y]es marked" && echo there || echo none");
+        let left = daemon.inside("c1", "ps | grep -q '[y]es marked' && echo there || echo none");
         (left == "none").then_some(())
     });
     assert_eq!(daemon.inside("c1", "echo alive"), "alive");
@@ -80,8 +81,14 @@ fn many_programs_run_at_once() {
     std::thread::scope(|scope| {
         for number in 0..16 {
             let daemon = &daemon;
-            let mut command =
-                daemon.command(&["exec", "c1", "--", "sh", "-c", &format!("sleep 1; echo {number}")]);
+            let mut command = daemon.command(&[
+                "exec",
+                "c1",
+                "--",
+                "sh",
+                "-c",
+                &format!("sleep 1; echo {number}"),
+            ]);
             scope.spawn(move || {
                 let output = command.output().unwrap();
                 assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{number}\n"));
@@ -111,7 +118,8 @@ fn a_terminal_has_the_size_of_the_window_and_follows_it() {
 #[test]
 fn keys_reach_the_program_as_signals() {
     let daemon = with_guest();
-    let mut shell = Terminal::run(&daemon, &["exec", "c1", "--", "sh", "-c", "cat; echo got $?"], (80, 24));
+    let mut shell =
+        Terminal::run(&daemon, &["exec", "c1", "--", "sh", "-c", "cat; echo got $?"], (80, 24));
     shell.type_in("hello\n");
     shell.expect("hello\r\nhello");
     shell.type_in("\u{3}");
@@ -178,6 +186,7 @@ fn what_runs_in_a_guest_that_stops_ends_with_it() {
         (!daemon.inside("c1", "pidof sleep || true").is_empty()).then_some(())
     });
     daemon.sc(&["stop", "--force", "c1"]).ok();
-    let status = eventually("its client ends", Duration::from_secs(10), || child.try_wait().unwrap());
+    let status =
+        eventually("its client ends", Duration::from_secs(10), || child.try_wait().unwrap());
     assert!(!status.success());
 }
