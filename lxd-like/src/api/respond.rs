@@ -109,3 +109,28 @@ fn set_location(response: &mut Response, path: &str) {
         response.headers_mut().insert(header::LOCATION, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_tag(tag: &str) -> HeaderMap {
+        HeaderMap::from_iter([(header::IF_MATCH, HeaderValue::from_str(tag).unwrap())])
+    }
+
+    #[test]
+    fn an_etag_guards_what_it_was_made_of() {
+        let guarded = sc_api::ProfilePut::default();
+        let response = sync_with_etag(&guarded, &guarded);
+        let tag = response.headers()[header::ETAG].to_str().unwrap();
+        assert!(check_etag(&with_tag(tag), &guarded).is_ok());
+        let changed = sc_api::ProfilePut { description: "new".into(), ..guarded };
+        let refusal = check_etag(&with_tag(tag), &changed).unwrap_err();
+        assert_eq!(refusal.kind(), ErrorKind::Precondition);
+    }
+
+    #[test]
+    fn a_request_without_a_guard_is_let_through() {
+        assert!(check_etag(&HeaderMap::new(), &sc_api::ProfilePut::default()).is_ok());
+    }
+}

@@ -143,3 +143,48 @@ async fn lingered(ended: &CancellationToken) {
     ended.cancelled().await;
     tokio::time::sleep(LINGER).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pipe() -> (Stream, Stream) {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        (Stream::new(read).unwrap(), Stream::new(write).unwrap())
+    }
+
+    #[tokio::test]
+    async fn everything_that_is_written_is_read_and_then_the_end() {
+        let (reader, writer) = pipe();
+        let sent = vec![7_u8; 1 << 20];
+        let expected = sent.clone();
+        let writing = tokio::spawn(async move { writer.write_all(&sent).await });
+        let mut received = Vec::new();
+        loop {
+            let bytes = reader.read().await.unwrap();
+            if bytes.is_empty() {
+                break;
+            }
+            received.extend_from_slice(&bytes);
+        }
+        writing.await.unwrap().unwrap();
+        assert_eq!(received, expected);
+    }
+
+    #[tokio::test]
+    async fn writing_to_a_program_that_reads_no_more_fails() {
+        let (reader, writer) = pipe();
+        drop(reader);
+        assert!(writer.write_all(b"x").await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn output_held_open_by_others_is_waited_for_a_second_after_the_end() {
+        let ended = CancellationToken::new();
+        let waiting = lingered(&ended);
+        tokio::pin!(waiting);
+        assert!(futures::poll!(&mut waiting).is_pending());
+        ended.cancel();
+        waiting.await;
+    }
+}

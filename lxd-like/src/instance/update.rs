@@ -110,7 +110,7 @@ pub(super) async fn apply_limits_to(
             outcome.map_err(|error| Error::from(error).within(format!("set {key}")))
         };
         set("limits.memory", cgroup.set_memory(memory))?;
-        set("limits.cpu", cgroup.set_cpu(&ctx.host.cgroups, &cpu))?;
+        set("limits.cpu", cgroup.set_cpu(&ctx.host.cgroups, &cpu).map(drop))?;
         set("limits.processes", cgroup.set_processes(processes))
     })
     .await

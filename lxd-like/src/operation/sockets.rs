@@ -55,3 +55,20 @@ fn new_secret() -> String {
     let bytes: [u8; 32] = rand::rng().random();
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_secret_opens_its_place_once() {
+        let (set, receivers) = SocketSet::new(&["0", "control"]);
+        assert_eq!(receivers.len(), 2);
+        let secrets = set.secrets();
+        let secret = secrets["0"].as_str().unwrap();
+        assert_eq!(secret.len(), 64);
+        assert!(set.claim(secret).is_ok());
+        assert!(set.claim(secret).is_err());
+        assert!(set.claim("guessed").is_err());
+    }
+}
