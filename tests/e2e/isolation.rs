@@ -112,9 +112,10 @@ fn the_state_and_the_socket_are_roots_own() {
     let mode = |name: &str| std::fs::metadata(daemon.dir().join(name)).unwrap().mode() & 0o777;
     assert_eq!(mode("unix.socket"), 0o600, "without --group");
     assert_eq!(mode("database/store.db") & 0o077, 0, "the store is nobody else's");
-    for private in ["images", "storage-pools", "networks", "logs", "run"] {
+    for private in ["images", "storage-pools", "logs", "run"] {
         assert_eq!(mode(private), 0o700, "{private}");
     }
+    assert_eq!(mode("networks"), 0o711, "dnsmasq, which is nobody, comes to its files");
 }
 
 #[test]

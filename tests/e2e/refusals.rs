@@ -62,7 +62,7 @@ fn bad_sizes_keys_and_values_are_refused_by_name() {
         ("eth0,type=nic,network=nonet0", "nonet0"),
         ("d1,type=disk,path=/x,source=/no/such/folder", "/no/such/folder"),
         ("d1,type=disk,path=/x,source=/etc,bogus=1", "bogus"),
-        ("d1,type=nic,nictype=macvlan,parent=eth0", "macvlan"),
+        ("d1,type=nic,nictype=macvlan,parent=eth0", "nictype"),
     ] {
         let refused = daemon.sc(&["launch", BUSYBOX, "c1", "-d", device]);
         refused.refused(part);
