@@ -27,7 +27,7 @@ use crate::model::{InstanceRecord, Intent, LinkPlan, RunPlan};
 const NAMESPACES_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long an init that shows nothing is watched before it counts as started.
-const SETTLING: Duration = Duration::from_millis(20);
+const SETTLING: Duration = Duration::from_millis(50);
 
 /// Starts an instance; returns it running, and its record as it is kept from now on.
 #[tracing::instrument(level = "debug", name = "start", skip_all)]
@@ -111,8 +111,8 @@ async fn boot(
     // A few hundred microseconds, in which the agent is executed: not worth another thread.
     ctx.host.spawn_agent(&ctx.paths.agent_socket(plan.run), launch)?;
     steps.reach("agent")?;
-    let (link, phase, mut events) = AgentLink::connect(&ctx.paths.agent_socket(plan.run)).await?;
-    debug_assert!(matches!(phase, AgentPhase::Waiting | AgentPhase::Booting));
+    // Whatever its phase: an agent that has failed already tells so to whoever greets it.
+    let (link, _, mut events) = AgentLink::connect(&ctx.paths.agent_socket(plan.run)).await?;
     let netns = namespaces(&mut events).await?;
     steps.reach("namespaces")?;
     plug(ctx, record, &checked.effective, plan, &netns).await?;
@@ -194,15 +194,17 @@ async fn started(ctx: &Ctx, name: &InstanceName, events: &mut Events) -> Result<
             Some(_) => {}
         }
     };
-    settle(observed.pid, events).await.map_err(|error| with_last_words(ctx, name, error))?;
+    settle(&observed, events).await.map_err(|error| with_last_words(ctx, name, error))?;
     Ok(observed)
 }
 
-/// Waits until init shows that it has come to work, by the signals that it handles or holds back,
-/// or until it has had time enough.
-async fn settle(pid: u32, events: &mut Events) -> Result<()> {
+/// Waits until init shows that it has come to work, or has had time enough. A known init system
+/// shows it by the signals that it handles or holds back; any other program may be a script whose
+/// shell handles some, and is watched for the whole time.
+async fn settle(observed: &Observed, events: &mut Events) -> Result<()> {
     let deadline = tokio::time::Instant::now() + SETTLING;
-    while !handles_signals(pid) && tokio::time::Instant::now() < deadline {
+    let settled = || observed.init != InitKind::Other && handles_signals(observed.pid);
+    while !settled() && tokio::time::Instant::now() < deadline {
         let pause = tokio::time::sleep(Duration::from_millis(1));
         tokio::select! {
             event = events.recv() => match event {
