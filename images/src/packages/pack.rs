@@ -88,6 +88,8 @@ fn tarball(files: &[(&str, &str)], mtime: u64, path: &Path) -> std::io::Result<(
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
         header.set_mtime(mtime);
         tar.append_data(&mut header, name, text.as_bytes())?;
     }
