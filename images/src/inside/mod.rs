@@ -9,6 +9,7 @@
 
 mod acl;
 mod budget;
+mod device;
 mod parts;
 mod path;
 pub(crate) mod report;

@@ -2,6 +2,8 @@
 //!
 //! Needs root, as the daemon does; every test works in a folder of its own.
 
+#![allow(clippy::unwrap_used, reason = "all of it is a test, though not by attribute")]
+
 mod archive;
 mod faithful;
 mod hostile;

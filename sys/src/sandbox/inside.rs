@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 
+use super::calls;
 use super::outside::{Ended, Limits};
 use super::spec::Received;
 use crate::Context;
@@ -190,6 +191,7 @@ fn become_nobody(received: Received, parent: &OwnedFd) -> Result<Inside> {
     limit(&limits)?;
     process::no_new_privileges()?;
     drop_capabilities()?;
+    calls::refuse()?;
     // Last, because a change of ids clears it.
     process::set_death_signal(DeathSignal::Kill)?;
     if has_ended(parent.as_fd())? {

@@ -17,9 +17,10 @@
 //! ```
 //!
 //! All namespaces but the user namespace belong to the host's root, so that even a child that is taken
-//! over can neither mount nor configure a network. The target is an idmapped mount: what the child
+//! over can neither mount nor configure a network; a filter refuses it the system calls to try. The target is an idmapped mount: what the child
 //! makes is on disk as the archive says, while no id of the host is involved.
 
+mod calls;
 mod inside;
 mod outside;
 mod spec;

@@ -297,4 +297,3 @@ fn cut_off(error: io::Error) -> Failure {
         _ => Failure::machine("read the archive", error),
     }
 }
-

@@ -5,6 +5,8 @@
 //! ([`Tree::finish`]), since files made in them would change the times, inherit default ACLs and
 //! setgid bits.
 
+mod attributes;
+
 use std::{
     collections::HashSet,
     io::{self, Read},
@@ -12,19 +14,17 @@ use std::{
 };
 
 use rustix::{
-    fs::{
-        AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT,
-        Uid, XattrFlags,
-    },
+    fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid},
     io::Errno,
 };
 
+use self::attributes::Attributes;
 use super::{
     budget::Budget,
+    device::check_device,
     path::EntryPath,
-    report::{Failure, Inside},
+    report::{Cause, Failure, Inside},
     tarfile::{Archive, Entry, Kind, Segment},
-    xattr::{self, Fate},
 };
 
 const FOLDER: OFlags =
@@ -39,15 +39,6 @@ pub(crate) struct Tree<'a> {
     folders: Vec<(EntryPath, Attributes)>,
     dropped: HashSet<EntryPath>,
     buffer: Vec<u8>,
-}
-
-/// What an inode has beside its content.
-struct Attributes {
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    mtime: (i64, u32),
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl<'a> Tree<'a> {
@@ -340,90 +331,11 @@ impl<'a> Tree<'a> {
         let flags = FOLDER.difference(OFlags::NOFOLLOW);
         rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve).map_err(no_folder)
     }
-
-    fn attributes(&mut self, mut entry: Entry) -> Inside<Attributes> {
-        let mut kept = Vec::with_capacity(entry.xattrs.len());
-        for (name, value) in std::mem::take(&mut entry.xattrs) {
-            match xattr::fate(&name) {
-                Fate::Keep => kept.push((name, value)),
-                Fate::Drop => self.budget.stats.dropped_xattrs += 1,
-                Fate::Refuse => return Err(Failure::image(xattr::refusal(&name))),
-            }
-        }
-        Ok(Attributes { xattrs: kept, ..self.attributes_of(&entry)? })
-    }
-
-    fn attributes_of(&self, entry: &Entry) -> Inside<Attributes> {
-        if let Some((name, _)) =
-            entry.xattrs.iter().find(|(name, _)| xattr::fate(name) == Fate::Refuse)
-        {
-            return Err(Failure::image(xattr::refusal(name)));
-        }
-        Ok(Attributes {
-            mode: entry.mode,
-            uid: self.budget.id(entry.uid, "user")?,
-            gid: self.budget.id(entry.gid, "group")?,
-            mtime: entry.mtime,
-            xattrs: Vec::new(),
-        })
-    }
-
-    /// Owner before mode and capability, which a change of owner takes away; times last.
-    fn apply(&mut self, fd: &OwnedFd, attributes: Attributes, folder: bool) -> Inside<()> {
-        let owner = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
-        rustix::fs::fchown(fd, owner.0, owner.1).map_err(|e| Failure::machine("set owner", e))?;
-        rustix::fs::fchmod(fd, Mode::from_raw_mode(attributes.mode))
-            .map_err(|error| Failure::machine("set mode", error))?;
-        for (name, value) in &attributes.xattrs {
-            if name == b"system.posix_acl_default" && !folder {
-                self.budget.stats.dropped_xattrs += 1;
-                continue;
-            }
-            rustix::fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty())
-                .map_err(|errno| xattr_failed(name, errno))?;
-        }
-        rustix::fs::futimens(fd, &times(attributes.mtime))
-            .map_err(|error| Failure::machine("set time", error))
-    }
-
-    /// Owner, mode and times of what cannot be opened. Its folder is the current one.
-    fn own_by_name(&self, path: &EntryPath, attributes: &Attributes, mode: bool) -> Inside<()> {
-        let (_, name) = path.split();
-        let parent = &self.last.as_ref().expect("make has set it").1;
-        let owner = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
-        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::chownat(parent, name, owner.0, owner.1, nofollow)
-            .map_err(|error| Failure::machine("set owner", error))?;
-        if mode {
-            let mode = Mode::from_raw_mode(attributes.mode);
-            rustix::fs::chmodat(parent, name, mode, AtFlags::empty())
-                .map_err(|error| Failure::machine("set mode", error))?;
-        }
-        rustix::fs::utimensat(parent, name, &times(attributes.mtime), nofollow)
-            .map_err(|error| Failure::machine("set time", error))
-    }
 }
 
 /// Waits until all of it is on disk.
 pub(crate) fn sync(root: &OwnedFd) -> Inside<()> {
     rustix::fs::syncfs(root).map_err(|error| Failure::machine("write to disk", error))
-}
-
-/// Refuses a device that is not below `dev/`, and whiteouts wherever they are.
-pub(crate) fn check_device(path: &EntryPath, whiteout: bool) -> Inside<()> {
-    if whiteout {
-        return Err(Failure::image(
-            "it is a character device 0:0, which hides files in an overlay and must not come from an \
-             image: make the image from the merged view of the filesystem",
-        ));
-    }
-    if path.below(b"dev").is_none_or(|rest| rest.is_root()) {
-        return Err(Failure::image(
-            "it is a device node outside dev/, which an unprivileged instance cannot have: remove it \
-             from the image",
-        ));
-    }
-    Ok(())
 }
 
 fn is_folder(parent: impl AsFd, name: &[u8]) -> Inside<bool> {
@@ -459,29 +371,8 @@ fn no_folder(errno: Errno) -> Failure {
 /// A folder that is gone is no failure where folders are only finished.
 fn gone(failure: Failure) -> Inside<Option<OwnedFd>> {
     match failure.cause {
-        super::report::Cause::Image => Ok(None),
+        Cause::Image => Ok(None),
         _ => Err(failure),
-    }
-}
-
-fn xattr_failed(name: &[u8], errno: Errno) -> Failure {
-    let name = String::from_utf8_lossy(name);
-    match errno {
-        Errno::NOTSUP => Failure::machine(
-            format!("set extended attribute {name}"),
-            "the filesystem does not have them: put the storage pool on one that has",
-        ),
-        Errno::INVAL | Errno::PERM => {
-            Failure::image(format!("its extended attribute {name} has a value that is not allowed"))
-        }
-        errno => Failure::machine(format!("set extended attribute {name}"), errno),
-    }
-}
-
-fn times(mtime: (i64, u32)) -> Timestamps {
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec { tv_sec: mtime.0, tv_nsec: mtime.1.into() },
     }
 }
 
