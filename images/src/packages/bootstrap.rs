@@ -2,31 +2,27 @@
 
 use std::{fs, path::Path};
 
-use super::{Recipe, apt_conf::Settings, sources::Mirror, tool};
+use super::{Recipe, apt_conf::Settings, tool};
 use crate::{Error, Progress, Result};
 
 /// What every image has beside the essential packages.
 const COMMON: &str = "ca-certificates,dbus,ifupdown,iproute2,iputils-ping,isc-dhcp-client,less,\
                       netbase,procps,vim-tiny";
 
-/// The name of the sources inside the image, as Debian's own installations have it.
-pub(super) const SOURCES: &str = "debian.sources";
-
-/// Installs the packages of `recipe` into `scratch/rootfs`. Signatures are checked against `keyring`.
+/// Installs the packages of `recipe` from `sources` into `scratch/rootfs`.
 pub(super) fn bootstrap(
     recipe: &Recipe,
-    mirror: &Mirror,
+    sources: &str,
     settings: &Settings,
-    keyring: &Path,
     scratch: &Path,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let write = |name: &str, text: String| {
+    let write = |name: &str, text: &str| {
         let path = scratch.join(name);
         fs::write(&path, text).map_err(Error::io("write", &path)).map(|()| path)
     };
-    let sources = write(SOURCES, mirror.sources(&recipe.codename, keyring))?;
-    let apt_conf = write("apt.conf", settings.to_text())?;
+    let sources = write("debian.sources", sources)?;
+    let apt_conf = write("apt.conf", &settings.to_text())?;
     let runner = tool::contained()
         .env("TMPDIR", scratch)
         .args(["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"])

@@ -42,17 +42,26 @@ const REMOVED: [&str; 9] = [
 ];
 
 /// Folders that are left empty: devices come from the instance, the rest is made anew.
-const EMPTIED: [&str; 7] =
-    ["dev", "run", "tmp", "var/tmp", "var/log/apt", "var/lib/apt/lists", "var/cache/apt"];
+const EMPTIED: [&str; 8] = [
+    "dev",
+    "run",
+    "tmp",
+    "etc/apt/sources.list.d",
+    "var/tmp",
+    "var/log/apt",
+    "var/lib/apt/lists",
+    "var/cache/apt",
+];
 
-/// Finishes the root filesystem at `rootfs`. `settings` is what apt needs in guests.
-pub(super) fn finish(rootfs: &Path, settings: &Settings) -> Result<()> {
+/// Finishes the root filesystem at `rootfs`. `sources` and `settings` are apt's in guests.
+pub(super) fn finish(rootfs: &Path, sources: &str, settings: &Settings) -> Result<()> {
     for path in REMOVED {
         remove(&rootfs.join(path))?;
     }
     for folder in EMPTIED {
         empty(&rootfs.join(folder))?;
     }
+    write(rootfs, "etc/apt/sources.list.d/debian.sources", sources)?;
     let settings = settings.to_text();
     if !settings.is_empty() {
         write(rootfs, "etc/apt/apt.conf.d/90mirror", &settings)?;
@@ -108,7 +117,13 @@ mod tests {
     fn nothing_of_the_builder_stays_and_links_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let rootfs = folder.path().join("rootfs");
-        for path in ["etc/network", "etc/apt/apt.conf.d", "dev/pts", "var/lib/dbus", "run"] {
+        for path in [
+            "etc/network",
+            "etc/apt/apt.conf.d",
+            "etc/apt/sources.list.d",
+            "dev/pts",
+            "var/lib/dbus",
+        ] {
             fs::create_dir_all(rootfs.join(path)).unwrap();
         }
         let outside = folder.path().join("outside");
@@ -116,10 +131,13 @@ mod tests {
         std::os::unix::fs::symlink(&outside, rootfs.join("etc/resolv.conf")).unwrap();
         fs::write(rootfs.join("etc/machine-id"), "0123\n").unwrap();
         fs::write(rootfs.join("var/lib/dbus/machine-id"), "0123\n").unwrap();
-        finish(&rootfs, &Settings::default()).unwrap();
+        fs::write(rootfs.join("etc/apt/sources.list.d/0000x.sources"), "Types: deb\n").unwrap();
+        finish(&rootfs, "Types: deb\n", &Settings::default()).unwrap();
         let read = |path: &str| fs::read_to_string(rootfs.join(path)).unwrap();
         assert_eq!(read("etc/resolv.conf"), "");
         assert_eq!(read("etc/machine-id"), "");
+        assert_eq!(read("etc/apt/sources.list.d/debian.sources"), "Types: deb\n");
+        assert_eq!(fs::read_dir(rootfs.join("etc/apt/sources.list.d")).unwrap().count(), 1);
         assert!(!rootfs.join("var/lib/dbus/machine-id").exists());
         assert_eq!(fs::read_dir(rootfs.join("dev")).unwrap().count(), 0);
         assert!(!rootfs.join("etc/apt/apt.conf.d/90mirror").exists());

@@ -166,9 +166,10 @@ impl Remote {
     ) -> Result<BTreeMap<String, String>> {
         let scratch = Scratch::create(workdir.join("scratch"))?;
         let settings = Settings::of_machine()?;
-        bootstrap::bootstrap(recipe, mirror, &settings, &self.keyring, &scratch.0, progress)?;
+        let sources = mirror.sources(&recipe.codename, &self.keyring);
+        bootstrap::bootstrap(recipe, &sources, &settings, &scratch.0, progress)?;
         let rootfs = scratch.0.join("rootfs");
-        finish::finish(&rootfs, &settings.for_guests())?;
+        finish::finish(&rootfs, &sources, &settings.for_guests())?;
         if let Some(target) = &files.rootfs {
             pack::squash(&rootfs, target, progress)?;
         }

@@ -90,6 +90,8 @@ fn tarball(files: &[(&str, &str)], mtime: u64, path: &Path) -> std::io::Result<(
         header.set_mode(0o644);
         header.set_uid(0);
         header.set_gid(0);
+        header.set_uid(0);
+        header.set_gid(0);
         header.set_mtime(mtime);
         tar.append_data(&mut header, name, text.as_bytes())?;
     }
