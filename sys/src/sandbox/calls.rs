@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::filter;
 
 /// Refused with `EPERM`.
-const REFUSED: [libc::c_long; 44] = [
+const REFUSED: [libc::c_long; 43] = [
     libc::SYS_add_key,
     libc::SYS_bpf,
     libc::SYS_chroot,
@@ -45,7 +45,6 @@ const REFUSED: [libc::c_long; 44] = [
     libc::SYS_setns,
     libc::SYS_shmget,
     libc::SYS_socket,
-    libc::SYS_socketpair,
     libc::SYS_umount2,
     libc::SYS_unshare,
     libc::SYS_userfaultfd,
