@@ -173,18 +173,20 @@ impl Owner {
     }
 
     async fn hear(&mut self, event: AgentEvent) {
+        let stopping = matches!(self.state, State::Stopping(..));
         let (State::Running(active) | State::Stopping(active, _)) = &mut self.state else { return };
         let name = active.run.plan.instance.as_str();
         match event {
             AgentEvent::Gone => self.ended().await,
             AgentEvent::Event(Event::Ended(exit)) => active.exit = Some(exit),
-            AgentEvent::Event(Event::Failed(failure)) => {
+            // While it is being stopped that is no news: a kill in its first second looks like it.
+            AgentEvent::Event(Event::Failed(failure)) if !stopping => {
                 tracing::warn!(
                     instance = name,
                     step = failure.step,
                     object = failure.object,
                     errno = failure.errno,
-                    "the guest could not be booted again"
+                    "the guest's init failed"
                 );
             }
             AgentEvent::Event(Event::Started { pid, init, reboots }) => {
