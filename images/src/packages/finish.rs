@@ -28,6 +28,10 @@ iface eth0 inet6 auto
     dad-attempts 0
 ";
 
+/// Lets ordinary users ping, where ping has no capability of its own. The distribution's own setting
+/// names more groups than a guest has, which the kernel refuses.
+const PING: &str = "-net.ipv4.ping_group_range = 0 65535\n";
+
 /// What belongs to the machine that built it, or to nobody.
 const REMOVED: [&str; 9] = [
     "etc/apt/apt.conf.d/99mmdebstrap",
@@ -67,6 +71,7 @@ pub(super) fn finish(rootfs: &Path, sources: &str, settings: &Settings) -> Resul
         write(rootfs, "etc/apt/apt.conf.d/90mirror", &settings)?;
     }
     write(rootfs, "etc/network/interfaces", INTERFACES)?;
+    write(rootfs, "etc/sysctl.d/90-ping.conf", PING)?;
     // The DHCP client writes it.
     write(rootfs, "etc/resolv.conf", "")?;
     // Of the instance's own, from a template and at its first boot.
@@ -77,6 +82,9 @@ pub(super) fn finish(rootfs: &Path, sources: &str, settings: &Settings) -> Resul
 /// Writes a file anew, so that a link is replaced and never followed.
 fn write(rootfs: &Path, path: &str, text: &str) -> Result<()> {
     let path = rootfs.join(path);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    }
     remove(&path)?;
     fs::write(&path, text).map_err(Error::io("write", &path))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644))

@@ -174,7 +174,7 @@ impl Remote {
             pack::squash(&rootfs, target, progress)?;
         }
         let metadata = pack::metadata(recipe);
-        pack::write_metadata(&metadata, &files.metadata)?;
+        pack::write_metadata(&metadata, &recipe.variant, &files.metadata)?;
         Ok(metadata.properties)
     }
 }

@@ -1,7 +1,6 @@
 //! The two files of a split image: metadata tarball and squashfs.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io::Write,
     path::Path,
@@ -28,6 +27,41 @@ ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 ";
 
+/// systemd does this by itself at the first boot; other inits leave the file empty.
+const MACHINE_ID: &str = "{{ config_get(\"volatile.uuid\")|cut:\"-\" }}\n";
+
+/// A file that is written for each instance.
+struct Seed {
+    path: &'static str,
+    name: &'static str,
+    text: &'static str,
+    when: &'static [When],
+}
+
+const HOSTNAME_SEED: Seed = Seed {
+    path: "/etc/hostname",
+    name: "hostname.tpl",
+    text: HOSTNAME,
+    when: &[When::Create, When::Copy, When::Rename],
+};
+
+const HOSTS_SEED: Seed =
+    Seed { path: "/etc/hosts", name: "hosts.tpl", text: HOSTS, when: &[When::Create, When::Copy] };
+
+const MACHINE_ID_SEED: Seed = Seed {
+    path: "/etc/machine-id",
+    name: "machine-id.tpl",
+    text: MACHINE_ID,
+    when: &[When::Create, When::Copy],
+};
+
+fn seeds(variant: &str) -> &'static [Seed] {
+    match variant {
+        "sysvinit" => &[HOSTNAME_SEED, HOSTS_SEED, MACHINE_ID_SEED],
+        _ => &[HOSTNAME_SEED, HOSTS_SEED],
+    }
+}
+
 /// What the image says of itself.
 pub(super) fn metadata(recipe: &Recipe) -> Metadata {
     let now = Timestamp::now();
@@ -49,47 +83,36 @@ pub(super) fn metadata(recipe: &Recipe) -> Metadata {
         ("serial", &serial),
         ("description", &description),
     ];
-    let template = |file: &str, when: &[When]| Template {
-        when: when.to_vec(),
-        template: file.to_owned(),
-        ..Template::default()
-    };
+    let templates = seeds(&recipe.variant).iter().map(|seed| {
+        let (when, template) = (seed.when.to_vec(), seed.name.to_owned());
+        (seed.path.to_owned(), Template { when, template, ..Template::default() })
+    });
     Metadata {
         architecture: processor.clone(),
         creation_date: now.as_second(),
         expiry_date: 0,
         properties: properties.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        templates: BTreeMap::from([
-            (
-                "/etc/hostname".to_owned(),
-                template("hostname.tpl", &[When::Create, When::Copy, When::Rename]),
-            ),
-            ("/etc/hosts".to_owned(), template("hosts.tpl", &[When::Create, When::Copy])),
-        ]),
+        templates: templates.collect(),
     }
 }
 
 /// Writes the metadata tarball.
-pub(super) fn write_metadata(metadata: &Metadata, path: &Path) -> Result<()> {
-    let yaml = metadata.to_yaml()?;
-    let files = [
-        ("metadata.yaml", yaml.as_str()),
-        ("templates/hostname.tpl", HOSTNAME),
-        ("templates/hosts.tpl", HOSTS),
-    ];
+pub(super) fn write_metadata(metadata: &Metadata, variant: &str, path: &Path) -> Result<()> {
+    let mut entries = vec![("metadata.yaml".to_owned(), metadata.to_yaml()?)];
+    for seed in seeds(variant) {
+        entries.push((format!("templates/{}", seed.name), seed.text.to_owned()));
+    }
     let mtime = u64::try_from(metadata.creation_date).unwrap_or_default();
-    tarball(&files, mtime, path).map_err(Error::io("write", path))
+    tarball(&entries, mtime, path).map_err(Error::io("write", path))
 }
 
-fn tarball(files: &[(&str, &str)], mtime: u64, path: &Path) -> std::io::Result<()> {
+fn tarball(entries: &[(String, String)], mtime: u64, path: &Path) -> std::io::Result<()> {
     let file = File::create(path)?;
     let mut tar = tar::Builder::new(XzEncoder::new(file, 6));
-    for (name, text) in files {
+    for (name, text) in entries {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(mtime);

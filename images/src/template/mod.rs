@@ -121,6 +121,12 @@ fn engine_for(context: &Context<'_>) -> Environment<'static> {
     engine.add_filter("lower", |text: String| text.to_lowercase());
     engine.add_filter("upper", |text: String| text.to_uppercase());
     engine.add_filter("trim", |text: String| text.trim().to_owned());
+    engine.add_filter(
+        "cut",
+        |text: String, part: String| {
+            if part.is_empty() { text } else { text.replace(&part, "") }
+        },
+    );
     engine.add_filter("length", |value: Value| value.len().unwrap_or_default());
     engine.add_filter("items", items);
     engine.add_global("on", true);
@@ -312,6 +318,7 @@ config:
             ("{{ config.empty|default:\"<none>\"|safe }}", "<none>"),
             ("{{ devices.eth0.network|upper }} {{ devices.eth9.network }}", "SCBR0 "),
             ("{% for k, v in config %}{{ k }}={{ v }};{% endfor %}", "a=1;empty=;"),
+            ("{{ \"a-b-c\"|cut:\"-\" }}{{ \" a \"|trim }}{{ config|length }}", "abca2"),
             ("{% for name in devices %}{{ name }}{% endfor %}", "eth0"),
             ("{% autoescape off %}{{ \"<\" }}{% endautoescape %}", "<"),
             ("{% set x = config_get(\"a\") %}{{ x }}{{ config_get(\"zz\") }}", "1"),
