@@ -140,6 +140,9 @@ pub struct InstancePut {
     /// Whether it is deleted when it stops.
     #[serde(default)]
     pub ephemeral: bool,
+    /// Asks for a snapshot to be restored: known, so that it can be refused by name.
+    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_default")]
+    pub restore: String,
 }
 
 /// Changes some of an instance.

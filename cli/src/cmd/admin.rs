@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use sc_api::{ConfigMap, DeviceMap, NetworksPost, ProfilePut, StoragePoolsPost};
+use sc_api::{ConfigMap, DeviceMap, ErrorKind, NetworksPost, ProfilePut, StoragePoolsPost};
 use sc_client::{Error, Tagged};
 
 use super::DONE;
@@ -64,21 +64,34 @@ async fn ensure_pool(context: &Context) -> Result<String> {
     Ok("default".into())
 }
 
+/// How many names are tried for a bridge.
+const BRIDGES: u32 = 10;
+
 /// The bridge that instances are connected to: a managed one, or one that is made.
 async fn ensure_network(context: &Context) -> Result<String> {
     let networks = context.client.networks().await?;
     if let Some(network) = networks.iter().find(|network| network.managed) {
         return Ok(network.name.clone());
     }
-    let post = NetworksPost {
-        name: "scbr0".parse()?,
-        network_type: "bridge".into(),
-        description: String::new(),
-        config: ConfigMap::new(),
-    };
-    context.client.create_network(&post).await?;
-    output::line("Network scbr0 created")?;
-    Ok("scbr0".into())
+    // The first names may be bridges of other daemons of this host.
+    for number in 0..BRIDGES {
+        let name = format!("scbr{number}");
+        let post = NetworksPost {
+            name: name.parse()?,
+            network_type: "bridge".into(),
+            description: String::new(),
+            config: ConfigMap::new(),
+        };
+        match context.client.create_network(&post).await {
+            Err(error) if error.kind() == ErrorKind::Conflict && number + 1 < BRIDGES => {}
+            outcome => {
+                outcome?;
+                output::line(format!("Network {name} created"))?;
+                return Ok(name);
+            }
+        }
+    }
+    unreachable!("the last name is tried for good")
 }
 
 /// Gives the default profile a root disk and a NIC where it has none.

@@ -197,6 +197,7 @@ impl From<Editable> for InstancePut {
             devices: edited.devices,
             profiles: Some(edited.profiles),
             ephemeral: edited.ephemeral,
+            restore: String::new(),
         }
     }
 }

@@ -76,6 +76,9 @@ pub async fn replace(
 ) -> Result<Response> {
     let instance = ctx.instances.get(&name)?;
     respond::check_etag(&headers, &instance.view().record.put())?;
+    if !put.restore.is_empty() {
+        return Err(Error::invalid("field \"restore\": snapshots are not supported"));
+    }
     let new = NewOperation::on_instance("Updating instance", &name);
     let handle = ctx.operations.start(new, |_| async move {
         instance.update(put).await?;

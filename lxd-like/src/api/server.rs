@@ -42,7 +42,7 @@ pub async fn get(State(ctx): State<Ctx>) -> Result<Response> {
         api_status: "stable".into(),
         api_version: "1.0".into(),
         auth: "trusted".into(),
-        auth_methods: vec!["tls".into()],
+        auth_methods: Vec::new(),
         auth_user_name: String::new(),
         auth_user_method: "unix".into(),
         public: false,

@@ -123,7 +123,7 @@ async fn take_up(
             tracing::info!(instance = %name, "a guest has ended while the daemon was away");
         }
     }
-    let ran_last = record.config.get("volatile.last_state.power").is_some_and(|p| p == "RUNNING");
+    let ran_last = record.config.get(stop::LAST_POWER).is_some_and(|p| p == "RUNNING");
     let ran = (active.is_none() && ran_last).then(|| name.clone());
     let ended = active.is_none() && record.last_used_at.is_some();
     let phase = match &active {

@@ -18,6 +18,9 @@ use crate::context::{Ctx, blocking};
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, LinkPlan, RunPlan};
 
+/// The key that says whether an instance is to run after the host comes up again.
+pub(super) const LAST_POWER: &str = "volatile.last_state.power";
+
 /// How long a killed guest may take to be gone.
 pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -73,7 +76,7 @@ pub(super) async fn write_power(ctx: &Ctx, record: &InstanceRecord, power: &str)
 /// The record with `volatile.last_state.power`.
 pub(super) fn with_power(record: &InstanceRecord, power: &str) -> InstanceRecord {
     let mut record = record.clone();
-    record.config.insert("volatile.last_state.power".into(), power.into());
+    record.config.insert(LAST_POWER.into(), power.into());
     record
 }
 

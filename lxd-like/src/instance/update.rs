@@ -7,9 +7,8 @@ use sc_profiles::{Diff, Limits, Origin};
 use sc_store::Draft;
 use sc_sys::cgroup::{CpuLimit, InstanceCgroup};
 
-use super::config;
-use super::create;
 use super::view::Run;
+use super::{config, create, stop};
 use crate::context::{Ctx, blocking};
 use crate::error::{Error, Result};
 use crate::model::{DEFAULT_PROFILE, InstanceRecord};
@@ -23,6 +22,11 @@ pub(super) async fn update(
 ) -> Result<InstanceRecord> {
     let mut config = put.config;
     sc_profiles::keep_volatile(&record.config, &mut config);
+    // The daemon's own note changes whenever the instance starts or ends, also between a client's
+    // reading and its writing: what the client has read of it does not count.
+    if let Some(power) = record.config.get(stop::LAST_POWER) {
+        config.insert(stop::LAST_POWER.into(), power.clone());
+    }
     let profiles = profile_names(put.profiles)?;
     let origin = Origin::Client { before: &record.config };
     let after = config::check(ctx, &profiles, &config, &put.devices, origin)

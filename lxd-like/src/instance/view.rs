@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sc_agent_protocol::{InitKind, Interface, Scope};
 use sc_api::{
-    AddressFamily, CpuUsage, Instance, InstanceState, InstanceType, MemoryUsage, NetworkAddress,
-    NetworkCounters, NetworkInterfaceState, StatusCode, no_time,
+    AddressFamily, ByteSize, CpuUsage, Instance, InstanceState, InstanceType, MemoryUsage,
+    NetworkAddress, NetworkCounters, NetworkInterfaceState, StatusCode, no_time,
 };
 use sc_profiles::Settings;
 use sc_sys::cgroup::InstanceCgroup;
@@ -160,6 +160,17 @@ impl View {
         .collect()
     }
 
+    /// `limits.memory` in bytes, where it is set.
+    fn memory_limit(&self) -> Option<u64> {
+        let text = self.expanded.config.get("limits.memory")?;
+        match text.strip_suffix('%') {
+            Some(percent) => {
+                Some(rustix::system::sysinfo().totalram / 100 * percent.parse::<u64>().ok()?)
+            }
+            None => text.parse::<ByteSize>().ok().map(|size| size.0),
+        }
+    }
+
     /// Its state: what the agent has told, and what its cgroup counts.
     pub fn state(&self) -> InstanceState {
         let status = self.phase.status();
@@ -184,6 +195,7 @@ impl View {
                 state.memory.usage = signed(usage.memory);
                 state.memory.usage_peak = signed(usage.memory_peak);
                 state.memory.swap_usage = signed(usage.swap);
+                state.memory.total = signed(self.memory_limit());
             }
             // The guest may be ending this moment: then there is nothing to count.
             Err(error) => tracing::debug!(%error, "read what an instance uses"),

@@ -154,6 +154,10 @@ impl super::Images {
             }
         };
         ctx.journal.clear(intent).await?;
+        if outcome.is_err() {
+            // What was unpacked so far.
+            ctx.pools.empty_trash_behind(pool.as_str());
+        }
         outcome?;
         if made {
             self.convert_behind(ctx, driver, id.clone(), files);

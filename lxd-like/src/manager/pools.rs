@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use sc_api::{ConfigMap, PoolName};
 use sc_storage::{Driver, DriverKind};
@@ -115,7 +116,7 @@ impl Pools {
         let intent = Intent::DeletePool { pool: record.name.clone(), path: record.path.clone() };
         let intent = ctx.journal.begin(&intent).await?;
         self.open.write().expect("no panic while pools are locked").remove(name);
-        drop(driver);
+        last_user(driver).await;
         finish_deletion(ctx, intent, &record.name, record.path).await
     }
 
@@ -169,6 +170,13 @@ impl Pools {
             }
         }
         Ok(())
+    }
+}
+
+/// Waits until nobody else works in a pool, such as who empties its trash.
+async fn last_user(driver: Arc<dyn Driver>) {
+    while Arc::strong_count(&driver) > 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -9,6 +9,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -30,7 +31,9 @@ pub(super) struct Claims {
 impl Claims {
     /// Locks and reads the claims in a directory, which is made where it does not exist.
     pub(super) fn lock(dir: &Path) -> Result<Self> {
-        std::fs::create_dir_all(dir).op("create", dir.display())?;
+        // Root's alone: whoever may open the lock may hold it, and with it every start.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.op("create", dir.display())?;
         let lock_path = dir.join("lock");
         let lock = File::options()
             .create(true)
