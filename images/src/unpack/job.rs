@@ -10,6 +10,7 @@ use std::{
 
 use rustix::fs::{Mode, OFlags};
 use sc_sys::{
+    SysError,
     idmap::{IdRange, RANGE_SIZE},
     sandbox::{self, Chunk, Ended, Running, Sandbox},
 };
@@ -91,7 +92,7 @@ impl Sandboxing {
                 ..sandbox::Limits::default()
             },
         };
-        let mut running = sandbox.spawn().map_err(Error::Sandbox)?;
+        let mut running = sandbox.spawn().map_err(not_started)?;
         let followed = follow(&mut running, progress);
         if followed.is_err() {
             running.kill();
@@ -176,6 +177,18 @@ fn refused(failure: Failure) -> Error {
         reason: printable(&failure.reason),
         kind: failure.cause.kind(),
     }
+}
+
+/// What kept the sandbox from starting; a filesystem that cannot be idmapped has a remedy.
+fn not_started(error: SysError) -> Error {
+    if error.op() == "idmap mount" && error.io().kind() == Io::InvalidInput {
+        return Error::Unavailable(format!(
+            "unpack image into {}: its filesystem cannot be idmapped: put the storage pool on ext4, \
+             xfs or btrfs",
+            error.object()
+        ));
+    }
+    Error::Sandbox(error)
 }
 
 /// Text for a terminal, whatever is in it.

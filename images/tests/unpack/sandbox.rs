@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("sandbox::a_stalled_archive_is_ended_by_the_time_limit", stalled),
     ("sandbox::too_little_memory_is_said_to_be_so", too_little_memory),
     ("sandbox::a_program_without_the_role_is_an_error", wrong_program),
+    ("sandbox::a_filesystem_that_cannot_be_idmapped_is_named_with_the_remedy", not_idmapped),
     ("sandbox::nothing_is_left_in_the_hosts_mount_table", mounts),
 ];
 
@@ -240,4 +241,18 @@ fn mounts() {
     unpack_with(&room, &path, &Limits::default(), &Silent).unwrap();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains("/target"), "{mounts}");
+}
+
+fn not_idmapped() {
+    let room = Room::new();
+    let path = room.file("image", &Tar::unified().done());
+    // No kernel idmaps proc and sysfs; one of their mount points is mostly free.
+    let places = ["/proc/sys/fs/binfmt_misc", "/sys/kernel/debug", "/sys/kernel/security"];
+    let is_empty = |place: &&&str| fs::read_dir(place).is_ok_and(|mut all| all.next().is_none());
+    let target = Path::new(places.iter().find(is_empty).unwrap());
+    let files = ImageFiles { metadata: path, rootfs: None };
+    let error =
+        sc_images::unpack(&files, target, &Limits::default(), &sandboxing(), &Silent).unwrap_err();
+    assert_eq!(error.kind(), sc_images::ErrorKind::Unavailable);
+    assert!(error.to_string().contains("ext4, xfs or btrfs"), "{error}");
 }

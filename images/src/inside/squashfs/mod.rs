@@ -67,6 +67,12 @@ pub(crate) fn unpack(
     max_depth: u32,
     budget: &mut Budget,
 ) -> Inside<()> {
+    if !image.exists() {
+        return Err(Failure::machine(
+            "read the squashfs",
+            "the filesystem that it is on cannot be idmapped: put the image store on ext4, xfs or btrfs",
+        ));
+    }
     budget.step("checking root filesystem");
     let devices = list(image, max_depth, budget)?;
     budget.step("unpacking root filesystem");
