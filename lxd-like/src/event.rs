@@ -3,6 +3,7 @@
 //! Sending never waits: a listener that is too slow is told how many events it missed by being
 //! disconnected, and fetches the state anew.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sc_api::{Event, EventType, Lifecycle, Operation, Timestamp};
@@ -53,6 +54,19 @@ impl Events {
         };
         let metadata = serde_json::to_value(lifecycle).expect("a lifecycle event serialises");
         self.send(EventType::Lifecycle, metadata);
+    }
+
+    /// A line of the log.
+    pub fn logging(&self, level: &str, message: String, context: BTreeMap<String, String>) {
+        if self.sender.receiver_count() == 0 {
+            return;
+        }
+        let metadata = serde_json::json!({
+            "level": level,
+            "message": message,
+            "context": context,
+        });
+        self.send(EventType::Logging, metadata);
     }
 
     fn send(&self, event_type: EventType, metadata: serde_json::Value) {

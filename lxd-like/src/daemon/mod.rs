@@ -9,6 +9,7 @@
 mod autostart;
 mod defaults;
 mod listener;
+mod log_events;
 mod logging;
 mod options;
 
@@ -39,9 +40,10 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
 /// Reads the command line and runs the daemon.
 pub fn main() -> ExitCode {
     let options = Options::parse();
-    let outcome = logging::start(&options).and_then(|()| {
+    let events = Events::new();
+    let outcome = logging::start(&options, &events).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.context("start the runtime")?.block_on(run(options))
+        runtime.context("start the runtime")?.block_on(run(options, events))
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,11 +54,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(options: Options) -> Result<()> {
+async fn run(options: Options, events: Events) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::invalid("scd must be started as root"));
     }
-    let ctx = open(&options).await?;
+    let ctx = open(&options, events).await?;
     let ran = prepare(&ctx).await?;
     let listener = listener::bind(&ctx.paths.socket(), options.group.as_deref())?;
     tracing::info!(dir = %ctx.paths.root().display(), "ready");
@@ -78,7 +80,7 @@ async fn run(options: Options) -> Result<()> {
 }
 
 /// Opens what the daemon stands on.
-async fn open(options: &Options) -> Result<Ctx> {
+async fn open(options: &Options, events: Events) -> Result<Ctx> {
     let paths = Paths::new(options.dir.clone())?;
     paths.create()?;
     let (dir, plan) = (paths.store(), options.fault.clone());
@@ -90,7 +92,6 @@ async fn open(options: &Options) -> Result<Ctx> {
     };
     let steps = Steps::planned(plan.as_deref().unwrap_or_default(), Box::new(kill));
     let steps = steps.map_err(|error| Error::invalid(format!("SC_FAULT: {error}")))?;
-    let events = Events::new();
     Ok(Arc::new(Context {
         journal: Journal::new(store.clone()),
         steps,
