@@ -139,9 +139,12 @@ fn an_init_that_dies_at_once_is_told() {
     let image = Busybox::new();
     let init = image.root().join("sbin/init");
     std::fs::remove_file(&init).unwrap();
-    std::os::unix::fs::symlink("/bin/false", &init).unwrap();
+    std::fs::write(&init, "#!/bin/sh\necho no disk; exit 3\n").unwrap();
+    std::fs::set_permissions(&init, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     image.import_as(&daemon, "short-lived");
-    daemon.sc(&["launch", "short-lived", "c1"]).refused("init");
+    let refused = daemon.sc(&["launch", "short-lived", "c1"]);
+    refused.refused("init");
+    assert!(refused.stderr.contains("no disk"), "its last words: {refused:?}");
     nothing_runs(&daemon);
 }
 
