@@ -75,8 +75,12 @@ END
 
 packages_to_test() {
     cat <<'END'
+acl sets ACLs in archives that tests unpack
+attr sets extended attributes in them
 busybox-static is the smallest guest
+bzip2 packs test images
 iproute2 takes a test's bridge away
+libcap2-bin sets file capabilities in archives that tests unpack
 util-linux has setsid, for tests with a terminal
 xz-utils packs test images
 zstd packs test images
