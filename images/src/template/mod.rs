@@ -1,6 +1,6 @@
 //! Templates: files that an image wants written for each new instance.
 //!
-//! LXD's are written for pongo2, whose everyday syntax is Jinja's; [`dialect`] rewrites the rest and
+//! LXD's are written for pongo2, whose everyday syntax is Jinja's; `dialect` rewrites the rest and
 //! keeps out what could harm the daemon. Templates see what LXD's see: `instance` (also called
 //! `container`) with name, type, architecture, `privileged` and `ephemeral` ("true" or "false"), and
 //! configuration; `config`, `devices`, `properties`, `path`, `trigger`; and `config_get(key, default)`.
