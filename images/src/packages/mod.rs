@@ -2,7 +2,7 @@
 //!
 //! The machine's own apt sources say where the packages come from (`sources`), its apt settings how
 //! that is reached (`apt_conf`); mmdebstrap installs them and checks their signatures
-//! (`bootstrap`); what would tie the result to the building machine is taken out ([`finish`]), and
+//! (`bootstrap`); what would tie the result to the building machine is taken out (`finish`), and
 //! the rest packed as a split image (`pack`). All programs run in a mount and a process namespace
 //! that end with them (`tool`).
 
