@@ -8,8 +8,13 @@ pub trait Progress: Send + Sync {
     /// A new step begins: a short human name such as "unpacking" or "installing packages".
     fn step(&self, name: &str);
 
-    /// How far the current step is: bytes or items done, and out of how many where that is known.
+    /// How far the current step is: bytes done, and out of how many where that is known.
     fn bytes(&self, done: u64, total: Option<u64>);
+
+    /// How far a step is that counts something else, such as packages.
+    fn items(&self, done: u64, total: Option<u64>) {
+        let _ = (done, total);
+    }
 
     /// Whether the work should stop; asked at least ten times a second. Work that stops because of
     /// this returns [`crate::Error::Cancelled`] and has ended every process it started.

@@ -69,7 +69,7 @@ impl Stages {
             && ["Get:", "Unpacking ", "Setting up "].iter().any(|start| line.starts_with(start))
         {
             self.done += 1;
-            progress.bytes(self.done, self.total.map(|total| total.max(self.done)));
+            progress.items(self.done, self.total.map(|total| total.max(self.done)));
         }
     }
 
@@ -98,7 +98,8 @@ mod tests {
             self.0.lock().unwrap().push(name.to_owned());
         }
 
-        fn bytes(&self, done: u64, total: Option<u64>) {
+        fn bytes(&self, _: u64, _: Option<u64>) {}
+        fn items(&self, done: u64, total: Option<u64>) {
             self.0.lock().unwrap().push(format!("{done}/{}", total.unwrap_or_default()));
         }
     }

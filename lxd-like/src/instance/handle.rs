@@ -96,6 +96,7 @@ impl InstanceHandle {
         let (reply, answer) = oneshot::channel();
         let gone = || Error::not_found("Instance not found");
         self.commands.send(command(reply)).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        let interrupted = |_| Error::internal("the request was interrupted: see the daemon's log");
+        answer.await.map_err(interrupted)?
     }
 }

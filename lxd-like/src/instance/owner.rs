@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sc_agent_protocol::{Event, Exit};
-use sc_api::InstancePut;
+use sc_api::{InstanceName, InstancePut};
 use sc_store::IntentId;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -17,7 +17,7 @@ use super::handle::{InstanceHandle, StopMode};
 use super::queue::{Ask, admit};
 use super::stopping::{Stopping, Then, answer, forced};
 use super::view::{Phase, Run, View};
-use super::{config, delete, keep, start, stop, update};
+use super::{config, delete, keep, recover, start, stop, update};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::InstanceRecord;
@@ -86,11 +86,22 @@ pub(super) fn spawn(ctx: &Ctx, view: View, active: Option<Active>) -> Arc<Instan
         (_, None) => State::Stopped,
     };
     let (view, watched) = watch::channel(view);
-    let handle = Arc::new(InstanceHandle::new(name, sender, watched));
+    let handle = Arc::new(InstanceHandle::new(name.clone(), sender, watched));
     ctx.instances.insert(handle.clone());
     let deferred = VecDeque::new();
-    tokio::spawn(Owner { ctx: ctx.clone(), commands, view, state, deferred }.run());
+    let owner = Owner { ctx: ctx.clone(), commands, view, state, deferred };
+    tokio::spawn(supervise(ctx.clone(), name, owner));
     handle
+}
+
+/// Lets the owner work. Should it end by a panic, the instance gets a new owner, which finds out as a
+/// new daemon would where the instance is.
+async fn supervise(ctx: Ctx, name: InstanceName, owner: Owner) {
+    let Err(panic) = tokio::spawn(owner.run()).await else { return };
+    tracing::error!(instance = %name, %panic, "an instance's owner ended early");
+    if let Err(error) = recover::again(&ctx, &name).await {
+        tracing::error!(instance = %name, error = %error.chain(), "take an instance up again");
+    }
 }
 
 impl Owner {

@@ -59,6 +59,21 @@ pub async fn recover(ctx: &Ctx) -> Result<Vec<InstanceName>> {
     Ok(ran)
 }
 
+/// Finds out where one instance is whose owner has ended early, and puts a new one in charge.
+pub(super) async fn again(ctx: &Ctx, name: &InstanceName) -> Result<()> {
+    let run = ctx.journal.pending()?.into_iter().find_map(|(id, intent)| match intent {
+        Intent::Run(plan) if plan.instance == *name => Some((id, plan)),
+        _ => None,
+    });
+    match ctx.store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])? {
+        Some(record) => take_up(ctx, record.value, run).await.map(drop),
+        None => {
+            ctx.instances.remove(name);
+            Ok(())
+        }
+    }
+}
+
 /// Takes back a creation that was not finished, with the start that may have followed it.
 async fn take_back(
     ctx: &Ctx,

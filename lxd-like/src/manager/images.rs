@@ -369,6 +369,10 @@ impl Progress for ProgressReporter {
         Self::bytes(self, done, total);
     }
 
+    fn items(&self, done: u64, total: Option<u64>) {
+        Self::items(self, done, total);
+    }
+
     fn cancelled(&self) -> bool {
         self.is_cancelled()
     }

@@ -63,6 +63,19 @@ impl ProgressReporter {
         self.tell(progress, format!("{stage}: {amount} ({}/s)", ByteSize(speed)));
     }
 
+    /// `done` things of the step are done, such as packages, out of `total` where that is known.
+    pub fn items(&self, done: u64, total: Option<u64>) {
+        let Some((stage, _)) = self.due(total == Some(done)) else { return };
+        let percent = total.filter(|total| *total > 0).map(|total| done * 100 / total);
+        let amount = percent.map_or_else(|| done.to_string(), |percent| format!("{percent}%"));
+        let progress = Progress {
+            stage: stage.clone(),
+            percent: percent.map(|percent| percent.to_string()).unwrap_or_default(),
+            ..Progress::default()
+        };
+        self.tell(progress, format!("{stage}: {amount}"));
+    }
+
     /// Whether the operation was asked to end.
     pub fn is_cancelled(&self) -> bool {
         self.operation.cancelled().is_cancelled()
