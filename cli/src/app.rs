@@ -10,13 +10,15 @@ use crate::cmd;
 use crate::complete;
 use crate::context::Context;
 use crate::output::{self, OutputClosed};
+use crate::several::AlreadyReported;
+use crate::verb;
 
 /// Where a shell's reader of our output that left would find it: 128 + SIGPIPE.
 const BROKEN_PIPE: u8 = 141;
 
 /// Runs the command line.
 pub fn run() -> ExitCode {
-    complete::answer_shell();
+    complete::answer_shell(args::tree);
     let matches = match args::tree().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return args::report_usage(&error),
@@ -28,7 +30,7 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(matches: &clap::ArgMatches) -> Result<ExitCode> {
-    let (entry, matches) = args::find(cmd::ROOT, matches);
+    let (entry, matches) = verb::find(cmd::ROOT, matches);
     let context = Context::from_env(matches.get_flag(args::QUIET))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -46,14 +48,14 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if error.is::<OutputClosed>() || client_error(error).is_some_and(|e| e.is_broken_pipe()) {
         return BROKEN_PIPE.into();
     }
-    if !error.is::<cmd::AlreadyReported>() {
+    if !error.is::<AlreadyReported>() {
         output::print_error(&output::chain(error), std::io::stderr().is_terminal());
     }
     if error.is::<crate::progress::Interrupted>() {
         return 130.into();
     }
     match client_error(error) {
-        Some(sc_client::Error::Command { code, .. }) => cmd::exit_code(*code),
+        Some(sc_client::Error::Command { code, .. }) => verb::exit_code(*code),
         _ => ExitCode::FAILURE,
     }
 }

@@ -3,50 +3,50 @@
 
 use std::ffi::OsStr;
 
+use clap::Command;
 use clap_complete::CompleteEnv;
-use clap_complete::engine::CompletionCandidate;
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use sc_client::{Client, Detail};
 
-use crate::args;
 use crate::context;
 
 /// The variable by which a shell asks.
 pub const VARIABLE: &str = "SC_COMPLETE";
 
-/// Answers a shell that asks for completions, and ends the program then.
-pub fn answer_shell() {
+/// Answers a shell that asks for completions of a command line, and ends the program then.
+pub fn answer_shell(tree: fn() -> Command) {
     if std::env::var_os(VARIABLE).is_some() {
-        CompleteEnv::with_factory(args::tree).var(VARIABLE).complete();
+        CompleteEnv::with_factory(tree).var(VARIABLE).complete();
     }
 }
 
 /// Completes names of instances.
-pub fn instances(current: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(current, async |client| {
+pub fn instance_names() -> ArgValueCompleter {
+    completer(async |client| {
         let list = client.instances(Detail::Config).await?;
         Ok(list.into_iter().map(|instance| (instance.name, instance.status)).collect())
     })
 }
 
 /// Completes images: local aliases, and the remotes that have others.
-pub fn images(current: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(current, async |client| {
+pub fn image_names() -> ArgValueCompleter {
+    completer(async |client| {
         let list = client.image_aliases().await?;
         Ok(list.into_iter().map(|alias| (alias.name, alias.description)).collect())
     })
 }
 
 /// Completes names of profiles.
-pub fn profiles(current: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(current, async |client| {
+pub fn profile_names() -> ArgValueCompleter {
+    completer(async |client| {
         let list = client.profiles().await?;
         Ok(list.into_iter().map(|profile| (profile.name, profile.description)).collect())
     })
 }
 
 /// Completes names of managed networks.
-pub fn networks(current: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(current, async |client| {
+pub fn network_names() -> ArgValueCompleter {
+    completer(async |client| {
         let list = client.networks().await?;
         let managed = list.into_iter().filter(|network| network.managed);
         Ok(managed.map(|network| (network.name, network.description)).collect())
@@ -54,18 +54,25 @@ pub fn networks(current: &OsStr) -> Vec<CompletionCandidate> {
 }
 
 /// Completes names of storage pools.
-pub fn pools(current: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(current, async |client| {
+pub fn pool_names() -> ArgValueCompleter {
+    completer(async |client| {
         let list = client.pools().await?;
         Ok(list.into_iter().map(|pool| (pool.name, pool.driver)).collect())
     })
+}
+
+/// A completer of the names that are answered, each with what it is.
+fn completer(
+    ask: impl AsyncFn(&Client) -> sc_client::Result<Vec<(String, String)>> + Send + Sync + 'static,
+) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |current: &OsStr| candidates(current, &ask))
 }
 
 /// Names, each with what it is, as far as they begin with what is there. A daemon that does not
 /// answer has none.
 fn candidates(
     current: &OsStr,
-    ask: impl AsyncFnOnce(&Client) -> sc_client::Result<Vec<(String, String)>>,
+    ask: impl AsyncFn(&Client) -> sc_client::Result<Vec<(String, String)>>,
 ) -> Vec<CompletionCandidate> {
     let Some(current) = current.to_str() else { return Vec::new() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();

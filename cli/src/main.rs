@@ -15,8 +15,10 @@ mod keyvalue;
 mod output;
 mod progress;
 mod remote;
+mod several;
 mod stdio;
 mod terminal;
+mod verb;
 
 fn main() -> std::process::ExitCode {
     app::run()

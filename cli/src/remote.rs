@@ -80,6 +80,11 @@ impl Remotes {
         }
     }
 
+    /// The names of several objects.
+    pub fn objects(&self, texts: &[String]) -> Result<Vec<String>> {
+        texts.iter().map(|text| self.object(text)).collect()
+    }
+
     /// An image.
     pub fn image(&self, text: &str) -> Result<ImageName> {
         match self.split(text)? {

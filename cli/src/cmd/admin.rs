@@ -8,10 +8,9 @@ use clap::Args;
 use sc_api::{ConfigMap, DeviceMap, ErrorKind, NetworksPost, ProfilePut, StoragePoolsPost};
 use sc_client::{Error, Tagged};
 
-use super::DONE;
-use crate::args::{Entry, Group, Verb};
 use crate::context::Context;
 use crate::output;
+use crate::verb::{DONE, Entry, Group, Verb};
 
 /// How often a daemon that starts or ends is looked at.
 const POLL: Duration = Duration::from_millis(20);

@@ -6,11 +6,10 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use clap_complete::env::Shells;
 
-use super::DONE;
-use crate::args::Verb;
 use crate::complete;
 use crate::context::Context;
 use crate::output;
+use crate::verb::{DONE, Verb};
 
 /// `sc completion`.
 #[derive(Debug, Args)]

@@ -9,10 +9,10 @@ use sc_client::Tagged;
 use serde::{Deserialize, Serialize};
 
 use super::config_device::Device;
-use super::{DONE, instance_names};
-use crate::args::{Entry, Group, Verb};
+use crate::complete::instance_names;
 use crate::context::Context;
 use crate::editor::{self, Edited};
+use crate::verb::{DONE, Entry, Group, Verb};
 use crate::{keyvalue, output, progress};
 
 /// The group.

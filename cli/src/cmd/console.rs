@@ -9,12 +9,12 @@ use sc_client::{ConsoleEnd, DETACH_KEYS};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::{DONE, instance_names};
-use crate::args::Verb;
+use crate::complete::instance_names;
 use crate::context::Context;
 use crate::output;
 use crate::stdio::{Output, Stdin};
 use crate::terminal::{self, RawMode};
+use crate::verb::{DONE, Verb};
 
 /// `sc console`.
 #[derive(Debug, Args)]

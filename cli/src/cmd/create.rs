@@ -6,10 +6,10 @@ use anyhow::Result;
 use clap::Args;
 use sc_api::{ConfigMap, DeviceMap, InstancePut, InstancesPost};
 
-use super::{DONE, image_names, network_names, pool_names, profile_names};
-use crate::args::Verb;
+use crate::complete::{image_names, network_names, pool_names, profile_names};
 use crate::context::Context;
 use crate::devices::{self, DeviceArg};
+use crate::verb::{DONE, Verb};
 use crate::{keyvalue, output, progress};
 
 /// What both verbs take.

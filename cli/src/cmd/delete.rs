@@ -6,9 +6,10 @@ use anyhow::{Result, bail};
 use clap::Args;
 use sc_api::{ErrorKind, InstanceStatePut, StateAction, StatusCode};
 
-use super::{for_each, instance_names, objects};
-use crate::args::Verb;
+use crate::complete::instance_names;
 use crate::context::Context;
+use crate::several::for_each;
+use crate::verb::Verb;
 
 /// `sc delete`.
 #[derive(Debug, Args)]
@@ -27,7 +28,7 @@ impl Verb for Delete {
     const ALIASES: &'static [&'static str] = &["rm"];
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        let names = objects(&context, &self.names)?;
+        let names = context.remotes.objects(&self.names)?;
         for_each(&names, async |name| match self.force {
             true => kill_and_delete(&context, name).await,
             false => delete_stopped(&context, name).await,

@@ -10,12 +10,12 @@ use tokio::io::AsyncRead;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::{exit_code, instance_names};
-use crate::args::Verb;
+use crate::complete::instance_names;
 use crate::context::Context;
 use crate::keyvalue;
 use crate::stdio::{Output, Stdin};
 use crate::terminal::{self, RawMode};
+use crate::verb::{Verb, exit_code};
 
 /// `sc exec`.
 #[derive(Debug, Args)]

@@ -10,13 +10,14 @@ use sc_api::{ByteSize, Image as ApiImage, ImageAlias, ImagesPost};
 use super::image_alias::Alias;
 use super::image_import::Import;
 use super::list_columns::moment;
-use super::{DONE, for_each, image_names, objects};
-use crate::args::{Entry, Group, Verb};
 use crate::columns::{self, Column};
+use crate::complete::image_names;
 use crate::context::Context;
 use crate::output::{self, Format};
 use crate::progress;
 use crate::remote::Protocol;
+use crate::several::for_each;
+use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
 pub struct Image;
@@ -270,7 +271,7 @@ impl Verb for Delete {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let client = &context.client;
-        for_each(&objects(&context, &self.images)?, async |name| {
+        for_each(&context.remotes.objects(&self.images)?, async |name| {
             let fingerprint = client.find_image(name).await?.value.fingerprint;
             client.wait(client.delete_image(&fingerprint).await?).await?;
             Ok(())

@@ -6,11 +6,12 @@ use anyhow::Result;
 use clap::Args;
 use sc_api::{ImageAlias, ImageAliasesPost};
 
-use super::{DONE, for_each, image_names, objects};
-use crate::args::{Entry, Group, Verb};
 use crate::columns::{self, Column};
+use crate::complete::image_names;
 use crate::context::Context;
 use crate::output::{self, Format};
+use crate::several::for_each;
+use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
 pub struct Alias;
@@ -100,7 +101,7 @@ impl Verb for Delete {
     const ALIASES: &'static [&'static str] = &["rm"];
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        let names = objects(&context, &self.names)?;
+        let names = context.remotes.objects(&self.names)?;
         for_each(&names, async |name| Ok(context.client.delete_image_alias(name).await?)).await
     }
 }

@@ -9,10 +9,9 @@ use clap::Args;
 use sc_api::{ConfigMap, ImageAliasesPost};
 use sc_client::{ImageFiles, ImageUpload};
 
-use super::DONE;
-use crate::args::Verb;
 use crate::context::Context;
 use crate::progress::{self, Progress};
+use crate::verb::{DONE, Verb};
 use crate::{keyvalue, output};
 
 /// `sc image import`.

@@ -8,10 +8,10 @@ use clap::Args;
 use sc_api::{AddressFamily, ByteSize, Instance, InstanceState, StatusCode};
 
 use super::list_columns::moment;
-use super::{DONE, instance_names};
-use crate::args::Verb;
+use crate::complete::instance_names;
 use crate::context::Context;
 use crate::output::{self, printable};
+use crate::verb::{DONE, Verb};
 
 /// The log of an instance's supervisor, by the name that LXD's clients ask for.
 const LOG: &str = "lxc.log";

@@ -7,13 +7,12 @@ use clap::{Args, Command};
 use sc_api::Instance;
 use sc_client::Detail;
 
-use super::DONE;
 use super::list_columns::{self, Chosen};
 use super::list_filter::Filter;
-use crate::args::Verb;
 use crate::columns;
 use crate::context::Context;
 use crate::output::{self, Format};
+use crate::verb::{DONE, Verb};
 
 /// What `--fast` shows: nothing of it needs the instances' state.
 const FAST: &str = "nsacPt";

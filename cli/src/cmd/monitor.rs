@@ -6,10 +6,9 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use sc_api::{Event, EventType};
 
-use super::DONE;
-use crate::args::Verb;
 use crate::context::Context;
 use crate::output::{self, printable};
+use crate::verb::{DONE, Verb};
 
 /// `sc monitor`.
 #[derive(Debug, Args)]

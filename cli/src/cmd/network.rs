@@ -9,12 +9,13 @@ use sc_api::{
     AddressFamily, ByteSize, Network as ApiNetwork, NetworkLease, NetworkState, NetworksPost,
 };
 
-use super::{DONE, for_each, network_names, objects};
-use crate::args::{Entry, Group, Verb};
 use crate::columns::{self, Column};
+use crate::complete::network_names;
 use crate::context::Context;
 use crate::keyvalue;
 use crate::output::{self, Format, printable};
+use crate::several::for_each;
+use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
 pub struct Network;
@@ -225,7 +226,7 @@ impl Verb for Delete {
     const ALIASES: &'static [&'static str] = &["rm"];
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        let names = objects(&context, &self.names)?;
+        let names = context.remotes.objects(&self.names)?;
         for_each(&names, async |name| Ok(context.client.delete_network(name).await?)).await
     }
 }

@@ -7,11 +7,11 @@ use clap::Args;
 use sc_api::{Operation as ApiOperation, OperationClass};
 
 use super::list_columns::moment;
-use super::{DONE, for_each};
-use crate::args::{Entry, Group, Verb};
 use crate::columns::{self, Column};
 use crate::context::Context;
 use crate::output::{self, Format};
+use crate::several::for_each;
+use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
 pub struct Operation;

@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::config::change as change_instance;
 use super::profile_device::Device;
-use super::{DONE, for_each, instance_names, objects, profile_names};
-use crate::args::{Entry, Group, Verb};
 use crate::columns::{self, Column};
+use crate::complete::{instance_names, profile_names};
 use crate::context::Context;
 use crate::editor::{self, Edited};
 use crate::keyvalue;
 use crate::output::{self, Format};
+use crate::several::for_each;
+use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
 pub struct Profile;
@@ -256,7 +257,7 @@ impl Verb for Delete {
     const ALIASES: &'static [&'static str] = &["rm"];
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        let names = objects(&context, &self.names)?;
+        let names = context.remotes.objects(&self.names)?;
         for_each(&names, async |name| Ok(context.client.delete_profile(name).await?)).await
     }
 }

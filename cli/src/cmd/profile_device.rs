@@ -6,9 +6,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::profile::change;
-use super::{DONE, profile_names};
-use crate::args::{Entry, Group, Verb};
+use crate::complete::profile_names;
 use crate::context::Context;
+use crate::verb::{DONE, Entry, Group, Verb};
 use crate::{keyvalue, output};
 
 /// The group.

@@ -7,9 +7,8 @@ use clap::Args;
 use sc_api::{Envelope, Operation, ResponseType};
 use serde_json::Value;
 
-use super::DONE;
-use crate::args::Verb;
 use crate::context::Context;
+use crate::verb::{DONE, Verb};
 use crate::{output, progress};
 
 /// `sc query`.

@@ -6,11 +6,10 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::DONE;
-use crate::args::{Entry, Group, Verb};
 use crate::context::{self, Context};
 use crate::output::{self, Format};
 use crate::remote::{ALL, Protocol};
+use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
 pub struct Remote;

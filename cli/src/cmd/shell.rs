@@ -6,10 +6,11 @@ use anyhow::Result;
 use clap::Args;
 use sc_api::{ConfigMap, InstanceExecPost};
 
-use super::{exec, instance_names};
-use crate::args::Verb;
+use super::exec;
+use crate::complete::instance_names;
 use crate::context::Context;
 use crate::terminal;
+use crate::verb::Verb;
 
 /// A login by `su`, which sets up what a login does; a plain login shell where there is none.
 const LOGIN: &str = "if command -v su >/dev/null 2>&1; then exec su -l; else exec sh -l; fi";

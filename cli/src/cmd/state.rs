@@ -7,10 +7,11 @@ use clap::Args;
 use sc_api::{InstanceStatePut, StateAction, StatusCode};
 use sc_client::Detail;
 
-use super::{for_each, instance_names, objects};
-use crate::args::Verb;
+use crate::complete::instance_names;
 use crate::context::Context;
 use crate::progress;
+use crate::several::for_each;
+use crate::verb::Verb;
 
 /// Which instances.
 #[derive(Debug, Args)]
@@ -99,7 +100,7 @@ async fn change(
     }
     let names = match which.all {
         true => all(context, action).await?,
-        false => objects(context, &which.names)?,
+        false => context.remotes.objects(&which.names)?,
     };
     let put = InstanceStatePut { action, timeout: how.timeout, force: how.force, stateful: false };
     let single = names.len() == 1;

@@ -7,12 +7,13 @@ use anyhow::Result;
 use clap::Args;
 use sc_api::{ByteSize, PoolResources, StoragePool, StoragePoolsPost};
 
-use super::{DONE, for_each, objects, pool_names};
-use crate::args::{Entry, Group, Verb};
 use crate::columns::{self, Column};
+use crate::complete::pool_names;
 use crate::context::Context;
 use crate::keyvalue;
 use crate::output::{self, Format};
+use crate::several::for_each;
+use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
 pub struct Storage;
@@ -178,7 +179,7 @@ impl Verb for Delete {
     const ALIASES: &'static [&'static str] = &["rm"];
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        let names = objects(&context, &self.names)?;
+        let names = context.remotes.objects(&self.names)?;
         for_each(&names, async |name| Ok(context.client.delete_pool(name).await?)).await
     }
 }

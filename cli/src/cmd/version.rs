@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::DONE;
-use crate::args::Verb;
 use crate::context::Context;
 use crate::output;
+use crate::verb::{DONE, Verb};
 
 /// `sc version`.
 #[derive(Debug, Args)]

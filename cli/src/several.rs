@@ -1,0 +1,44 @@
+//! Commands over several objects.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use futures::StreamExt;
+
+use crate::output;
+use crate::verb::DONE;
+
+/// How many instances are worked on at once where a command names several.
+const AT_ONCE: usize = 8;
+
+/// A command over several instances failed for some, which were told already.
+#[derive(Debug, thiserror::Error)]
+#[error("it failed for some")]
+pub struct AlreadyReported;
+
+/// Does something for each name, several at once. One failure of several does not stop the
+/// others; each is told with its name.
+pub async fn for_each(
+    names: &[String],
+    work: impl AsyncFn(&str) -> Result<()>,
+) -> Result<ExitCode> {
+    if let [name] = names {
+        work(name).await?;
+        return DONE;
+    }
+    let work = &work;
+    let failures: Vec<bool> = futures::stream::iter(names)
+        .map(|name| async move {
+            let outcome = work(name).await;
+            if let Err(error) = &outcome {
+                let text = format!("{name}: {}", output::chain(error));
+                output::print_error(&text, std::io::stderr().is_terminal());
+            }
+            outcome.is_err()
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    if failures.contains(&true) { Err(AlreadyReported.into()) } else { DONE }
+}
