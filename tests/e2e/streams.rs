@@ -167,7 +167,8 @@ fn a_second_client_of_the_console_is_told_unless_it_takes_over() {
     first.type_in("\n");
     first.expect("login:");
     let mut second = Terminal::run(&daemon, &["console", "c1"], (80, 24));
-    second.expect("onsole");
+    second.expect("already connected");
+    assert_eq!(second.ended().code(), Some(1));
     let mut third = Terminal::run(&daemon, &["console", "--force", "c1"], (80, 24));
     third.expect("To detach");
     third.type_in("\n");
