@@ -14,7 +14,7 @@ const INITTAB: &str = "\
 ::sysinit:/etc/rc
 console::respawn:/sbin/getty -L 115200 console vt100
 ::ctrlaltdel:/sbin/reboot
-::shutdown:/bin/touch /var/stopped
+::shutdown:/etc/down
 ";
 
 /// Up means that all of it ran: the mark is its last line.
@@ -27,6 +27,9 @@ if [ -e /sys/class/net/eth0 ]; then
 fi
 touch /run/up
 ";
+
+/// The mark goes with the boot that it is of; another says that the end was in order.
+const DOWN: &str = "#!/bin/sh\nrm -f /run/up\ntouch /var/stopped\n";
 
 const UDHCPC: &str = "\
 #!/bin/sh
@@ -145,6 +148,7 @@ fn make_root(at: &Path) {
     let files = [
         ("etc/inittab", INITTAB, 0o644),
         ("etc/rc", RC, 0o755),
+        ("etc/down", DOWN, 0o755),
         ("etc/udhcpc", UDHCPC, 0o755),
         ("etc/passwd", PASSWD, 0o644),
         ("etc/group", GROUP, 0o644),
