@@ -138,7 +138,7 @@ impl AgentLink {
         match (answer.reply, answer.fds.pop()) {
             (Reply::Console, Some(stream)) => Ok(stream),
             (Reply::ConsoleBusy, _) => Err(Error::internal(
-                "This console is already connected. Force is required to take it over.",
+                "This console is already connected. Force is required to take it over (--force).",
             )),
             (other, _) => Err(unexpected("attach to the console", &other)),
         }

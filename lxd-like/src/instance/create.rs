@@ -59,14 +59,16 @@ pub async fn create(
 ) -> Result<()> {
     let launch = post.start;
     let profiles = update::profile_names(post.put.profiles.clone())?;
-    let origin = Origin::Client { before: &BTreeMap::new() };
     // What is wrong with the configuration is said before an image is fetched for minutes.
-    config::check(ctx, &profiles, &post.put.config, &post.put.devices, origin)
-        .map_err(|error| error.within("Failed creating instance record"))?;
-    let root = ctx.images.root(ctx, &post.source, progress).await?;
     let origin = Origin::Client { before: &BTreeMap::new() };
-    let before = config::check(ctx, &profiles, &post.put.config, &post.put.devices, origin)?;
-    let pool = before.effective.root.pool.parse()?;
+    let before = config::check(ctx, &profiles, &post.put.config, &post.put.devices, origin)
+        .map_err(|error| error.within("Failed creating instance record"))?;
+    let pool: PoolName = before.effective.root.pool.parse()?;
+    ctx.pools.get(pool.as_str())?;
+    for nic in &before.effective.nics {
+        ctx.networks.get(&nic.network)?;
+    }
+    let root = ctx.images.root(ctx, &post.source, progress).await?;
     let (root, layer) = ctx.images.ensure_layer(ctx, root, &pool, progress).await?;
     let mut record = new_record(name, post, profiles, pool, &root);
     let nics = reserve(ctx, &record, &before.effective)?;

@@ -262,7 +262,7 @@ fn mountable(record: &ImageRecord, files: &ImageFiles) -> Option<PathBuf> {
 fn unpack_error(error: sc_storage::Error) -> Error {
     match error {
         sc_storage::Error::Fill { source, .. } => match source.downcast::<sc_images::Error>() {
-            Ok(own) => Error::from(*own).within("unpack the image"),
+            Ok(own) => Error::from(*own),
             Err(other) => Error::because(sc_api::ErrorKind::Internal, "unpack the image", other),
         },
         other => other.into(),
