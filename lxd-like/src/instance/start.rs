@@ -26,8 +26,11 @@ use crate::model::{InstanceRecord, Intent, LinkPlan, RunPlan};
 /// How long an agent may take to make its namespaces.
 const NAMESPACES_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long an init that shows nothing is watched before it counts as started.
-const SETTLING: Duration = Duration::from_millis(50);
+/// How long a known init system is watched before it counts as started.
+const SETTLING: Duration = Duration::from_millis(3);
+
+/// The same for a program that is no init system known here.
+const STRANGER_SETTLING: Duration = Duration::from_millis(50);
 
 /// Starts an instance; returns it running, and its record as it is kept from now on.
 #[tracing::instrument(level = "debug", name = "start", skip_all)]
@@ -198,13 +201,16 @@ async fn started(ctx: &Ctx, name: &InstanceName, events: &mut Events) -> Result<
     Ok(observed)
 }
 
-/// Waits until init shows that it has come to work, or has had time enough. A known init system
-/// shows it by the signals that it handles or holds back; any other program may be a script whose
-/// shell handles some, and is watched for the whole time.
+/// Watches the first moments of init. Of a known init system these are few: what is wrong with it
+/// (a library that is missing, another processor) shows when it is loaded. Any other program may be
+/// a script that does something first.
 async fn settle(observed: &Observed, events: &mut Events) -> Result<()> {
-    let deadline = tokio::time::Instant::now() + SETTLING;
-    let settled = || observed.init != InitKind::Other && handles_signals(observed.pid);
-    while !settled() && tokio::time::Instant::now() < deadline {
+    let patience = match observed.init {
+        InitKind::Other => STRANGER_SETTLING,
+        _ => SETTLING,
+    };
+    let deadline = tokio::time::Instant::now() + patience;
+    while !handles_signals(observed.pid, observed.init) && tokio::time::Instant::now() < deadline {
         let pause = tokio::time::sleep(Duration::from_millis(1));
         tokio::select! {
             event = events.recv() => match event {
@@ -221,8 +227,12 @@ async fn settle(observed: &Observed, events: &mut Events) -> Result<()> {
     Ok(())
 }
 
-/// Whether a process handles or blocks any signal (`proc_pid_status(5)`).
-fn handles_signals(pid: u32) -> bool {
+/// Whether a known init handles or blocks any signal (`proc_pid_status(5)`), which shows that it was
+/// loaded and has come to work. Of a stranger it may be its shell that does.
+fn handles_signals(pid: u32, init: InitKind) -> bool {
+    if init == InitKind::Other {
+        return false;
+    }
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status
         .lines()
