@@ -1,6 +1,9 @@
 //! Columns that a user chooses by letters, as LXD's `-c` has them.
 
 use anyhow::{Result, bail};
+use serde::Serialize;
+
+use crate::output::{self, Format};
 
 /// A column of a list of `T`.
 pub struct Column<T: ?Sized> {
@@ -12,6 +15,11 @@ pub struct Column<T: ?Sized> {
     pub about: &'static str,
     /// Its cell for an object.
     pub value: fn(&T) -> String,
+}
+
+/// All columns of a list.
+pub fn all<T>(columns: &[Column<T>]) -> Vec<&Column<T>> {
+    columns.iter().collect()
 }
 
 /// The columns that `letters` ask for. Commas may stand between them.
@@ -37,16 +45,21 @@ pub fn help<T>(all: &[Column<T>]) -> String {
 }
 
 /// The titles of columns.
-pub fn titles<'c, T>(columns: &[&'c Column<T>]) -> Vec<&'c str> {
+fn titles<'c, T>(columns: &[&'c Column<T>]) -> Vec<&'c str> {
     columns.iter().map(|column| column.title).collect()
 }
 
 /// The rows of a table.
-pub fn rows<T>(columns: &[&Column<T>], objects: &[T]) -> Vec<Vec<String>> {
+fn rows<T>(columns: &[&Column<T>], objects: &[T]) -> Vec<Vec<String>> {
     objects
         .iter()
         .map(|object| columns.iter().map(|column| (column.value)(object)).collect())
         .collect()
+}
+
+/// Prints a list of objects.
+pub fn print<T: Serialize>(format: Format, columns: &[&Column<T>], objects: &[T]) -> Result<()> {
+    output::list(format, objects, &titles(columns), || rows(columns, objects))
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use sc_api::Instance;
 
-use super::config::change;
+use super::objects::change::change;
+use super::objects::device::{Add, List, Remove, Set, WithDevices};
 use crate::complete::instance_names;
 use crate::context::Context;
 use crate::verb::{DONE, Entry, Group, Verb};
@@ -18,32 +20,24 @@ impl Group for Device {
     const NAME: &'static str = "device";
     const ABOUT: &'static str = "Manage devices of instances";
     const VERBS: &'static [Entry] = &[
-        Entry::verb::<List>(),
+        Entry::verb::<List<Instance>>(),
         Entry::verb::<Show>(),
-        Entry::verb::<Add>(),
-        Entry::verb::<Set>(),
+        Entry::verb::<Add<Instance>>(),
+        Entry::verb::<Set<Instance>>(),
         Entry::verb::<Override>(),
-        Entry::verb::<Remove>(),
+        Entry::verb::<Remove<Instance>>(),
     ];
 }
 
-/// `sc config device list`.
-#[derive(Debug, Args)]
-pub struct List {
-    /// The instance
-    #[arg(value_name = "NAME", add = instance_names())]
-    name: String,
-}
+impl WithDevices for Instance {
+    const LIST: &'static str = "List an instance's own devices";
+    const ADD: &'static str = "Add a device to an instance";
+    const SET: &'static str = "Set keys of an instance's own device";
+    const REMOVE: &'static str = "Remove devices from an instance";
+    const ELSEWHERE: &'static str = "; `override` changes a profile's";
 
-impl Verb for List {
-    const NAME: &'static str = "list";
-    const ABOUT: &'static str = "List an instance's own devices";
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let name = context.remotes.object(&self.name)?;
-        let devices = context.client.instance(&name).await?.value.devices;
-        output::print(devices.keys().map(|name| format!("{name}\n")).collect::<String>())?;
-        DONE
+    fn lacks(device: &str) -> String {
+        format!("the instance has no device {device:?} of its own")
     }
 }
 
@@ -63,75 +57,6 @@ impl Verb for Show {
         let name = context.remotes.object(&self.name)?;
         output::yaml(&context.client.instance(&name).await?.value.devices)?;
         DONE
-    }
-}
-
-/// `sc config device add`.
-#[derive(Debug, Args)]
-pub struct Add {
-    /// The instance
-    #[arg(value_name = "NAME", add = instance_names())]
-    name: String,
-    /// The device's name
-    #[arg(value_name = "DEVICE")]
-    device: String,
-    /// Its type: disk, nic
-    #[arg(value_name = "TYPE")]
-    kind: String,
-    /// Its keys
-    #[arg(value_name = "KEY=VALUE")]
-    keys: Vec<String>,
-}
-
-impl Verb for Add {
-    const NAME: &'static str = "add";
-    const ABOUT: &'static str = "Add a device to an instance";
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let mut keys = keyvalue::settings(&self.keys)?;
-        keys.insert("type".into(), self.kind);
-        change(&context, &self.name, |put| {
-            if put.devices.contains_key(&self.device) {
-                bail!("the instance has a device {:?} already", self.device);
-            }
-            put.devices.insert(self.device, keys);
-            Ok(())
-        })
-        .await
-    }
-}
-
-/// `sc config device set`.
-#[derive(Debug, Args)]
-pub struct Set {
-    /// The instance
-    #[arg(value_name = "NAME", add = instance_names())]
-    name: String,
-    /// The device's name
-    #[arg(value_name = "DEVICE")]
-    device: String,
-    /// The keys
-    #[arg(value_name = "KEY=VALUE", required = true)]
-    keys: Vec<String>,
-}
-
-impl Verb for Set {
-    const NAME: &'static str = "set";
-    const ABOUT: &'static str = "Set keys of an instance's own device";
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let keys = keyvalue::settings(&self.keys)?;
-        change(&context, &self.name, |put| match put.devices.get_mut(&self.device) {
-            Some(device) => {
-                device.extend(keys);
-                Ok(())
-            }
-            None => bail!(
-                "the instance has no device {:?} of its own; `override` changes a profile's",
-                self.device
-            ),
-        })
-        .await
     }
 }
 
@@ -157,8 +82,8 @@ impl Verb for Override {
         let keys = keyvalue::settings(&self.keys)?;
         let name = context.remotes.object(&self.name)?;
         let expanded = context.client.instance(&name).await?.value.expanded_devices;
-        change(&context, &self.name, |put| {
-            if put.devices.contains_key(&self.device) {
+        change::<Instance>(&context, &self.name, |form| {
+            if form.devices.contains_key(&self.device) {
                 bail!("the device {:?} is the instance's own; `set` changes it", self.device);
             }
             let Some(inherited) = expanded.get(&self.device) else {
@@ -166,36 +91,7 @@ impl Verb for Override {
             };
             let mut device = inherited.clone();
             device.extend(keys);
-            put.devices.insert(self.device, device);
-            Ok(())
-        })
-        .await
-    }
-}
-
-/// `sc config device remove`.
-#[derive(Debug, Args)]
-pub struct Remove {
-    /// The instance
-    #[arg(value_name = "NAME", add = instance_names())]
-    name: String,
-    /// The devices' names
-    #[arg(value_name = "DEVICE", required = true)]
-    devices: Vec<String>,
-}
-
-impl Verb for Remove {
-    const NAME: &'static str = "remove";
-    const ABOUT: &'static str = "Remove devices from an instance";
-    const ALIASES: &'static [&'static str] = &["rm"];
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        change(&context, &self.name, |put| {
-            for device in &self.devices {
-                if put.devices.remove(device).is_none() {
-                    bail!("the instance has no device {device:?} of its own");
-                }
-            }
+            form.devices.insert(self.device, device);
             Ok(())
         })
         .await

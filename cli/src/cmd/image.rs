@@ -5,18 +5,21 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, Command};
+use clap_complete::engine::ArgValueCompleter;
 use sc_api::{ByteSize, Image as ApiImage, ImageAlias, ImagesPost};
+use sc_client::Client;
 
 use super::image_alias::Alias;
 use super::image_import::Import;
 use super::list_columns::moment;
+use super::objects::delete::{Delete, Deleted};
+use super::objects::named::Named;
 use crate::columns::{self, Column};
 use crate::complete::image_names;
 use crate::context::Context;
 use crate::output::{self, Format};
 use crate::progress;
 use crate::remote::Protocol;
-use crate::several::for_each;
 use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
@@ -30,7 +33,7 @@ impl Group for Image {
         Entry::verb::<Info>(),
         Entry::verb::<Import>(),
         Entry::verb::<Copy>(),
-        Entry::verb::<Delete>(),
+        Entry::verb::<Delete<ApiImage>>(),
         Entry::group::<Alias>(),
     ];
 }
@@ -125,9 +128,7 @@ impl Verb for List {
         let mut images = context.client.images().await?;
         images.retain(|image| filters.iter().all(|filter| accepts(filter, image)));
         images.sort_by_cached_key(|image| (alias(image), image.fingerprint.clone()));
-        output::list(self.format, &images, &columns::titles(&shown), || {
-            columns::rows(&shown, &images)
-        })?;
+        columns::print(self.format, &shown, &images)?;
         DONE
     }
 }
@@ -256,26 +257,22 @@ fn new_alias(name: String) -> ImageAlias {
     }
 }
 
-/// `sc image delete`.
-#[derive(Debug, Args)]
-pub struct Delete {
-    /// The images: aliases or fingerprints
-    #[arg(value_name = "IMAGE", required = true, add = image_names())]
-    images: Vec<String>,
+impl Named for ApiImage {
+    const VALUE_NAME: &'static str = "IMAGE";
+    const ONE: &'static str = "The image: an alias or a fingerprint";
+    const SEVERAL: &'static str = "The images: aliases or fingerprints";
+
+    fn names() -> ArgValueCompleter {
+        image_names()
+    }
 }
 
-impl Verb for Delete {
-    const NAME: &'static str = "delete";
+impl Deleted for ApiImage {
     const ABOUT: &'static str = "Delete images";
-    const ALIASES: &'static [&'static str] = &["rm"];
 
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let client = &context.client;
-        for_each(&context.remotes.objects(&self.images)?, async |name| {
-            let fingerprint = client.find_image(name).await?.value.fingerprint;
-            client.wait(client.delete_image(&fingerprint).await?).await?;
-            Ok(())
-        })
-        .await
+    async fn delete(client: &Client, name: &str) -> sc_client::Result<()> {
+        let fingerprint = client.find_image(name).await?.value.fingerprint;
+        client.wait(client.delete_image(&fingerprint).await?).await?;
+        Ok(())
     }
 }

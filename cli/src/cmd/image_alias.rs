@@ -4,13 +4,16 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use sc_api::{ImageAlias, ImageAliasesPost};
+use sc_client::Client;
 
-use crate::columns::{self, Column};
+use super::objects::delete::{Delete, Deleted};
+use super::objects::list::{List, Listed};
+use super::objects::named::Named;
+use crate::columns::Column;
 use crate::complete::image_names;
 use crate::context::Context;
-use crate::output::{self, Format};
-use crate::several::for_each;
 use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
@@ -19,43 +22,49 @@ pub struct Alias;
 impl Group for Alias {
     const NAME: &'static str = "alias";
     const ABOUT: &'static str = "Manage aliases of images";
-    const VERBS: &'static [Entry] =
-        &[Entry::verb::<List>(), Entry::verb::<Create>(), Entry::verb::<Delete>()];
+    const VERBS: &'static [Entry] = &[
+        Entry::verb::<List<ImageAlias>>(),
+        Entry::verb::<Create>(),
+        Entry::verb::<Delete<ImageAlias>>(),
+    ];
 }
 
-const COLUMNS: &[Column<ImageAlias>] = &[
-    Column { letter: 'a', title: "ALIAS", about: "", value: |a| a.name.clone() },
-    Column { letter: 'f', title: "FINGERPRINT", about: "", value: short },
-    Column { letter: 't', title: "TYPE", about: "", value: |a| a.alias_type.to_uppercase() },
-    Column { letter: 'd', title: "DESCRIPTION", about: "", value: |a| a.description.clone() },
-];
+impl Named for ImageAlias {
+    const VALUE_NAME: &'static str = "ALIAS";
+    const ONE: &'static str = "The alias";
+    const SEVERAL: &'static str = "The aliases";
+
+    fn names() -> ArgValueCompleter {
+        image_names()
+    }
+}
+
+impl Listed for ImageAlias {
+    const ABOUT: &'static str = "List aliases";
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column { letter: 'a', title: "ALIAS", about: "", value: |a| a.name.clone() },
+        Column { letter: 'f', title: "FINGERPRINT", about: "", value: short },
+        Column { letter: 't', title: "TYPE", about: "", value: |a| a.alias_type.to_uppercase() },
+        Column { letter: 'd', title: "DESCRIPTION", about: "", value: |a| a.description.clone() },
+    ];
+
+    async fn all(context: &Context) -> Result<Vec<Self>> {
+        let mut aliases = context.client.image_aliases().await?;
+        aliases.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(aliases)
+    }
+}
+
+impl Deleted for ImageAlias {
+    const ABOUT: &'static str = "Delete aliases; the images stay";
+
+    async fn delete(client: &Client, name: &str) -> sc_client::Result<()> {
+        client.delete_image_alias(name).await
+    }
+}
 
 fn short(alias: &ImageAlias) -> String {
     alias.target.chars().take(12).collect()
-}
-
-/// `sc image alias list`.
-#[derive(Debug, Args)]
-pub struct List {
-    /// The form of the list
-    #[arg(short, long, value_enum, default_value = "table")]
-    format: Format,
-}
-
-impl Verb for List {
-    const NAME: &'static str = "list";
-    const ABOUT: &'static str = "List aliases";
-    const ALIASES: &'static [&'static str] = &["ls"];
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let mut aliases = context.client.image_aliases().await?;
-        aliases.sort_by(|a, b| a.name.cmp(&b.name));
-        let shown: Vec<_> = COLUMNS.iter().collect();
-        output::list(self.format, &aliases, &columns::titles(&shown), || {
-            columns::rows(&shown, &aliases)
-        })?;
-        DONE
-    }
 }
 
 /// `sc image alias create`.
@@ -84,24 +93,5 @@ impl Verb for Create {
         };
         context.client.create_image_alias(&post).await?;
         DONE
-    }
-}
-
-/// `sc image alias delete`.
-#[derive(Debug, Args)]
-pub struct Delete {
-    /// The aliases
-    #[arg(value_name = "ALIAS", required = true, add = image_names())]
-    names: Vec<String>,
-}
-
-impl Verb for Delete {
-    const NAME: &'static str = "delete";
-    const ABOUT: &'static str = "Delete aliases; the images stay";
-    const ALIASES: &'static [&'static str] = &["rm"];
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let names = context.remotes.objects(&self.names)?;
-        for_each(&names, async |name| Ok(context.client.delete_image_alias(name).await?)).await
     }
 }

@@ -18,6 +18,7 @@ mod list_columns;
 mod list_filter;
 mod monitor;
 mod network;
+mod objects;
 mod operation;
 mod profile;
 mod profile_device;

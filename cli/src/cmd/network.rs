@@ -5,16 +5,21 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use sc_api::{
     AddressFamily, ByteSize, Network as ApiNetwork, NetworkLease, NetworkState, NetworksPost,
 };
+use sc_client::{Client, Tagged};
 
+use super::objects::delete::{Delete, Deleted};
+use super::objects::list::{List, Listed};
+use super::objects::named::Named;
+use super::objects::show::{Show, Shown};
 use crate::columns::{self, Column};
 use crate::complete::network_names;
 use crate::context::Context;
 use crate::keyvalue;
 use crate::output::{self, Format, printable};
-use crate::several::for_each;
 use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
@@ -24,25 +29,60 @@ impl Group for Network {
     const NAME: &'static str = "network";
     const ABOUT: &'static str = "Manage networks";
     const VERBS: &'static [Entry] = &[
-        Entry::verb::<List>(),
-        Entry::verb::<Show>(),
+        Entry::verb::<List<ApiNetwork>>(),
+        Entry::verb::<Show<ApiNetwork>>(),
         Entry::verb::<Info>(),
         Entry::verb::<ListLeases>(),
         Entry::verb::<Create>(),
-        Entry::verb::<Delete>(),
+        Entry::verb::<Delete<ApiNetwork>>(),
     ];
 }
 
-const COLUMNS: &[Column<ApiNetwork>] = &[
-    Column { letter: 'n', title: "NAME", about: "", value: |n| n.name.clone() },
-    Column { letter: 't', title: "TYPE", about: "", value: |n| n.network_type.clone() },
-    Column { letter: 'm', title: "MANAGED", about: "", value: managed },
-    Column { letter: '4', title: "IPV4", about: "", value: |n| key(n, "ipv4.address") },
-    Column { letter: '6', title: "IPV6", about: "", value: |n| key(n, "ipv6.address") },
-    Column { letter: 'd', title: "DESCRIPTION", about: "", value: |n| n.description.clone() },
-    Column { letter: 'u', title: "USED BY", about: "", value: |n| n.used_by.len().to_string() },
-    Column { letter: 's', title: "STATE", about: "", value: |n| n.status.to_uppercase() },
-];
+impl Named for ApiNetwork {
+    const VALUE_NAME: &'static str = "NETWORK";
+    const ONE: &'static str = "The network";
+    const SEVERAL: &'static str = "The networks";
+
+    fn names() -> ArgValueCompleter {
+        network_names()
+    }
+}
+
+impl Listed for ApiNetwork {
+    const ABOUT: &'static str = "List networks, and the host's interfaces";
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column { letter: 'n', title: "NAME", about: "", value: |n| n.name.clone() },
+        Column { letter: 't', title: "TYPE", about: "", value: |n| n.network_type.clone() },
+        Column { letter: 'm', title: "MANAGED", about: "", value: managed },
+        Column { letter: '4', title: "IPV4", about: "", value: |n| key(n, "ipv4.address") },
+        Column { letter: '6', title: "IPV6", about: "", value: |n| key(n, "ipv6.address") },
+        Column { letter: 'd', title: "DESCRIPTION", about: "", value: |n| n.description.clone() },
+        Column { letter: 'u', title: "USED BY", about: "", value: |n| n.used_by.len().to_string() },
+        Column { letter: 's', title: "STATE", about: "", value: |n| n.status.to_uppercase() },
+    ];
+
+    async fn all(context: &Context) -> Result<Vec<Self>> {
+        let mut networks = context.client.networks().await?;
+        networks.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(networks)
+    }
+}
+
+impl Shown for ApiNetwork {
+    const ABOUT: &'static str = "Show a network's configuration";
+
+    async fn get(client: &Client, name: &str) -> sc_client::Result<Tagged<Self>> {
+        client.network(name).await
+    }
+}
+
+impl Deleted for ApiNetwork {
+    const ABOUT: &'static str = "Delete networks";
+
+    async fn delete(client: &Client, name: &str) -> sc_client::Result<()> {
+        client.delete_network(name).await
+    }
+}
 
 fn managed(network: &ApiNetwork) -> String {
     if network.managed { "YES" } else { "NO" }.to_owned()
@@ -50,49 +90,6 @@ fn managed(network: &ApiNetwork) -> String {
 
 fn key(network: &ApiNetwork, key: &str) -> String {
     network.config.get(key).cloned().unwrap_or_default()
-}
-
-/// `sc network list`.
-#[derive(Debug, Args)]
-pub struct List {
-    /// The form of the list
-    #[arg(short, long, value_enum, default_value = "table")]
-    format: Format,
-}
-
-impl Verb for List {
-    const NAME: &'static str = "list";
-    const ABOUT: &'static str = "List networks, and the host's interfaces";
-    const ALIASES: &'static [&'static str] = &["ls"];
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let mut networks = context.client.networks().await?;
-        networks.sort_by(|a, b| a.name.cmp(&b.name));
-        let shown: Vec<_> = COLUMNS.iter().collect();
-        output::list(self.format, &networks, &columns::titles(&shown), || {
-            columns::rows(&shown, &networks)
-        })?;
-        DONE
-    }
-}
-
-/// `sc network show`.
-#[derive(Debug, Args)]
-pub struct Show {
-    /// The network
-    #[arg(value_name = "NETWORK", add = network_names())]
-    name: String,
-}
-
-impl Verb for Show {
-    const NAME: &'static str = "show";
-    const ABOUT: &'static str = "Show a network's configuration";
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let name = context.remotes.object(&self.name)?;
-        output::yaml(&context.client.network(&name).await?.value)?;
-        DONE
-    }
 }
 
 /// `sc network info`.
@@ -169,10 +166,7 @@ impl Verb for ListLeases {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let name = context.remotes.object(&self.name)?;
         let leases = context.client.network_leases(&name).await?;
-        let shown: Vec<_> = LEASES.iter().collect();
-        output::list(self.format, &leases, &columns::titles(&shown), || {
-            columns::rows(&shown, &leases)
-        })?;
+        columns::print(self.format, &columns::all(LEASES), &leases)?;
         DONE
     }
 }
@@ -209,24 +203,5 @@ impl Verb for Create {
         context.client.create_network(&post).await?;
         output::line(format!("Network {name} created"))?;
         DONE
-    }
-}
-
-/// `sc network delete`.
-#[derive(Debug, Args)]
-pub struct Delete {
-    /// The networks
-    #[arg(value_name = "NETWORK", required = true, add = network_names())]
-    names: Vec<String>,
-}
-
-impl Verb for Delete {
-    const NAME: &'static str = "delete";
-    const ABOUT: &'static str = "Delete networks";
-    const ALIASES: &'static [&'static str] = &["rm"];
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let names = context.remotes.objects(&self.names)?;
-        for_each(&names, async |name| Ok(context.client.delete_network(name).await?)).await
     }
 }

@@ -7,9 +7,10 @@ use clap::Args;
 use sc_api::{Operation as ApiOperation, OperationClass};
 
 use super::list_columns::moment;
-use crate::columns::{self, Column};
+use super::objects::list::{List, Listed};
+use crate::columns::Column;
 use crate::context::Context;
-use crate::output::{self, Format};
+use crate::output;
 use crate::several::for_each;
 use crate::verb::{DONE, Entry, Group, Verb};
 
@@ -20,17 +21,24 @@ impl Group for Operation {
     const NAME: &'static str = "operation";
     const ABOUT: &'static str = "Show and cancel operations";
     const VERBS: &'static [Entry] =
-        &[Entry::verb::<List>(), Entry::verb::<Show>(), Entry::verb::<Delete>()];
+        &[Entry::verb::<List<ApiOperation>>(), Entry::verb::<Show>(), Entry::verb::<Delete>()];
 }
 
-const COLUMNS: &[Column<ApiOperation>] = &[
-    Column { letter: 'i', title: "ID", about: "", value: |o| o.id.clone() },
-    Column { letter: 't', title: "TYPE", about: "", value: class },
-    Column { letter: 'd', title: "DESCRIPTION", about: "", value: |o| o.description.clone() },
-    Column { letter: 's', title: "STATE", about: "", value: |o| o.status.to_uppercase() },
-    Column { letter: 'c', title: "CANCELABLE", about: "", value: cancelable },
-    Column { letter: 'C', title: "CREATED", about: "", value: |o| moment(o.created_at) },
-];
+impl Listed for ApiOperation {
+    const ABOUT: &'static str = "List operations";
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column { letter: 'i', title: "ID", about: "", value: |o| o.id.clone() },
+        Column { letter: 't', title: "TYPE", about: "", value: class },
+        Column { letter: 'd', title: "DESCRIPTION", about: "", value: |o| o.description.clone() },
+        Column { letter: 's', title: "STATE", about: "", value: |o| o.status.to_uppercase() },
+        Column { letter: 'c', title: "CANCELABLE", about: "", value: cancelable },
+        Column { letter: 'C', title: "CREATED", about: "", value: |o| moment(o.created_at) },
+    ];
+
+    async fn all(context: &Context) -> Result<Vec<Self>> {
+        Ok(context.client.operations().await?)
+    }
+}
 
 fn class(operation: &ApiOperation) -> String {
     match operation.class {
@@ -43,29 +51,6 @@ fn class(operation: &ApiOperation) -> String {
 
 fn cancelable(operation: &ApiOperation) -> String {
     if operation.may_cancel { "YES" } else { "NO" }.to_owned()
-}
-
-/// `sc operation list`.
-#[derive(Debug, Args)]
-pub struct List {
-    /// The form of the list
-    #[arg(short, long, value_enum, default_value = "table")]
-    format: Format,
-}
-
-impl Verb for List {
-    const NAME: &'static str = "list";
-    const ABOUT: &'static str = "List operations";
-    const ALIASES: &'static [&'static str] = &["ls"];
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let operations = context.client.operations().await?;
-        let shown: Vec<_> = COLUMNS.iter().collect();
-        output::list(self.format, &operations, &columns::titles(&shown), || {
-            columns::rows(&shown, &operations)
-        })?;
-        DONE
-    }
 }
 
 /// `sc operation show`.

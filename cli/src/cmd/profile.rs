@@ -4,19 +4,19 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use sc_api::{ConfigMap, DeviceMap, ProfilePut, ProfilesPost};
-use sc_client::Tagged;
-use serde::{Deserialize, Serialize};
+use sc_api::{DeviceMap, Instance, Profile as ApiProfile, ProfilePut, ProfilesPost};
+use sc_client::{Client, Tagged};
 
-use super::config::change as change_instance;
+use super::objects::change::{Edit, Set, Unset, change};
+use super::objects::delete::{Delete, Deleted};
+use super::objects::list::{List, Listed};
+use super::objects::show::{Show, Shown};
 use super::profile_device::Device;
-use crate::columns::{self, Column};
+use crate::columns::Column;
 use crate::complete::{instance_names, profile_names};
 use crate::context::Context;
-use crate::editor::{self, Edited};
 use crate::keyvalue;
-use crate::output::{self, Format};
-use crate::several::for_each;
+use crate::output;
 use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
@@ -26,66 +26,48 @@ impl Group for Profile {
     const NAME: &'static str = "profile";
     const ABOUT: &'static str = "Manage profiles";
     const VERBS: &'static [Entry] = &[
-        Entry::verb::<List>(),
-        Entry::verb::<Show>(),
+        Entry::verb::<List<ApiProfile>>(),
+        Entry::verb::<Show<ApiProfile>>(),
         Entry::verb::<Create>(),
         Entry::verb::<Get>(),
-        Entry::verb::<Set>(),
-        Entry::verb::<Unset>(),
-        Entry::verb::<Edit>(),
-        Entry::verb::<Delete>(),
+        Entry::verb::<Set<ApiProfile>>(),
+        Entry::verb::<Unset<ApiProfile>>(),
+        Entry::verb::<Edit<ApiProfile>>(),
+        Entry::verb::<Delete<ApiProfile>>(),
         Entry::verb::<Add>(),
         Entry::verb::<Remove>(),
         Entry::group::<Device>(),
     ];
 }
 
-const COLUMNS: &[Column<sc_api::Profile>] = &[
-    Column { letter: 'n', title: "NAME", about: "Name", value: |p| p.name.clone() },
-    Column { letter: 'd', title: "DESCRIPTION", about: "", value: |p| p.description.clone() },
-    Column { letter: 'u', title: "USED BY", about: "", value: |p| p.used_by.len().to_string() },
-];
-
-/// `sc profile list`.
-#[derive(Debug, Args)]
-pub struct List {
-    /// The form of the list
-    #[arg(short, long, value_enum, default_value = "table")]
-    format: Format,
-}
-
-impl Verb for List {
-    const NAME: &'static str = "list";
+impl Listed for ApiProfile {
     const ABOUT: &'static str = "List profiles";
-    const ALIASES: &'static [&'static str] = &["ls"];
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column { letter: 'n', title: "NAME", about: "Name", value: |p| p.name.clone() },
+        Column { letter: 'd', title: "DESCRIPTION", about: "", value: |p| p.description.clone() },
+        Column { letter: 'u', title: "USED BY", about: "", value: |p| p.used_by.len().to_string() },
+    ];
 
-    async fn run(self, context: Context) -> Result<ExitCode> {
+    async fn all(context: &Context) -> Result<Vec<Self>> {
         let mut profiles = context.client.profiles().await?;
         profiles.sort_by(|a, b| a.name.cmp(&b.name));
-        let shown: Vec<_> = COLUMNS.iter().collect();
-        output::list(self.format, &profiles, &columns::titles(&shown), || {
-            columns::rows(&shown, &profiles)
-        })?;
-        DONE
+        Ok(profiles)
     }
 }
 
-/// `sc profile show`.
-#[derive(Debug, Args)]
-pub struct Show {
-    /// The profile
-    #[arg(value_name = "PROFILE", add = profile_names())]
-    name: String,
-}
-
-impl Verb for Show {
-    const NAME: &'static str = "show";
+impl Shown for ApiProfile {
     const ABOUT: &'static str = "Show a profile";
 
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let name = context.remotes.object(&self.name)?;
-        output::yaml(&context.client.profile(&name).await?.value)?;
-        DONE
+    async fn get(client: &Client, name: &str) -> sc_client::Result<Tagged<Self>> {
+        client.profile(name).await
+    }
+}
+
+impl Deleted for ApiProfile {
+    const ABOUT: &'static str = "Delete profiles";
+
+    async fn delete(client: &Client, name: &str) -> sc_client::Result<()> {
+        client.delete_profile(name).await
     }
 }
 
@@ -142,126 +124,6 @@ impl Verb for Get {
     }
 }
 
-/// `sc profile set`.
-#[derive(Debug, Args)]
-pub struct Set {
-    /// The profile
-    #[arg(value_name = "PROFILE", add = profile_names())]
-    name: String,
-    /// The keys; a single KEY VALUE is understood as well
-    #[arg(value_name = "KEY=VALUE", required = true, allow_hyphen_values = true)]
-    settings: Vec<String>,
-}
-
-impl Verb for Set {
-    const NAME: &'static str = "set";
-    const ABOUT: &'static str = "Set keys";
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let settings = keyvalue::settings(&self.settings)?;
-        change(&context, &self.name, |put| {
-            put.config.extend(settings);
-            Ok(())
-        })
-        .await
-    }
-}
-
-/// `sc profile unset`.
-#[derive(Debug, Args)]
-pub struct Unset {
-    /// The profile
-    #[arg(value_name = "PROFILE", add = profile_names())]
-    name: String,
-    /// The key
-    #[arg(value_name = "KEY")]
-    key: String,
-}
-
-impl Verb for Unset {
-    const NAME: &'static str = "unset";
-    const ABOUT: &'static str = "Remove a key";
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        change(&context, &self.name, |put| match put.config.remove(&self.key) {
-            Some(_) => Ok(()),
-            None => bail!("the key {:?} is not set", self.key),
-        })
-        .await
-    }
-}
-
-/// `sc profile edit`.
-#[derive(Debug, Args)]
-pub struct Edit {
-    /// The profile
-    #[arg(value_name = "PROFILE", add = profile_names())]
-    name: String,
-}
-
-/// What `show` prints and `edit` reads: the profile's own, and what only tells.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Editable {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    description: String,
-    #[serde(default)]
-    config: ConfigMap,
-    #[serde(default)]
-    devices: DeviceMap,
-    #[allow(dead_code, reason = "it may stand in the text, but only tells")]
-    #[serde(default, skip_serializing)]
-    used_by: Vec<String>,
-}
-
-impl Verb for Edit {
-    const NAME: &'static str = "edit";
-    const ABOUT: &'static str = "Edit a profile, or read it from input";
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let name = context.remotes.object(&self.name)?;
-        let Tagged { value, etag } = context.client.profile(&name).await?;
-        let before = Editable {
-            name: value.name,
-            description: value.description,
-            config: value.config,
-            devices: value.devices,
-            used_by: Vec::new(),
-        };
-        let Edited::Changed(new) = editor::edit(&format!("profile {name}"), &before)? else {
-            return DONE;
-        };
-        if !new.name.is_empty() && new.name != name {
-            bail!("the YAML is of profile {:?}, not of {name:?}", new.name);
-        }
-        let put =
-            ProfilePut { description: new.description, config: new.config, devices: new.devices };
-        context.client.replace_profile(&name, &put, etag.as_deref()).await?;
-        DONE
-    }
-}
-
-/// `sc profile delete`.
-#[derive(Debug, Args)]
-pub struct Delete {
-    /// The profiles
-    #[arg(value_name = "PROFILE", required = true, add = profile_names())]
-    names: Vec<String>,
-}
-
-impl Verb for Delete {
-    const NAME: &'static str = "delete";
-    const ABOUT: &'static str = "Delete profiles";
-    const ALIASES: &'static [&'static str] = &["rm"];
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let names = context.remotes.objects(&self.names)?;
-        for_each(&names, async |name| Ok(context.client.delete_profile(name).await?)).await
-    }
-}
-
 /// `sc profile add`.
 #[derive(Debug, Args)]
 pub struct Add {
@@ -278,8 +140,8 @@ impl Verb for Add {
     const ABOUT: &'static str = "Add a profile to an instance";
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        change_instance(&context, &self.instance, |put| {
-            let profiles = put.profiles.get_or_insert_default();
+        change::<Instance>(&context, &self.instance, |form| {
+            let profiles = &mut form.profiles;
             if profiles.contains(&self.profile) {
                 bail!("the instance has the profile {:?} already", self.profile);
             }
@@ -306,8 +168,8 @@ impl Verb for Remove {
     const ABOUT: &'static str = "Remove a profile from an instance";
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        change_instance(&context, &self.instance, |put| {
-            let profiles = put.profiles.get_or_insert_default();
+        change::<Instance>(&context, &self.instance, |form| {
+            let profiles = &mut form.profiles;
             let place = profiles.iter().position(|name| *name == self.profile);
             let place =
                 place.with_context(|| format!("the instance has no profile {:?}", self.profile))?;
@@ -316,19 +178,4 @@ impl Verb for Remove {
         })
         .await
     }
-}
-
-/// Changes what a profile has, unless it changes meanwhile.
-pub async fn change(
-    context: &Context,
-    name: &str,
-    change: impl FnOnce(&mut ProfilePut) -> Result<()>,
-) -> Result<ExitCode> {
-    let name = context.remotes.object(name)?;
-    let Tagged { value, etag } = context.client.profile(&name).await?;
-    let mut put =
-        ProfilePut { description: value.description, config: value.config, devices: value.devices };
-    change(&mut put)?;
-    context.client.replace_profile(&name, &put, etag.as_deref()).await?;
-    DONE
 }

@@ -5,14 +5,19 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use sc_api::{ByteSize, PoolResources, StoragePool, StoragePoolsPost};
+use sc_client::{Client, Tagged};
 
-use crate::columns::{self, Column};
+use super::objects::delete::{Delete, Deleted};
+use super::objects::list::{List, Listed};
+use super::objects::named::Named;
+use super::objects::show::{Show, Shown};
+use crate::columns::Column;
 use crate::complete::pool_names;
 use crate::context::Context;
 use crate::keyvalue;
-use crate::output::{self, Format};
-use crate::several::for_each;
+use crate::output::{self};
 use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
@@ -22,68 +27,60 @@ impl Group for Storage {
     const NAME: &'static str = "storage";
     const ABOUT: &'static str = "Manage storage pools";
     const VERBS: &'static [Entry] = &[
-        Entry::verb::<List>(),
-        Entry::verb::<Show>(),
+        Entry::verb::<List<StoragePool>>(),
+        Entry::verb::<Show<StoragePool>>(),
         Entry::verb::<Info>(),
         Entry::verb::<Create>(),
-        Entry::verb::<Delete>(),
+        Entry::verb::<Delete<StoragePool>>(),
     ];
 }
 
-const COLUMNS: &[Column<StoragePool>] = &[
-    Column { letter: 'n', title: "NAME", about: "", value: |p| p.name.clone() },
-    Column { letter: 'D', title: "DRIVER", about: "", value: |p| p.driver.clone() },
-    Column { letter: 'S', title: "SOURCE", about: "", value: source },
-    Column { letter: 'd', title: "DESCRIPTION", about: "", value: |p| p.description.clone() },
-    Column { letter: 'u', title: "USED BY", about: "", value: |p| p.used_by.len().to_string() },
-    Column { letter: 's', title: "STATE", about: "", value: |p| p.status.to_uppercase() },
-];
+impl Named for StoragePool {
+    const VALUE_NAME: &'static str = "POOL";
+    const ONE: &'static str = "The pool";
+    const SEVERAL: &'static str = "The pools";
+
+    fn names() -> ArgValueCompleter {
+        pool_names()
+    }
+}
+
+impl Listed for StoragePool {
+    const ABOUT: &'static str = "List storage pools";
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column { letter: 'n', title: "NAME", about: "", value: |p| p.name.clone() },
+        Column { letter: 'D', title: "DRIVER", about: "", value: |p| p.driver.clone() },
+        Column { letter: 'S', title: "SOURCE", about: "", value: source },
+        Column { letter: 'd', title: "DESCRIPTION", about: "", value: |p| p.description.clone() },
+        Column { letter: 'u', title: "USED BY", about: "", value: |p| p.used_by.len().to_string() },
+        Column { letter: 's', title: "STATE", about: "", value: |p| p.status.to_uppercase() },
+    ];
+
+    async fn all(context: &Context) -> Result<Vec<Self>> {
+        let mut pools = context.client.pools().await?;
+        pools.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(pools)
+    }
+}
+
+impl Shown for StoragePool {
+    const ABOUT: &'static str = "Show a pool's configuration";
+
+    async fn get(client: &Client, name: &str) -> sc_client::Result<Tagged<Self>> {
+        client.pool(name).await
+    }
+}
+
+impl Deleted for StoragePool {
+    const ABOUT: &'static str = "Delete storage pools";
+
+    async fn delete(client: &Client, name: &str) -> sc_client::Result<()> {
+        client.delete_pool(name).await
+    }
+}
 
 fn source(pool: &StoragePool) -> String {
     pool.config.get("source").cloned().unwrap_or_default()
-}
-
-/// `sc storage list`.
-#[derive(Debug, Args)]
-pub struct List {
-    /// The form of the list
-    #[arg(short, long, value_enum, default_value = "table")]
-    format: Format,
-}
-
-impl Verb for List {
-    const NAME: &'static str = "list";
-    const ABOUT: &'static str = "List storage pools";
-    const ALIASES: &'static [&'static str] = &["ls"];
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let mut pools = context.client.pools().await?;
-        pools.sort_by(|a, b| a.name.cmp(&b.name));
-        let shown: Vec<_> = COLUMNS.iter().collect();
-        output::list(self.format, &pools, &columns::titles(&shown), || {
-            columns::rows(&shown, &pools)
-        })?;
-        DONE
-    }
-}
-
-/// `sc storage show`.
-#[derive(Debug, Args)]
-pub struct Show {
-    /// The pool
-    #[arg(value_name = "POOL", add = pool_names())]
-    name: String,
-}
-
-impl Verb for Show {
-    const NAME: &'static str = "show";
-    const ABOUT: &'static str = "Show a pool's configuration";
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let name = context.remotes.object(&self.name)?;
-        output::yaml(&context.client.pool(&name).await?.value)?;
-        DONE
-    }
 }
 
 /// `sc storage info`.
@@ -162,24 +159,5 @@ impl Verb for Create {
         context.client.create_pool(&post).await?;
         output::line(format!("Storage pool {name} created"))?;
         DONE
-    }
-}
-
-/// `sc storage delete`.
-#[derive(Debug, Args)]
-pub struct Delete {
-    /// The pools
-    #[arg(value_name = "POOL", required = true, add = pool_names())]
-    names: Vec<String>,
-}
-
-impl Verb for Delete {
-    const NAME: &'static str = "delete";
-    const ABOUT: &'static str = "Delete storage pools";
-    const ALIASES: &'static [&'static str] = &["rm"];
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let names = context.remotes.objects(&self.names)?;
-        for_each(&names, async |name| Ok(context.client.delete_pool(name).await?)).await
     }
 }

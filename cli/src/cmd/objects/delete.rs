@@ -1,0 +1,42 @@
+//! `delete`: objects by their names.
+
+use std::marker::PhantomData;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use sc_client::Client;
+
+use super::named::Named;
+use crate::context::Context;
+use crate::several::for_each;
+use crate::verb::Verb;
+
+/// A kind of object that is deleted without ado.
+pub trait Deleted: Named {
+    /// What the verb does.
+    const ABOUT: &'static str;
+
+    /// Deletes the object of a name.
+    async fn delete(client: &Client, name: &str) -> sc_client::Result<()>;
+}
+
+/// `delete`.
+#[derive(Args)]
+pub struct Delete<T: Deleted> {
+    #[arg(value_name = T::VALUE_NAME, help = T::SEVERAL, required = true, add = T::names())]
+    names: Vec<String>,
+    #[arg(skip)]
+    kind: PhantomData<T>,
+}
+
+impl<T: Deleted> Verb for Delete<T> {
+    const NAME: &'static str = "delete";
+    const ABOUT: &'static str = T::ABOUT;
+    const ALIASES: &'static [&'static str] = &["rm"];
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let names = context.remotes.objects(&self.names)?;
+        for_each(&names, async |name| Ok(T::delete(&context.client, name).await?)).await
+    }
+}
