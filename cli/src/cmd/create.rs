@@ -87,6 +87,8 @@ impl New {
             name: name.clone(),
             instance_type: sc_api::InstanceType::Container,
             source: context.remotes.image(&self.image)?.instance_source(),
+            flavour: String::new(),
+            stateful: false,
             start,
             put: self.put(context).await?,
         };

@@ -215,7 +215,7 @@ pub struct Copy {
     /// Give it this alias; may be given again
     #[arg(long, value_name = "ALIAS")]
     alias: Vec<String>,
-    /// Let anyone fetch it
+    /// Mark it as public (nobody can fetch images from this server yet)
     #[arg(long)]
     public: bool,
 }

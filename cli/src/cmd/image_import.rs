@@ -26,7 +26,7 @@ pub struct Import {
     /// Give the image this alias; may be given again
     #[arg(long, value_name = "ALIAS")]
     alias: Vec<String>,
-    /// Let anyone fetch it
+    /// Mark it as public (nobody can fetch images from this server yet)
     #[arg(long)]
     public: bool,
 }

@@ -1,15 +1,13 @@
 //! `sc remote`.
 
-use std::process::ExitCode;
-
 use anyhow::Result;
-use clap::Args;
 use serde::Serialize;
 
+use super::objects::list::{List, Listed};
+use crate::columns::Column;
 use crate::context::{self, Context};
-use crate::output::{self, Format};
 use crate::remote::{ALL, Protocol};
-use crate::verb::{DONE, Entry, Group, Verb};
+use crate::verb::{Entry, Group};
 
 /// The group.
 pub struct Remote;
@@ -17,17 +15,10 @@ pub struct Remote;
 impl Group for Remote {
     const NAME: &'static str = "remote";
     const ABOUT: &'static str = "Show remotes";
-    const VERBS: &'static [Entry] = &[Entry::verb::<List>()];
+    const VERBS: &'static [Entry] = &[Entry::verb::<List<Row>>()];
 }
 
-/// `sc remote list`.
-#[derive(Debug, Args)]
-pub struct List {
-    /// The form of the list
-    #[arg(short, long, value_enum, default_value = "table")]
-    format: Format,
-}
-
+/// A remote as it is listed.
 #[derive(Serialize)]
 struct Row {
     name: &'static str,
@@ -36,33 +27,29 @@ struct Row {
     default: bool,
 }
 
-impl Verb for List {
-    const NAME: &'static str = "list";
+impl Listed for Row {
     const ABOUT: &'static str = "List remotes";
-    const ALIASES: &'static [&'static str] = &["ls"];
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column { letter: 'n', title: "NAME", about: "", value: |r| r.name.to_owned() },
+        Column { letter: 'u', title: "URL", about: "", value: |r| r.url.clone() },
+        Column { letter: 'p', title: "PROTOCOL", about: "", value: |r| r.protocol.to_owned() },
+        Column { letter: 'd', title: "DEFAULT", about: "", value: default },
+    ];
 
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let remotes: Vec<Row> = ALL
-            .iter()
-            .map(|remote| Row {
-                name: remote.name,
-                url: match remote.protocol {
-                    Protocol::Api => format!("{}{}", remote.url, context::socket().display()),
-                    Protocol::Packages => remote.url.to_owned(),
-                },
-                protocol: remote.protocol.name(),
-                default: remote.name == context.remotes.default.name,
-            })
-            .collect();
-        output::list(self.format, &remotes, &["NAME", "URL", "PROTOCOL", "DEFAULT"], || {
-            remotes
-                .iter()
-                .map(|row| {
-                    let default = if row.default { "YES" } else { "NO" };
-                    [row.name, &row.url, row.protocol, default].map(str::to_owned).to_vec()
-                })
-                .collect()
-        })?;
-        DONE
+    async fn all(context: &Context) -> Result<Vec<Self>> {
+        let remotes = ALL.iter().map(|remote| Self {
+            name: remote.name,
+            url: match remote.protocol {
+                Protocol::Api => format!("{}{}", remote.url, context::socket().display()),
+                Protocol::Packages => remote.url.to_owned(),
+            },
+            protocol: remote.protocol.name(),
+            default: remote.name == context.remotes.default.name,
+        });
+        Ok(remotes.collect())
     }
+}
+
+fn default(row: &Row) -> String {
+    if row.default { "YES" } else { "NO" }.to_owned()
 }

@@ -1,0 +1,115 @@
+//! Keys, devices and profiles.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Cli, with_input};
+
+#[test]
+fn keys_are_set_read_and_removed() {
+    let cli = Cli::new();
+    cli.ok(&["config", "set", "web1", "user.a=1", "user.b=2"]);
+    let put = cli.fake.last("PUT /1.0/instances/web1");
+    assert_eq!(put.body["config"], json!({"user.owner": "ann", "user.a": "1", "user.b": "2"}));
+    assert_eq!(put.headers["if-match"], "\"etag-1\"");
+    cli.ok(&["config", "set", "web1", "user.a", "-1"]);
+    assert_eq!(cli.fake.last("PUT").body["config"]["user.a"], "-1");
+    cli.ok(&["config", "unset", "web1", "user.owner"]);
+    assert_eq!(cli.fake.last("PUT").body["config"], json!({}));
+    assert_eq!(
+        cli.error(&["config", "unset", "web1", "user.none"]),
+        "Error: the key \"user.none\" is not set"
+    );
+    assert_eq!(cli.ok(&["config", "get", "web1", "user.owner"]), "ann\n");
+    assert_eq!(cli.ok(&["config", "get", "web1", "user.none"]), "\n");
+    let shown: Value = serde_saphyr::from_str(&cli.ok(&["config", "show", "web1"])).unwrap();
+    assert_eq!(shown["profiles"], json!(["default"]));
+}
+
+#[test]
+fn what_is_shown_can_be_edited_from_input() {
+    let cli = Cli::new();
+    let shown = cli.ok(&["config", "show", "web1"]);
+    let ran = with_input(cli.command(&["config", "edit", "web1"]), &shown.replace("ann", "bob"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(cli.fake.last("PUT").body["config"]["user.owner"], "bob");
+    let shown = cli.ok(&["profile", "show", "default"]);
+    let ran = with_input(cli.command(&["profile", "edit", "default"]), &shown);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+#[test]
+fn yaml_that_cannot_be_read_changes_nothing() {
+    let cli = Cli::new();
+    for text in ["config: [", "confg:\n  user.a: 1\n", "config:\n  user.a: [1]\n"] {
+        let ran = with_input(cli.command(&["config", "edit", "web1"]), text);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let start = "Error: the YAML for instance web1 cannot be read: ";
+        assert!(ran.stderr.starts_with(start), "{ran:?}");
+    }
+    assert!(!cli.fake.lines().iter().any(|line| line.starts_with("PUT")));
+}
+
+#[test]
+fn devices_are_added_overridden_and_removed() {
+    let cli = Cli::new();
+    cli.ok(&["config", "device", "add", "web1", "data", "disk", "source=/srv", "path=/srv"]);
+    let data = json!({"type": "disk", "source": "/srv", "path": "/srv"});
+    assert_eq!(cli.fake.last("PUT").body["devices"], json!({"data": data}));
+    cli.ok(&["config", "device", "override", "web1", "root", "size=2GiB"]);
+    assert_eq!(cli.fake.last("PUT").body["devices"]["root"]["pool"], "default");
+    let error = cli.error(&["config", "device", "remove", "web1", "nope"]);
+    assert_eq!(error, "Error: the instance has no device \"nope\" of its own");
+}
+
+#[test]
+fn profiles_are_added_to_instances_once() {
+    let cli = Cli::new();
+    cli.ok(&["profile", "add", "web1", "p1"]);
+    assert_eq!(cli.fake.last("PUT").body["profiles"], json!(["default", "p1"]));
+    assert!(cli.error(&["profile", "add", "web1", "default"]).contains("already"));
+    cli.ok(&["profile", "remove", "web1", "default"]);
+    assert_eq!(cli.fake.last("PUT").body["profiles"], json!([]));
+    cli.ok(&["profile", "create", "p1", "limits.cpu=1"]);
+    assert_eq!(cli.fake.last("POST").body["config"], json!({"limits.cpu": "1"}));
+    assert!(cli.error(&["profile", "create", "../x"]).contains("Invalid profile name"));
+}
+
+#[test]
+fn a_profile_is_changed_as_an_instance_is() {
+    let cli = Cli::new();
+    cli.ok(&["profile", "set", "default", "limits.cpu", "2"]);
+    let put = cli.fake.last("PUT /1.0/profiles/default");
+    assert_eq!(put.body["config"]["limits.cpu"], "2");
+    assert_eq!(put.headers["if-match"], "\"etag-1\"");
+    assert_eq!(
+        cli.error(&["profile", "unset", "default", "user.none"]),
+        "Error: the key \"user.none\" is not set"
+    );
+    let ran = with_input(cli.command(&["profile", "edit", "default"]), "name: other\n");
+    assert_eq!(ran.stderr, "Error: the YAML is of profile \"other\", not of \"default\"\n");
+}
+
+#[test]
+fn devices_of_a_profile_are_added_set_and_removed() {
+    fn device<'w>(words: &[&'w str]) -> Vec<&'w str> {
+        [&["profile", "device"], words].concat()
+    }
+    let cli = Cli::new();
+    assert_eq!(cli.ok(&device(&["list", "default"])), "eth0\nroot\n");
+    cli.ok(&device(&["set", "default", "root", "size=2GiB"]));
+    assert_eq!(cli.fake.last("PUT").body["devices"]["root"]["size"], "2GiB");
+    cli.ok(&device(&["remove", "default", "root"]));
+    assert_eq!(cli.fake.last("PUT").body["devices"].get("root"), None);
+    assert_eq!(
+        cli.error(&device(&["add", "default", "root", "disk"])),
+        "Error: the profile has a device \"root\" already"
+    );
+    assert_eq!(
+        cli.error(&device(&["set", "default", "nope", "a=b"])),
+        "Error: the profile has no device \"nope\""
+    );
+    assert_eq!(
+        cli.error(&["config", "device", "set", "web1", "nope", "a=b"]),
+        "Error: the instance has no device \"nope\" of its own; `override` changes a profile's"
+    );
+}

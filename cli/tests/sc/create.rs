@@ -1,0 +1,126 @@
+//! New instances, and the operations that make them.
+
+use std::process::{Child, Command};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Cli, spawn};
+
+#[test]
+fn launch_creates_and_starts_in_one_request() {
+    let cli = Cli::new();
+    assert_eq!(cli.ok(&["launch", "debian:12", "c1"]), "Launched c1\n");
+    assert_eq!(cli.fake.lines(), ["POST /1.0/instances"]);
+    let body = cli.fake.last("POST").body;
+    assert_eq!(body["start"], true);
+    assert_eq!(
+        body["source"],
+        json!({"type": "image", "protocol": "packages", "server": "", "alias": "12",
+               "fingerprint": ""})
+    );
+    assert_eq!(body["profiles"], Value::Null);
+}
+
+#[test]
+fn init_tells_the_name_that_was_made_up() {
+    let cli = Cli::new();
+    assert_eq!(cli.ok(&["init", "bb"]), "Created merry-otter\n");
+    assert_eq!(cli.ok(&["create", "bb", "c2"]), "Created c2\n");
+    assert_eq!(cli.fake.last("POST").body["start"], false);
+}
+
+#[test]
+fn options_of_launch_are_sent() {
+    let cli = Cli::new();
+    cli.ok(&[
+        "launch",
+        "bb",
+        "c1",
+        "-c",
+        "limits.memory=64MiB",
+        "--config",
+        "user.a=b=c",
+        "-p",
+        "p1",
+        "-p",
+        "p2",
+        "-e",
+        "-d",
+        "data,type=disk,source=/srv,path=/srv",
+        "-s",
+        "fast",
+        "-n",
+        "br1",
+    ]);
+    let body = cli.fake.last("POST").body;
+    assert_eq!(body["config"], json!({"limits.memory": "64MiB", "user.a": "b=c"}));
+    assert_eq!(body["profiles"], json!(["p1", "p2"]));
+    assert_eq!(body["ephemeral"], true);
+    assert_eq!(
+        body["devices"],
+        json!({
+            "data": {"type": "disk", "source": "/srv", "path": "/srv"},
+            "root": {"type": "disk", "path": "/", "pool": "fast"},
+            "eth0": {"type": "nic", "name": "eth0", "network": "br1"}
+        })
+    );
+    cli.ok(&["launch", "bb", "c1", "--no-profiles"]);
+    assert_eq!(cli.fake.last("POST").body["profiles"], json!([]));
+}
+
+#[test]
+fn a_device_of_a_profile_is_changed_by_its_keys() {
+    let cli = Cli::new();
+    cli.ok(&["init", "bb", "c1", "-d", "root,size=1GiB"]);
+    let root = json!({"type": "disk", "path": "/", "pool": "default", "size": "1GiB"});
+    assert_eq!(cli.fake.last("POST").body["devices"], json!({"root": root}));
+    cli.ok(&["init", "bb", "c1", "-d", "root,size=1GiB", "-s", "fast"]);
+    let root = json!({"type": "disk", "path": "/", "pool": "fast", "size": "1GiB"});
+    assert_eq!(cli.fake.last("POST").body["devices"], json!({"root": root}));
+    let error = cli.error(&["init", "bb", "c1", "-d", "data,size=1GiB"]);
+    assert!(error.contains("\"data\"") && error.contains("`type=`"), "{error}");
+}
+
+#[test]
+fn steps_are_lines_where_there_is_no_terminal() {
+    let cli = Cli::new();
+    let ran = cli.run(&["launch", "slow", "c1"]);
+    assert_eq!(ran.stdout, "Launched c1\n");
+    assert!(ran.stderr.ends_with("Creating c1: Unpacking\n"), "{ran:?}");
+    assert!(ran.stderr.lines().count() <= 2, "{ran:?}");
+    assert_eq!(cli.run(&["-q", "launch", "slow", "c1"]).stderr, "");
+}
+
+fn interrupt(child: &Child) {
+    let status = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn ctrl_c_cancels_the_operation() {
+    let cli = Cli::new();
+    let child = spawn(&mut cli.command(&["-q", "launch", "slow", "c1"]));
+    cli.fake.wait_for("GET /1.0/operations/op-0/wait", 1);
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stderr, b"Error: the operation was cancelled\n");
+    cli.fake.last("DELETE /1.0/operations/op-0");
+}
+
+#[test]
+fn ctrl_c_three_times_leaves_what_cannot_be_cancelled() {
+    let cli = Cli::new();
+    let child = spawn(&mut cli.command(&["-q", "launch", "stubborn", "c1"]));
+    cli.fake.wait_for("GET /1.0/operations/op-0/wait", 1);
+    for refused in 1..3 {
+        interrupt(&child);
+        cli.fake.wait_for("DELETE /1.0/operations/op-0", refused);
+    }
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("This operation can't be cancelled (interrupt 2 more times"), "{text}");
+    assert!(text.contains("Error: interrupted; the operation goes on"), "{text}");
+}

@@ -1,0 +1,43 @@
+//! The daemon itself.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Cli, finish, plain_command};
+
+#[test]
+fn any_request_can_be_sent() {
+    let cli = Cli::new();
+    let value: Value = serde_json::from_str(&cli.ok(&["query", "/1.0/profiles"])).unwrap();
+    assert_eq!(value[0]["name"], "default");
+    cli.ok(&["query", "-X", "put", "-d", "{\"a\":1}", "/1.0/profiles/default"]);
+    assert_eq!(cli.fake.last("PUT").body, json!({"a": 1}));
+    assert_eq!(cli.error(&["query", "/1.0/instances/nope"]), "Error: Instance not found");
+    assert!(cli.error(&["query", "nope"]).contains("no path"));
+    let waited = cli.ok(&["query", "--wait", "-X", "DELETE", "/1.0/instances/db1"]);
+    assert!(waited.contains("\"status\": \"Success\""), "{waited}");
+}
+
+#[test]
+fn the_daemon_is_waited_for() {
+    let cli = Cli::new();
+    cli.ok(&["admin", "waitready", "--timeout", "5"]);
+    let ran =
+        finish(plain_command(&["admin", "waitready", "-t", "1"]).env("SC_DIR", "/nonexistent"));
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.starts_with("Error: the daemon is not ready after 1 s: "), "{ran:?}");
+}
+
+#[test]
+fn init_makes_nothing_where_all_is_there() {
+    let cli = Cli::new();
+    assert_eq!(cli.ok(&["admin", "init", "--auto"]), "");
+    assert!(cli.fake.lines().iter().all(|line| line.starts_with("GET")));
+    assert_eq!(cli.run(&["admin", "init"]).code, Some(2));
+}
+
+#[test]
+fn versions_are_shown_also_without_a_daemon() {
+    assert!(Cli::new().ok(&["version"]).contains("Server version: 9.9"));
+    let ran = finish(plain_command(&["version"]).env("SC_DIR", "/nonexistent"));
+    assert!(ran.stdout.contains("Server version: unreachable"), "{ran:?}");
+}

@@ -1,0 +1,83 @@
+//! Errors, help and what the environment says.
+
+use crate::harness::{Cli, finish, plain_command};
+
+#[test]
+fn a_failure_is_one_sentence_and_code_1() {
+    let cli = Cli::new();
+    assert_eq!(cli.error(&["info", "nope"]), "Error: Instance not found");
+    assert_eq!(cli.error(&["start", "nope"]), "Error: Instance not found");
+    assert_eq!(cli.error(&["launch", "broken", "c1"]), "Error: unpack image: tar ends too early");
+    assert_eq!(cli.error(&["launch", "missing", "c1"]), "Error: Image alias not found");
+}
+
+#[test]
+fn wrong_usage_is_one_sentence_and_code_2() {
+    let cli = Cli::new();
+    for words in [&["lst"][..], &["start"], &["list", "--nope"], &["launch"], &["list", "-f", "x"]]
+    {
+        let ran = cli.run(words);
+        assert_eq!(ran.code, Some(2), "{words:?}: {ran:?}");
+        assert!(ran.stderr.starts_with("Error: ") && ran.stderr.lines().count() == 1, "{ran:?}");
+    }
+    assert!(cli.fake.lines().is_empty());
+}
+
+#[test]
+fn a_daemon_that_does_not_run_is_named_with_what_starts_it() {
+    let ran = finish(plain_command(&["list"]).env("SC_DIR", "/nonexistent"));
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.stderr.starts_with(
+            "Error: the daemon does not answer at /nonexistent/unix.socket: start it as root with `"
+        ),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn help_and_version_need_no_daemon() {
+    let ran = finish(plain_command(&["--help"]).env("SC_DIR", "/nonexistent"));
+    assert_eq!(ran.code, Some(0));
+    assert!(ran.stdout.contains("launch") && ran.stdout.contains("Exit codes"), "{ran:?}");
+    let ran = finish(&mut plain_command(&["list", "--help"]));
+    assert!(ran.stdout.contains("Columns:\n  n  Name\n"), "{}", ran.stdout);
+    let ran = finish(&mut plain_command(&["--version"]));
+    assert!(ran.stdout.starts_with("sc "), "{ran:?}");
+}
+
+#[test]
+fn nothing_is_coloured_in_a_pipe() {
+    let cli = Cli::new();
+    for words in [&["--help"][..], &["list"], &["info", "nope"], &["lst"]] {
+        let ran = cli.run(words);
+        assert!(!ran.stdout.contains('\x1b') && !ran.stderr.contains('\x1b'), "{ran:?}");
+    }
+}
+
+#[test]
+fn what_the_environment_asks_for_is_refused_where_it_is_not_there() {
+    let cli = Cli::new();
+    let ran = finish(cli.command(&["list"]).env("SC_PROJECT", "other"));
+    assert!(ran.stderr.contains("only \"default\""), "{ran:?}");
+    let ran = finish(cli.command(&["list"]).env("SC_REMOTE", "nope"));
+    assert!(ran.stderr.contains("no remote \"nope\""), "{ran:?}");
+}
+
+#[test]
+fn shells_complete_verbs_and_names() {
+    let cli = Cli::new();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(cli.ok(&["completion", shell]).contains("SC_COMPLETE"), "{shell}");
+    }
+    let complete = |words: &[&str], index: &str| {
+        let mut command = cli.command(&["--", "sc"]);
+        command.args(words).env("SC_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", index);
+        command.env("_CLAP_COMPLETE_COMP_TYPE", "9").env("_CLAP_COMPLETE_SPACE", "true");
+        command.env("IFS", "\n");
+        finish(&mut command).stdout
+    };
+    assert!(complete(&["la"], "1").contains("launch"));
+    let names = complete(&["stop", "w"], "2");
+    assert!(names.contains("web1") && !names.contains("db1"), "{names}");
+}
