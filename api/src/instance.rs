@@ -114,6 +114,12 @@ pub struct InstancesPost {
     /// Whether to start it as well.
     #[serde(default)]
     pub start: bool,
+    /// A size by name, as clouds have them: known, so that it can be refused by name.
+    #[serde(default, rename = "instance_type", skip_serializing_if = "String::is_empty")]
+    pub flavour: String,
+    /// Whether processes are restored: known, so that it can be refused by name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stateful: bool,
     /// The rest of it.
     #[serde(flatten)]
     pub put: InstancePut,
@@ -257,6 +263,8 @@ impl InstancesPost {
             instance_type: InstanceType::Container,
             source,
             start: false,
+            flavour: String::new(),
+            stateful: false,
             put: InstancePut::default(),
         }
     }

@@ -4,6 +4,7 @@ mod api;
 mod context;
 mod daemon;
 mod error;
+mod etag;
 mod event;
 mod host;
 mod instance;

@@ -61,7 +61,7 @@ pub async fn replace(
     Json(put): Json<ImagePut>,
 ) -> Result<Response> {
     let record = found(&ctx, &reference)?;
-    respond::check_etag(&headers, &record.put())?;
+    respond::if_match(&headers).check(&record.put())?;
     let mut draft = Draft::new();
     draft.put(&ImageRecord { public: put.public, properties: put.properties, ..record })?;
     ctx.store.apply(draft).await?;

@@ -10,7 +10,7 @@ use super::filter::Filter;
 use super::respond;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::instance;
+use crate::instance::{self, Update};
 use crate::operation::{NewOperation, ProgressReporter};
 
 /// Lists instances.
@@ -75,13 +75,15 @@ pub async fn replace(
     Json(put): Json<InstancePut>,
 ) -> Result<Response> {
     let instance = ctx.instances.get(&name)?;
-    respond::check_etag(&headers, &instance.view().record.put())?;
     if !put.restore.is_empty() {
         return Err(Error::invalid("field \"restore\": snapshots are not supported"));
     }
+    let guard = respond::if_match(&headers);
+    // Refused at once where it is plain, and checked again where the change is made.
+    guard.check(&instance.view().record.put())?;
     let new = NewOperation::on_instance("Updating instance", &name);
     let handle = ctx.operations.start(new, |_| async move {
-        instance.update(put).await?;
+        instance.update(Update::Put(put), guard).await?;
         Ok(None)
     });
     Ok(respond::operation(&handle))
@@ -95,9 +97,7 @@ pub async fn patch(
     Json(patch): Json<InstancePatch>,
 ) -> Result<Response> {
     let instance = ctx.instances.get(&name)?;
-    let before = instance.view().record.put();
-    respond::check_etag(&headers, &before)?;
-    instance.update(patched(before, patch)).await?;
+    instance.update(Update::Patch(patch), respond::if_match(&headers)).await?;
     Ok(respond::done())
 }
 
@@ -119,20 +119,6 @@ pub async fn delete(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<
         Ok(None)
     });
     Ok(respond::operation(&handle))
-}
-
-fn patched(mut put: InstancePut, patch: InstancePatch) -> InstancePut {
-    for (key, value) in patch.config {
-        match value.is_empty() {
-            true => put.config.remove(&key),
-            false => put.config.insert(key, value),
-        };
-    }
-    put.devices.extend(patch.devices);
-    put.description = patch.description.unwrap_or(put.description);
-    put.ephemeral = patch.ephemeral.unwrap_or(put.ephemeral);
-    put.profiles = patch.profiles.or(put.profiles);
-    put
 }
 
 /// A name for an instance that was given none.
@@ -160,26 +146,4 @@ fn free_name(ctx: &Ctx) -> String {
 
 fn json_text<T: serde::Serialize>(item: &T) -> String {
     serde_json::to_string(item).expect("API types serialise")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_patch_sets_removes_and_leaves_alone() {
-        let before = InstancePut {
-            config: [("user.a".into(), "1".into()), ("user.b".into(), "1".into())].into(),
-            description: "old".into(),
-            ..InstancePut::default()
-        };
-        let patch = InstancePatch {
-            config: [("user.a".into(), String::new()), ("user.c".into(), "3".into())].into(),
-            ..InstancePatch::default()
-        };
-        let after = patched(before, patch);
-        let expected = [("user.b".into(), "1".into()), ("user.c".into(), "3".into())].into();
-        assert_eq!(after.config, expected);
-        assert_eq!(after.description, "old");
-    }
 }

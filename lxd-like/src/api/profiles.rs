@@ -47,9 +47,7 @@ pub async fn replace(
     headers: HeaderMap,
     Json(put): Json<ProfilePut>,
 ) -> Result<Response> {
-    let found = ctx.profiles.get(&name)?;
-    respond::check_etag(&headers, &found.value.put())?;
-    ctx.profiles.replace(&ctx, &found, put).await?;
+    ctx.profiles.change(&ctx, &name, &respond::if_match(&headers), |_| put).await?;
     ctx.events.lifecycle("profile-updated", format!("/1.0/profiles/{name}"));
     Ok(respond::done())
 }
@@ -61,16 +59,16 @@ pub async fn patch(
     headers: HeaderMap,
     Json(patch): Json<ProfilePut>,
 ) -> Result<Response> {
-    let found = ctx.profiles.get(&name)?;
-    let mut put = found.value.put();
-    respond::check_etag(&headers, &put)?;
-    put.config.extend(patch.config);
-    put.config.retain(|_, value| !value.is_empty());
-    put.devices.extend(patch.devices);
-    if !patch.description.is_empty() {
-        put.description = patch.description;
-    }
-    ctx.profiles.replace(&ctx, &found, put).await?;
+    let merge = |mut put: ProfilePut| {
+        put.config.extend(patch.config);
+        put.config.retain(|_, value| !value.is_empty());
+        put.devices.extend(patch.devices);
+        if !patch.description.is_empty() {
+            put.description = patch.description;
+        }
+        put
+    };
+    ctx.profiles.change(&ctx, &name, &respond::if_match(&headers), merge).await?;
     ctx.events.lifecycle("profile-updated", format!("/1.0/profiles/{name}"));
     Ok(respond::done())
 }

@@ -5,9 +5,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sc_api::{Envelope, ErrorKind};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
+use crate::etag::{self, IfMatch};
 use crate::operation::Handle;
 
 /// The result itself.
@@ -23,7 +23,7 @@ pub fn done() -> Response {
 /// The result itself, with the ETag of `guarded`: what a PUT would replace.
 pub fn sync_with_etag<T: Serialize, G: Serialize>(metadata: T, guarded: &G) -> Response {
     let mut response = sync(metadata);
-    let tag = format!("\"{}\"", fingerprint(guarded));
+    let tag = format!("\"{}\"", etag::fingerprint(guarded));
     let tag = HeaderValue::from_str(&tag).expect("hexadecimal digits are a header value");
     response.headers_mut().insert(header::ETAG, tag);
     response
@@ -60,20 +60,9 @@ pub fn operation(handle: &Handle) -> Response {
     response
 }
 
-/// Refuses when the request's `If-Match` is not the ETag of `guarded`.
-pub fn check_etag<G: Serialize>(headers: &HeaderMap, guarded: &G) -> Result<()> {
-    let Some(sent) = headers.get(header::IF_MATCH) else { return Ok(()) };
-    let sent = sent.to_str().unwrap_or_default().trim_matches('"');
-    let now = fingerprint(guarded);
-    if sent == now || sent == "*" {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Precondition, format!("ETag doesn't match: {now} vs {sent}")))
-}
-
-fn fingerprint<G: Serialize>(guarded: &G) -> String {
-    let text = serde_json::to_vec(guarded).expect("API types serialise");
-    Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
+/// The guard that a request carries.
+pub fn if_match(headers: &HeaderMap) -> IfMatch {
+    IfMatch::new(headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()))
 }
 
 impl IntoResponse for Error {
@@ -107,30 +96,5 @@ fn with_json_type(status: StatusCode, text: String) -> Response {
 fn set_location(response: &mut Response, path: &str) {
     if let Ok(value) = HeaderValue::from_str(path) {
         response.headers_mut().insert(header::LOCATION, value);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with_tag(tag: &str) -> HeaderMap {
-        HeaderMap::from_iter([(header::IF_MATCH, HeaderValue::from_str(tag).unwrap())])
-    }
-
-    #[test]
-    fn an_etag_guards_what_it_was_made_of() {
-        let guarded = sc_api::ProfilePut::default();
-        let response = sync_with_etag(&guarded, &guarded);
-        let tag = response.headers()[header::ETAG].to_str().unwrap();
-        assert!(check_etag(&with_tag(tag), &guarded).is_ok());
-        let changed = sc_api::ProfilePut { description: "new".into(), ..guarded };
-        let refusal = check_etag(&with_tag(tag), &changed).unwrap_err();
-        assert_eq!(refusal.kind(), ErrorKind::Precondition);
-    }
-
-    #[test]
-    fn a_request_without_a_guard_is_let_through() {
-        assert!(check_etag(&HeaderMap::new(), &sc_api::ProfilePut::default()).is_ok());
     }
 }

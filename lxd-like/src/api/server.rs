@@ -58,7 +58,7 @@ pub async fn replace(
     headers: HeaderMap,
     Json(put): Json<ServerPut>,
 ) -> Result<Response> {
-    respond::check_etag(&headers, &ConfigMap::new())?;
+    respond::if_match(&headers).check(&ConfigMap::new())?;
     refuse_keys(&put)?;
     Ok(respond::done())
 }

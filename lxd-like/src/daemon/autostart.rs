@@ -6,19 +6,20 @@ use sc_api::InstanceName;
 use tokio::task::JoinSet;
 
 use crate::context::Ctx;
-use crate::instance::StopMode;
+use crate::instance::{Recovered, StopMode};
 
 /// How long each guest may take to stop before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts the instances that are to run: those with `boot.autostart`, and without a word on it
 /// those that ran when the host went down.
-pub async fn start(ctx: Ctx, ran: Vec<InstanceName>) {
+pub async fn start(ctx: Ctx, recovered: Recovered) {
+    finish_restarts(&ctx, &recovered.restarts);
     for instance in ctx.instances.list() {
         let view = instance.view();
         let wanted = match view.expanded.config.get("boot.autostart").map(String::as_str) {
             Some(value) => sc_profiles::parse_bool(value).unwrap_or(false),
-            None => ran.contains(instance.name()),
+            None => recovered.ran.contains(instance.name()),
         };
         if !wanted || view.phase.run().is_some() {
             continue;
@@ -26,6 +27,22 @@ pub async fn start(ctx: Ctx, ran: Vec<InstanceName>) {
         if let Err(error) = instance.start().await {
             tracing::error!(instance = %instance.name(), error = %error.chain(), "autostart");
         }
+    }
+}
+
+/// Goes on with restarts that the daemon before this one had begun.
+fn finish_restarts(ctx: &Ctx, restarts: &[InstanceName]) {
+    for name in restarts {
+        let Ok(instance) = ctx.instances.get(name.as_str()) else { continue };
+        tokio::spawn(async move {
+            let outcome = match instance.view().phase.run() {
+                Some(_) => instance.restart(StopMode::Orderly(STOP_PATIENCE)).await,
+                None => instance.start().await,
+            };
+            if let Err(error) = outcome {
+                tracing::error!(instance = %instance.name(), error = %error.chain(), "restart");
+            }
+        });
     }
 }
 

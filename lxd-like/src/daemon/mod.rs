@@ -59,11 +59,11 @@ async fn run(options: Options, events: Events) -> Result<()> {
         return Err(Error::invalid("scd must be started as root"));
     }
     let ctx = open(&options, events).await?;
-    let ran = prepare(&ctx).await?;
+    let recovered = prepare(&ctx).await?;
     let listener = listener::bind(&ctx.paths.socket(), options.group.as_deref())?;
     tracing::info!(dir = %ctx.paths.root().display(), "ready");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    tokio::spawn(autostart::start(ctx.clone(), ran));
+    tokio::spawn(autostart::start(ctx.clone(), recovered));
     tokio::spawn(watch_signals(ctx.shutdown.clone()));
 
     let leave = ctx.shutdown.leave.clone();
@@ -110,8 +110,7 @@ async fn open(options: &Options, events: Events) -> Result<Ctx> {
 }
 
 /// Recovers what the daemon before this one has left, and makes the defaults of a first start.
-/// Returns the instances that ran when the host went down.
-async fn prepare(ctx: &Ctx) -> Result<Vec<sc_api::InstanceName>> {
+async fn prepare(ctx: &Ctx) -> Result<instance::Recovered> {
     ctx.pools.open_all(ctx).await?;
     ctx.images.recover(ctx).await?;
     ctx.networks.start_all(ctx).await?;

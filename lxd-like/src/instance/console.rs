@@ -11,9 +11,9 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::AgentLink;
-use super::exec::Sockets;
+use super::exec::{self, Sockets};
 use super::stream::{self, Stream};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::operation::{Output, SocketSet};
 
 /// The websockets of a console.
@@ -33,8 +33,7 @@ pub async fn run(
     let attached = link.console(size, force).await?;
     let console = Arc::new(Stream::new(attached).context("open the console's stream")?);
     let control = sockets.remove("control").expect("made with the operation");
-    let data = sockets.remove("0").expect("made with the operation");
-    let data = data.await.map_err(|_| Error::internal("the operation's websockets are gone"))?;
+    let data = exec::connected(&mut sockets, "0").await?;
     let (mut sink, mut source) = data.split();
     let never = CancellationToken::new();
     tokio::select! {

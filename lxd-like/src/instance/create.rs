@@ -33,6 +33,14 @@ pub fn precheck(ctx: &Ctx, post: &InstancesPost) -> Result<InstanceName> {
     if post.instance_type == InstanceType::VirtualMachine {
         return Err(Error::invalid("virtual machines are not supported: leave type out"));
     }
+    if !post.flavour.is_empty() {
+        return Err(Error::invalid(
+            "field \"instance_type\" is not supported: set limits.* instead",
+        ));
+    }
+    if post.stateful {
+        return Err(Error::invalid("field \"stateful\" is not supported: leave it out"));
+    }
     let name: InstanceName = post.name.parse()?;
     if !post.put.architecture.is_empty() {
         let host = sc_images::metadata::host_architecture();

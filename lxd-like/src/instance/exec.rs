@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
 use futures::StreamExt;
@@ -18,6 +19,9 @@ use super::agent::{AgentLink, RunningExec};
 use super::stream::{self, ClientLeft, Stream};
 use crate::error::{Context, Error, Result};
 use crate::operation::{Output, SocketSet, SocketSlot};
+
+/// How long a client may take to connect the websockets.
+const CONNECTING: Duration = Duration::from_secs(30);
 
 /// The websockets of one exec, as clients will connect them.
 pub type Sockets = BTreeMap<SocketSlot, oneshot::Receiver<WebSocket>>;
@@ -231,9 +235,16 @@ fn take(sockets: &mut Sockets, name: SocketSlot) -> Option<oneshot::Receiver<Web
     sockets.remove(name)
 }
 
-async fn connected(sockets: &mut Sockets, name: SocketSlot) -> Result<WebSocket> {
+pub(super) async fn connected(sockets: &mut Sockets, name: SocketSlot) -> Result<WebSocket> {
     let receiver = take(sockets, name).expect("the socket was made with the operation");
-    receiver.await.map_err(|_| Error::internal("the operation's websockets are gone"))
+    match tokio::time::timeout(CONNECTING, receiver).await {
+        Ok(Ok(socket)) => Ok(socket),
+        Ok(Err(_)) => Err(Error::internal("the operation's websockets are gone")),
+        Err(_) => Err(Error::invalid(format!(
+            "websocket {name} was not connected within {} seconds",
+            CONNECTING.as_secs()
+        ))),
+    }
 }
 
 /// A pipe: its reading end and its writing end.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sc_api::{InstanceName, InstancePut};
+use sc_api::InstanceName;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::owner::Command;
+use super::update::Update;
 use super::view::{Phase, Run, View};
 use crate::error::{Error, Result};
+use crate::etag::IfMatch;
 
 /// How an instance is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,9 +76,9 @@ impl InstanceHandle {
         self.ask(Command::Delete).await
     }
 
-    /// Replaces its configuration.
-    pub async fn update(&self, put: InstancePut) -> Result<()> {
-        self.ask(|reply| Command::Update(put, reply)).await
+    /// Changes its configuration, if the guard holds.
+    pub async fn update(&self, update: Update, guard: IfMatch) -> Result<()> {
+        self.ask(|reply| Command::Update(update, guard, reply)).await
     }
 
     /// A profile of it has changed: takes over what that means.

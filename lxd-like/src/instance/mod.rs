@@ -42,8 +42,9 @@ mod view;
 pub use config::check_profiles;
 pub use create::{check_free, create, precheck};
 pub use handle::{InstanceHandle, StopMode};
-pub use recover::recover;
+pub use recover::{Recovered, recover};
 pub use registry::Instances;
+pub use update::Update;
 
 pub mod attach {
     //! What connects a client's websockets to an instance.

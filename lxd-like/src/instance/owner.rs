@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sc_agent_protocol::{Event, Exit};
-use sc_api::{InstanceName, InstancePut};
+use sc_api::InstanceName;
 use sc_store::IntentId;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -16,11 +16,13 @@ use super::agent::AgentEvent;
 use super::handle::{InstanceHandle, StopMode};
 use super::queue::{Ask, admit};
 use super::stopping::{Stopping, Then, answer, forced};
+use super::update::Update;
 use super::view::{Phase, Run, View};
 use super::{config, delete, keep, recover, start, stop, update};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::model::InstanceRecord;
+use crate::etag::IfMatch;
+use crate::model::{InstanceRecord, Intent};
 
 /// How a request is answered.
 pub(super) type Reply = oneshot::Sender<Result<()>>;
@@ -33,7 +35,7 @@ pub(super) enum Command {
     Stop(StopMode, Reply),
     Restart(StopMode, Reply),
     Delete(Reply),
-    Update(InstancePut, Reply),
+    Update(Update, IfMatch, Reply),
     ProfilesChanged(Reply),
 }
 
@@ -110,7 +112,7 @@ impl Owner {
             match self.next().await {
                 Input::Command(command) => self.obey(command).await,
                 Input::Agent(event) => self.hear(event).await,
-                Input::Deadline => self.give_up_stopping(),
+                Input::Deadline => self.give_up_stopping().await,
                 Input::Abandoned => return,
             }
         }
@@ -153,15 +155,10 @@ impl Owner {
                 answer(reply, outcome);
             }
             Command::Stop(mode, reply) => self.stop(mode, Ask::Stop, Then::Rest, reply).await,
-            Command::Restart(mode, reply) => {
-                // The restart is answered when the start is: the stop's own waiter is a dummy.
-                let (stopped, _) = oneshot::channel();
-                let ask = Ask::Restart;
-                match self.admit(forced(mode, ask)) {
-                    Ok(()) => self.stop(mode, ask, Then::Start(reply), stopped).await,
-                    Err(error) => answer(reply, Err(error)),
-                }
-            }
+            Command::Restart(mode, reply) => match self.admit(forced(mode, Ask::Restart)) {
+                Ok(()) => self.restart(mode, reply).await,
+                Err(error) => answer(reply, Err(error)),
+            },
             Command::Delete(reply) => {
                 let outcome = match self.admit(Ask::Delete) {
                     Ok(()) => self.delete().await,
@@ -169,9 +166,9 @@ impl Owner {
                 };
                 answer(reply, outcome);
             }
-            Command::Update(put, reply) => {
+            Command::Update(update, guard, reply) => {
                 let outcome = match self.admit(Ask::Update) {
-                    Ok(()) => self.update(put).await,
+                    Ok(()) => self.update(update, &guard).await,
                     Err(error) => Err(error),
                 };
                 answer(reply, outcome);
@@ -244,6 +241,28 @@ impl Owner {
         }
     }
 
+    /// Stops it to start it again; a daemon that comes after a crash in between starts it, too.
+    async fn restart(&mut self, mode: StopMode, reply: Reply) {
+        let instance = self.record().name.clone();
+        let intent = match self.ctx.journal.begin(&Intent::Restart { instance }).await {
+            Ok(intent) => intent,
+            Err(error) => return answer(reply, Err(error.into())),
+        };
+        // The restart is answered when the start is: the stop's own waiter is a dummy.
+        let (stopped, _) = oneshot::channel();
+        self.stop(mode, Ask::Restart, Then::Start(reply, intent), stopped).await;
+        if !matches!(self.state, State::Stopping(..)) {
+            self.restarted(intent).await;
+        }
+    }
+
+    /// A restart has come to its end, one way or the other.
+    async fn restarted(&self, intent: IntentId) {
+        if let Err(error) = self.ctx.journal.clear(intent).await {
+            tracing::error!(instance = %self.record().name, %error, "clear the entry of a restart");
+        }
+    }
+
     async fn stop(&mut self, mode: StopMode, ask: Ask, then: Then, waiter: Reply) {
         if let Err(error) = self.admit(forced(mode, ask)) {
             return answer(waiter, Err(error));
@@ -257,7 +276,7 @@ impl Owner {
         if mode == StopMode::Force {
             stopping.extend(stop::KILL_PATIENCE);
         }
-        if let Then::Start(_) = then {
+        if let Then::Start(..) = then {
             stopping.then = then;
         }
         let asked = match mode {
@@ -290,7 +309,7 @@ impl Owner {
         self.show(Phase::Stopped);
     }
 
-    fn give_up_stopping(&mut self) {
+    async fn give_up_stopping(&mut self) {
         match std::mem::replace(&mut self.state, State::Stopped) {
             State::Stopping(active, stopping) => {
                 let error = Error::new(
@@ -302,6 +321,9 @@ impl Owner {
                     ),
                 );
                 self.enter(State::Running(active));
+                if let Then::Start(_, intent) = stopping.then {
+                    self.restarted(intent).await;
+                }
                 stopping.fail(&error);
             }
             other => self.state = other,
@@ -315,15 +337,16 @@ impl Owner {
             State::Stopping(active, stopping) => (active, Some(stopping)),
             other => return self.state = other,
         };
-        let restarting = stopping.as_ref().is_some_and(|s| matches!(s.then, Then::Start(_)));
+        let restarting = stopping.as_ref().is_some_and(|s| matches!(s.then, Then::Start(..)));
         let record = stop::finish(&self.ctx, active, &self.record(), restarting).await;
         self.view.send_modify(|view| view.record = Arc::new(record));
         self.enter(State::Stopped);
         self.lifecycle("instance-shutdown");
         let (waiters, then) = stopping.map_or((Vec::new(), Then::Rest), |s| (s.waiters, s.then));
         match then {
-            Then::Start(reply) => {
+            Then::Start(reply, intent) => {
                 let outcome = self.start().await;
+                self.restarted(intent).await;
                 answer(reply, outcome);
             }
             Then::Rest if self.record().ephemeral => {
@@ -355,7 +378,10 @@ impl Owner {
         }
     }
 
-    async fn update(&mut self, put: InstancePut) -> Result<()> {
+    async fn update(&mut self, update: Update, guard: &IfMatch) -> Result<()> {
+        let before = self.record().put();
+        guard.check(&before)?;
+        let put = update.applied_to(before);
         let record = update::update(&self.ctx, &self.record(), put, self.run_now()).await?;
         let expanded = config::of_record(&self.ctx, &record)?.expanded;
         self.view.send_modify(|view| {

@@ -18,14 +18,23 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, Intent, PROJECT, RunPlan};
 
+/// What is left to do once every instance has an owner.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Instances that ran when the host went down.
+    pub ran: Vec<InstanceName>,
+    /// Instances that were being restarted.
+    pub restarts: Vec<InstanceName>,
+}
+
 /// The runs that the journal knows of.
 type Runs = HashMap<InstanceName, (IntentId, RunPlan)>;
 
-/// Recovers all instances and puts an owner in charge of each. Returns those that ran when the
-/// host went down.
-pub async fn recover(ctx: &Ctx) -> Result<Vec<InstanceName>> {
+/// Recovers all instances and puts an owner in charge of each.
+pub async fn recover(ctx: &Ctx) -> Result<Recovered> {
     let pending = ctx.journal.pending()?;
     let mut runs: Runs = HashMap::new();
+    let mut restarts = Vec::new();
     for (id, intent) in &pending {
         if let Intent::Run(plan) = intent {
             runs.insert(plan.instance.clone(), (*id, plan.clone()));
@@ -35,6 +44,10 @@ pub async fn recover(ctx: &Ctx) -> Result<Vec<InstanceName>> {
         match intent {
             Intent::Create { instance, .. } => {
                 take_back(ctx, id, &instance, runs.remove(&instance)).await?;
+            }
+            Intent::Restart { instance } => {
+                ctx.journal.clear(id).await?;
+                restarts.push(instance);
             }
             Intent::Delete { instance, .. } => finish_deletion(ctx, id, &instance).await?,
             _ => {}
@@ -55,8 +68,7 @@ pub async fn recover(ctx: &Ctx) -> Result<Vec<InstanceName>> {
     for (id, plan) in runs.into_values() {
         stop::clear_up(ctx, &plan, Some(id)).await;
     }
-    ran.sort();
-    Ok(ran)
+    Ok(Recovered { ran, restarts })
 }
 
 /// Finds out where one instance is whose owner has ended early, and puts a new one in charge.

@@ -26,6 +26,9 @@ use crate::model::{InstanceRecord, Intent, LinkPlan, RunPlan};
 /// How long an agent may take to make its namespaces.
 const NAMESPACES_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the agent's word on a failure is waited for.
+const LAST_WORD_PATIENCE: Duration = Duration::from_millis(200);
+
 /// How long a known init system is watched before it counts as started.
 const SETTLING: Duration = Duration::from_millis(3);
 
@@ -118,10 +121,16 @@ async fn boot(
     let (link, _, mut events) = AgentLink::connect(&ctx.paths.agent_socket(plan.run)).await?;
     let netns = namespaces(&mut events).await?;
     steps.reach("namespaces")?;
-    plug(ctx, record, &checked.effective, plan, &netns).await?;
-    steps.reach("network")?;
-    link.boot().await?;
-    steps.reach("boot")?;
+    let booted = async {
+        plug(ctx, record, &checked.effective, plan, &netns).await?;
+        steps.reach("network")?;
+        link.boot().await?;
+        steps.reach("boot")?;
+        Ok(())
+    };
+    if let Err(error) = booted.await {
+        return Err(the_agents_word(&mut events).await.unwrap_or(error));
+    }
     let observed = started(ctx, &record.name, &mut events).await?;
     let run =
         Run { plan: plan.clone(), link: Arc::new(link), cgroup, observed: RwLock::new(observed) };
@@ -154,6 +163,23 @@ async fn namespaces(events: &mut Events) -> Result<std::os::fd::OwnedFd> {
     tokio::time::timeout(NAMESPACES_PATIENCE, wait).await.unwrap_or_else(|_| {
         Err(Error::internal(format!("no namespaces within {} s", NAMESPACES_PATIENCE.as_secs())))
     })
+}
+
+/// What the agent has said of a failure. It knows the cause; that a namespace or the agent itself is
+/// gone is what follows from it, and may be seen first.
+async fn the_agents_word(events: &mut Events) -> Option<Error> {
+    let said = async {
+        loop {
+            match events.recv().await {
+                Some(AgentEvent::Event(Event::Failed(failure))) => {
+                    return Some(boot_failure(&failure));
+                }
+                Some(AgentEvent::Gone) | None => return None,
+                Some(_) => {}
+            }
+        }
+    };
+    tokio::time::timeout(LAST_WORD_PATIENCE, said).await.ok().flatten()
 }
 
 /// Plugs the NICs into the guest's network namespace.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sc_store::IntentId;
 use tokio::time::Instant;
 
 use super::handle::StopMode;
@@ -26,7 +27,8 @@ pub(super) struct Stopping {
 #[derive(Debug)]
 pub(super) enum Then {
     Rest,
-    Start(Reply),
+    /// Start it, answer, and clear the journal's entry of the restart.
+    Start(Reply, IntentId),
 }
 
 impl Stopping {
@@ -52,7 +54,7 @@ impl Stopping {
         for waiter in self.waiters {
             answer(waiter, Err(again()));
         }
-        if let Then::Start(reply) = self.then {
+        if let Then::Start(reply, _) = self.then {
             answer(reply, Err(again()));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sc_api::{InstancePut, ProfileName};
+use sc_api::{InstancePatch, InstancePut, ProfileName};
 use sc_profiles::{Diff, Limits, Origin};
 use sc_store::Draft;
 use sc_sys::cgroup::{CpuLimit, InstanceCgroup};
@@ -12,6 +12,39 @@ use super::{config, create, stop};
 use crate::context::{Ctx, blocking};
 use crate::error::{Error, Result};
 use crate::model::{DEFAULT_PROFILE, InstanceRecord};
+
+/// A change that a client asks for.
+#[derive(Debug, Clone)]
+pub enum Update {
+    /// Everything is replaced.
+    Put(InstancePut),
+    /// Some is set, some removed.
+    Patch(InstancePatch),
+}
+
+impl Update {
+    /// What the configuration becomes.
+    pub(super) fn applied_to(self, before: InstancePut) -> InstancePut {
+        match self {
+            Self::Put(put) => put,
+            Self::Patch(patch) => patched(before, patch),
+        }
+    }
+}
+
+fn patched(mut put: InstancePut, patch: InstancePatch) -> InstancePut {
+    for (key, value) in patch.config {
+        match value.is_empty() {
+            true => put.config.remove(&key),
+            false => put.config.insert(key, value),
+        };
+    }
+    put.devices.extend(patch.devices);
+    put.description = patch.description.unwrap_or(put.description);
+    put.ephemeral = patch.ephemeral.unwrap_or(put.ephemeral);
+    put.profiles = patch.profiles.or(put.profiles);
+    put
+}
 
 /// Replaces the configuration; returns the record as it is kept from now on.
 pub(super) async fn update(
@@ -118,4 +151,26 @@ pub(super) async fn apply_limits_to(
         set("limits.processes", cgroup.set_processes(processes))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_sets_removes_and_leaves_alone() {
+        let before = InstancePut {
+            config: [("user.a".into(), "1".into()), ("user.b".into(), "1".into())].into(),
+            description: "old".into(),
+            ..InstancePut::default()
+        };
+        let patch = InstancePatch {
+            config: [("user.a".into(), String::new()), ("user.c".into(), "3".into())].into(),
+            ..InstancePatch::default()
+        };
+        let after = patched(before, patch);
+        let expected = [("user.b".into(), "1".into()), ("user.c".into(), "3".into())].into();
+        assert_eq!(after.config, expected);
+        assert_eq!(after.description, "old");
+    }
 }

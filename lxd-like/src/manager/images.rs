@@ -2,6 +2,7 @@
 //! from.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -314,8 +315,9 @@ impl Images {
     }
 
     fn build_dir(&self) -> Result<tempfile::TempDir> {
-        std::fs::create_dir_all(&self.builds)
-            .context(format!("make the folder {}", self.builds.display()))?;
+        // Root's alone: a tree that is being built has setuid files, and folders anyone may write.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.builds);
+        made.context(format!("make the folder {}", self.builds.display()))?;
         tempfile::tempdir_in(&self.builds).context("make a folder to build in")
     }
 }

@@ -1,11 +1,14 @@
 //! Profiles: records, and the instances that follow them.
 
+use std::sync::Arc;
+
 use sc_api::{ErrorKind, Profile, ProfileName, ProfilePut};
 use sc_profiles::Origin;
 use sc_store::{CommitError, Doc, Draft, Store};
 
 use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::etag::IfMatch;
 use crate::instance::{self, InstanceHandle};
 use crate::model::{DEFAULT_PROFILE, PROJECT, ProfileRecord};
 
@@ -13,12 +16,13 @@ use crate::model::{DEFAULT_PROFILE, PROJECT, ProfileRecord};
 #[derive(Debug, Clone)]
 pub struct Profiles {
     store: Store,
+    changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Profiles {
     /// The profiles in `store`.
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, changing: Arc::default() }
     }
 
     /// The profile of this name, with its revision.
@@ -58,14 +62,24 @@ impl Profiles {
         }
     }
 
-    /// Replaces a profile; its running instances follow at once. Refused where one of its
-    /// instances could not be what it would become.
-    pub async fn replace(
+    /// Changes a profile, if the guard holds. One change at a time, so that none is lost.
+    pub async fn change(
         &self,
         ctx: &Ctx,
-        before: &Doc<ProfileRecord>,
-        put: ProfilePut,
+        name: &str,
+        guard: &IfMatch,
+        change: impl FnOnce(ProfilePut) -> ProfilePut,
     ) -> Result<()> {
+        let _one = self.changing.lock().await;
+        let before = self.get(name)?;
+        guard.check(&before.value.put())?;
+        let put = change(before.value.put());
+        self.replace(ctx, &before, put).await
+    }
+
+    /// Replaces a profile; its running instances follow at once. Refused where one of its
+    /// instances could not be what it would become.
+    async fn replace(&self, ctx: &Ctx, before: &Doc<ProfileRecord>, put: ProfilePut) -> Result<()> {
         sc_profiles::check_profile(&put.config, &put.devices)?;
         let after = ProfileRecord::with(before.value.name.clone(), put);
         let users = users(ctx, &after.name);
@@ -111,8 +125,7 @@ impl Profiles {
 
     /// As the API shows it.
     pub fn view(&self, ctx: &Ctx, record: &ProfileRecord) -> Profile {
-        let path =
-            |user: &std::sync::Arc<InstanceHandle>| format!("/1.0/instances/{}", user.name());
+        let path = |user: &Arc<InstanceHandle>| format!("/1.0/instances/{}", user.name());
         record.view(users(ctx, &record.name).iter().map(path).collect())
     }
 
@@ -130,7 +143,7 @@ impl Profiles {
 }
 
 /// The instances that use a profile.
-fn users(ctx: &Ctx, name: &ProfileName) -> Vec<std::sync::Arc<InstanceHandle>> {
+fn users(ctx: &Ctx, name: &ProfileName) -> Vec<Arc<InstanceHandle>> {
     let mut all = ctx.instances.list();
     all.retain(|instance| instance.view().record.profiles.contains(name));
     all

@@ -15,6 +15,8 @@ pub enum Intent {
     /// An instance runs, or is being started or taken down. Pending for as long as anything of it
     /// stands outside: a new daemon takes the run up again where its agent lives, else clears up.
     Run(RunPlan),
+    /// An instance is being stopped to be started again. Finished: it is started.
+    Restart { instance: InstanceName },
     /// An instance is being deleted. Finished: the volume and the record go.
     Delete { instance: InstanceName, pool: PoolName },
     /// An image's layer is being made in a pool. Undone by the pool's own sweep.

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sc_api::{Operation, OperationClass, StatusCode, Timestamp};
+use sc_api::{ErrorKind, Operation, OperationClass, StatusCode, Timestamp};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -113,8 +113,14 @@ impl Handle {
                     StatusCode::Cancelled
                 }
                 Err(error) => {
-                    tracing::warn!(operation = %operation.description, id = %operation.id,
-                        error = %error.chain(), "operation failed");
+                    let (what, id, chain) = (&operation.description, &operation.id, error.chain());
+                    // What the caller did wrong is the caller's to read.
+                    match error.kind() {
+                        ErrorKind::Internal | ErrorKind::Unavailable => {
+                            tracing::warn!(operation = %what, %id, error = %chain, "operation failed");
+                        }
+                        _ => tracing::info!(operation = %what, %id, error = %chain, "operation failed"),
+                    }
                     operation.err = error.chain();
                     StatusCode::Failure
                 }

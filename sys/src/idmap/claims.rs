@@ -9,7 +9,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -34,6 +34,8 @@ impl Claims {
         // Root's alone: whoever may open the lock may hold it, and with it every start.
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.op("create", dir.display())?;
+        let private = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(dir, private).op("close to others", dir.display())?;
         let lock_path = dir.join("lock");
         let lock = File::options()
             .create(true)
