@@ -136,6 +136,7 @@ impl Network {
         }
         addresses.sort_unstable();
         addresses.dedup();
+        self.0.files.bound_log();
         self.write_names(&config, &reservation, &addresses)
     }
 

@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 use super::lease::{self, FileLease};
 use crate::{Mac, NetworkError, Reservation, Result};
 
+/// How large the log may grow, in bytes, before it is emptied.
+const LOG_BYTES: u64 = 1 << 20;
+
 /// The network's folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Files(PathBuf);
@@ -172,6 +175,19 @@ impl Files {
         let _ = fs::rename(self.log(), self.0.join("dnsmasq.log.old"));
     }
 
+    /// Empties the log where it has grown large, keeping what it held: a guest that changes its
+    /// addresses without end makes dnsmasq talk without end. The file itself stays, since dnsmasq
+    /// has it open and appends to it.
+    pub fn bound_log(&self) {
+        let log = self.log();
+        if !fs::metadata(&log).is_ok_and(|metadata| metadata.len() > LOG_BYTES) {
+            return;
+        }
+        // A log that cannot be kept is of less use than a disk with space left.
+        let _ = fs::copy(&log, self.0.join("dnsmasq.log.old"));
+        let _ = fs::File::options().write(true).open(&log).and_then(|file| file.set_len(0));
+    }
+
     /// Removes the network's folder and everything in it.
     pub fn remove_all(&self) -> Result<()> {
         match fs::remove_dir_all(&self.0) {
@@ -318,5 +334,18 @@ mod tests {
         files.create().unwrap();
         let error = files.prepare("nobody").unwrap_err();
         assert!(error.to_string().contains(dir.path().to_str().unwrap()), "{error}");
+    }
+
+    #[test]
+    fn a_log_that_has_grown_large_is_emptied_under_its_writer() {
+        use std::io::Write;
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path());
+        let mut writer = fs::File::options().create(true).append(true).open(files.log()).unwrap();
+        writer.write_all(&vec![b'x'; LOG_BYTES as usize + 1]).unwrap();
+        files.bound_log();
+        writer.write_all(b"after").unwrap();
+        assert_eq!(fs::read(files.log()).unwrap(), b"after");
+        assert!(fs::metadata(dir.path().join("dnsmasq.log.old")).unwrap().len() > LOG_BYTES);
     }
 }
