@@ -96,6 +96,7 @@ async fn upload(ctx: Ctx, request: Request) -> Result<Response> {
     let handle = ctx.operations.start(new, |operation| async move {
         let progress = ProgressReporter::new(operation, "import_image_progress");
         let record = work_ctx.images.import(&work_ctx, incoming.describe(), &progress).await?;
+        let record = work_ctx.images.prove(&work_ctx, record, &progress).await?;
         Ok(Some(output(&record)))
     });
     Ok(respond::operation(&handle))

@@ -15,7 +15,7 @@ use sc_sys::idmap::Owner;
 use super::images::Root;
 use crate::context::{Ctx, blocking};
 use crate::error::{Context as _, Error, Result};
-use crate::model::{ImageRecord, Intent};
+use crate::model::{DEFAULT_PROFILE, ImageRecord, Intent};
 use crate::operation::ProgressReporter;
 
 /// Makes layers, each once.
@@ -127,6 +127,30 @@ impl super::Images {
         }
         let record = self.get(ctx, &record.fingerprint)?;
         Ok((Root::Image(Arc::new(record)), Some(id)))
+    }
+
+    /// Unpacks an image that was just taken in into the pool that instances use by default: what is
+    /// wrong with it is told now, and the first launch need not wait. An image that cannot be unpacked
+    /// is taken away again.
+    pub async fn prove(
+        &self,
+        ctx: &Ctx,
+        record: ImageRecord,
+        progress: &ProgressReporter,
+    ) -> Result<ImageRecord> {
+        let profile = ctx.profiles.get(DEFAULT_PROFILE)?.value;
+        let pool = profile.devices.values().find_map(|device| device.get("pool"));
+        // Without a default pool it is unpacked where it is first used.
+        let Some(pool) = pool else { return Ok(record) };
+        let fingerprint = record.fingerprint.clone();
+        let root = Root::Image(Arc::new(record));
+        match self.ensure_layer(ctx, root, &pool.parse()?, progress).await {
+            Ok(_) => self.get(ctx, &fingerprint),
+            Err(error) => {
+                self.delete(ctx, &fingerprint).await?;
+                Err(error)
+            }
+        }
     }
 
     async fn make_layer(
