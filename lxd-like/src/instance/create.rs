@@ -9,9 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sc_api::{
-    ErrorKind, InstanceName, InstanceType, InstancesPost, PoolName, ProfileName, Timestamp,
-};
+use sc_api::{InstanceName, InstanceType, InstancesPost, PoolName, ProfileName, Timestamp};
 use sc_network::{Mac, ReserveRequest};
 use sc_profiles::{Effective, Origin};
 use sc_storage::{Source, VolumeName};
@@ -221,11 +219,7 @@ async fn claim(ctx: &Ctx, record: &InstanceRecord) -> Result<IntentId> {
     }
     match ctx.store.apply(draft).await {
         Ok(_) => Ok(intent),
-        Err(CommitError::Conflict { .. }) => Err(Error::conflict(format!(
-            "Failed creating instance record: Add instance info to the database: \
-             This \"instances\" entry already exists: choose another name than {}",
-            record.name
-        ))),
+        Err(CommitError::Conflict { .. }) => Err(name_taken(&record.name)),
         Err(error) => Err(error.into()),
     }
 }
@@ -285,13 +279,15 @@ async fn release(ctx: &Ctx, record: &InstanceRecord) {
 /// The refusal of a name that is taken, before anything is fetched for it.
 pub fn check_free(ctx: &Ctx, name: &InstanceName) -> Result<()> {
     match ctx.instances.get(name.as_str()) {
-        Ok(_) => Err(Error::new(
-            ErrorKind::Conflict,
-            format!(
-                "Failed creating instance record: Add instance info to the database: This \
-                 \"instances\" entry already exists: choose another name than {name}"
-            ),
-        )),
+        Ok(_) => Err(name_taken(name)),
         Err(_) => Ok(()),
     }
+}
+
+/// LXD's words, and what to do.
+fn name_taken(name: &InstanceName) -> Error {
+    Error::conflict(format!(
+        "Failed creating instance record: Add instance info to the database: This \"instances\" \
+         entry already exists: choose another name than {name}"
+    ))
 }

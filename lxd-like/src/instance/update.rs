@@ -129,6 +129,17 @@ pub(super) async fn apply_limits(ctx: &Ctx, run: &Run, limits: &Limits) -> Resul
     apply_limits_to(ctx, &run.cgroup, limits).await
 }
 
+/// The error of a memory limit that the kernel does not take.
+fn memory_refused(error: sc_sys::SysError) -> Error {
+    // With cgroup v1 the kernel refuses what it cannot free at once.
+    match error.is(rustix::io::Errno::BUSY.raw_os_error()) {
+        true => Error::invalid(
+            "set limits.memory: the instance uses more than that: raise the limit, or stop it first",
+        ),
+        false => Error::from(error).within("set limits.memory"),
+    }
+}
+
 /// Sets the limits of a cgroup.
 pub(super) async fn apply_limits_to(
     ctx: &Ctx,
@@ -146,7 +157,7 @@ pub(super) async fn apply_limits_to(
         let set = |key: &str, outcome: sc_sys::Result<()>| {
             outcome.map_err(|error| Error::from(error).within(format!("set {key}")))
         };
-        set("limits.memory", cgroup.set_memory(memory))?;
+        cgroup.set_memory(memory).map_err(memory_refused)?;
         set("limits.cpu", cgroup.set_cpu(&ctx.host.cgroups, &cpu).map(drop))?;
         set("limits.processes", cgroup.set_processes(processes))
     })
