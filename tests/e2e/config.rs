@@ -193,3 +193,18 @@ fn a_list_has_the_columns_and_formats_that_are_asked_for() {
     daemon.sc(&["version"]).ok();
     daemon.sc(&["network", "list"]).ok();
 }
+
+#[test]
+fn changes_made_at_the_same_time_are_all_kept() {
+    let daemon = with_image();
+    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
+    let change = |n: u32| {
+        let body = format!(r#"{{"config":{{"user.k{n}":"v"}}}}"#);
+        daemon.command(&["query", "-X", "PATCH", "-d", &body, "/1.0/instances/c1"]).spawn().unwrap()
+    };
+    let changes: Vec<_> = (0..8).map(change).collect();
+    assert!(changes.into_iter().all(|mut child| child.wait().unwrap().success()));
+    let config = daemon.json(&["query", "/1.0/instances/c1"])["config"].clone();
+    let kept = config.as_object().unwrap().keys().filter(|key| key.starts_with("user.k")).count();
+    assert_eq!(kept, 8, "{config}");
+}

@@ -189,3 +189,22 @@ fn an_ended_daemon_leaves_its_guests_running() {
     assert_eq!(pid(&daemon, "c1"), before);
     assert_eq!(daemon.inside("c1", "hostname"), "c1");
 }
+
+#[test]
+fn a_restart_that_a_daemon_did_not_live_to_finish_is_finished_by_the_next() {
+    let (mut daemon, before) = warmed();
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let first = pid(&daemon, "c1");
+    daemon.end();
+    daemon.run_into("kill@start:intent");
+    let restart = daemon.sc(&["restart", "--force", "c1"]);
+    assert_ne!(restart.code, 0, "{restart:?}");
+    daemon.wait_died();
+    daemon.run_again();
+    until("running again", Duration::from_secs(20), &"Running".to_owned(), || {
+        status(&daemon, "c1")
+    });
+    assert_ne!(pid(&daemon, "c1"), first);
+    daemon.sc(&["delete", "--force", "c1"]).ok();
+    left_nothing(&daemon, "an interrupted restart", &before);
+}
