@@ -27,7 +27,7 @@ pub(crate) enum Incoming {
     Request(ToAgent, Vec<OwnedFd>),
     /// A request of a kind that this agent does not know.
     Unknown(u64),
-    /// Nothing more for now.
+    /// Nothing more until the next event.
     Nothing,
     /// The other side is gone, or speaks another language.
     Closed,
