@@ -100,3 +100,30 @@ fn a_folder_of_the_host_is_the_guests_own() {
     let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&written).unwrap());
     assert_eq!(owner, 33, "nothing on disk is shifted");
 }
+
+#[test]
+fn an_image_imported_again_beside_its_instances_has_its_templates() {
+    let daemon = Daemon::start();
+    let image = Busybox::new();
+    let folder = image.root().parent().unwrap().to_owned();
+    let mut metadata = std::fs::read_to_string(folder.join("metadata.yaml")).unwrap();
+    metadata += "templates:\n  /etc/motd: {when: [create], template: motd.tpl}\n";
+    std::fs::write(folder.join("metadata.yaml"), metadata).unwrap();
+    std::fs::create_dir(folder.join("templates")).unwrap();
+    std::fs::write(folder.join("templates/motd.tpl"), "I am {{ container.name }}").unwrap();
+    let archive = daemon.scratch().join("image.tar");
+    let tar = ["--create", "--file", archive.to_str().unwrap(), "--directory"];
+    let mut tar = std::process::Command::new("tar")
+        .args(tar)
+        .arg(&folder)
+        .args(["metadata.yaml", "rootfs", "templates"])
+        .spawn()
+        .unwrap();
+    assert!(tar.wait().unwrap().success());
+    for name in ["c1", "c2"] {
+        daemon.sc(&["image", "import", archive.to_str().unwrap(), "--alias", "again"]).ok();
+        daemon.sc(&["launch", "again", name]).ok();
+        assert_eq!(daemon.inside(name, "cat /etc/motd"), format!("I am {name}"));
+        daemon.sc(&["image", "delete", "again"]).ok();
+    }
+}

@@ -314,7 +314,7 @@ impl Images {
         record
     }
 
-    fn build_dir(&self) -> Result<tempfile::TempDir> {
+    pub(super) fn build_dir(&self) -> Result<tempfile::TempDir> {
         // Root's alone: a tree that is being built has setuid files, and folders anyone may write.
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.builds);
         made.context(format!("make the folder {}", self.builds.display()))?;

@@ -199,6 +199,7 @@ impl super::Images {
     ) -> Result<()> {
         let throw_away = self.layers.throw_away(ctx)?;
         let (id, reporter) = (Fingerprint::new(&record.fingerprint)?, progress.clone());
+        let scratch = record.templates.is_none().then(|| self.build_dir()).transpose()?;
         let unpacked = blocking(move || {
             let sandboxing = &throw_away.sandboxing;
             let limits = Limits::default();
@@ -208,6 +209,12 @@ impl super::Images {
                 Ok(())
             };
             driver.import_image(&id, &mut fill).map_err(unpack_error)?;
+            if let (None, Some(scratch)) = (&unpacked, &scratch) {
+                // The layer outlived an earlier import of this image, kept by its instances. What
+                // else the image holds must be read all the same.
+                let target = scratch.path();
+                unpacked = Some(sc_images::unpack(&files, target, &limits, sandboxing, &reporter)?);
+            }
             Ok(unpacked)
         })
         .await?;
