@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::io::Errno;
-use sc_agent_protocol::{BindMount, BootFailure, InstanceSpec, RootSpec};
-use sc_sys::Result;
+use sc_agent_protocol::{BindMount, BootFailure, InstanceSpec, RootSpec, Tree};
 use sc_sys::mount::{self, Attributes, Depth, Overlay, OverlayWay, Writable};
+use sc_sys::{Result, SysError};
 
 use crate::failure::{Step, of};
 use crate::host::{GUEST_ROOT, SCRATCH, Trees, bind_place};
@@ -25,7 +25,7 @@ pub(crate) fn mount_all(
     mount_root(spec, trees, user)?;
     for (number, (bind, tree)) in spec.binds.iter().zip(&trees.binds).enumerate() {
         mount_bind(bind, tree.as_fd(), user, &bind_place(number))
-            .map_err(|error| of(&format!("mount device {}", bind.device), &error))?;
+            .map_err(|error| bind_failure(bind, &error))?;
     }
     Ok(())
 }
@@ -83,6 +83,22 @@ fn mount_overlay(overlay: &Overlay<'_>) -> Result<OwnedFd> {
 fn attach_root(tree: BorrowedFd<'_>) -> Result<()> {
     mount::change_attributes(tree, NO_DEV, Attributes::default(), None, Depth::This)?;
     mount::attach(tree, GUEST_ROOT)
+}
+
+/// A failure to show a device, told of its source: the tree itself is detached and has no path.
+fn bind_failure(bind: &BindMount, error: &SysError) -> BootFailure {
+    let mut failure = of(&format!("mount device {}", bind.device), error);
+    if let Tree::Path(source) = &bind.source {
+        failure.object = source.display().to_string();
+    }
+    if error.op() == "idmap mount" && error.is(Errno::INVAL.raw_os_error()) {
+        failure.remedy = Some(
+            "this kernel cannot map ids on the file system that the source is on; give a source on \
+             ext4, xfs, btrfs or tmpfs"
+                .into(),
+        );
+    }
+    failure
 }
 
 fn mount_bind(

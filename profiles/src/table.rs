@@ -73,7 +73,7 @@ pub(crate) const KEYS: &[Key] = &[
     no("systemd.credential-binary.*", Text, "", Restart, Any, "a systemd credential in base64"),
     no("ubuntu.pro.guest_attach", Text, "", Live, Any, "attaching guests to Ubuntu Pro"),
     // Limits
-    yes("limits.cpu", Cpus, "", Live, "processors: how many, or which (0-3,6); not set: all"),
+    yes("limits.cpu", Cpus, "", Live, "processors: how many (more than there are: all), or which (0-3,6); not set: all"),
     yes("limits.memory", Memory, "", Live, "memory: a size, or a percentage of the host's; not set: all"),
     yes("limits.processes", Integer(1, i64::MAX), "", Live, "processes and threads; not set: no limit"),
     no("limits.cpu.allowance", Text, "100%", Live, Container, "share of processor time, soft (50%) or hard (25ms/100ms)"),

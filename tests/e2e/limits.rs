@@ -65,6 +65,10 @@ fn a_number_of_processors_is_read_back_and_felt_inside() {
     let first = std::thread::available_parallelism().unwrap().get().min(2);
     daemon.sc(&["config", "set", "c1", &format!("limits.cpu={first}")]).ok();
     assert_eq!(daemon.inside("c1", "nproc"), first.to_string(), "live");
+    daemon.sc(&["config", "set", "c1", "limits.cpu=9999"]).ok();
+    let all = daemon.inside("c1", "nproc");
+    daemon.sc(&["config", "unset", "c1", "limits.cpu"]).ok();
+    assert_eq!(daemon.inside("c1", "nproc"), all, "more than there are is all");
 }
 
 #[test]

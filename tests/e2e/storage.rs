@@ -102,6 +102,17 @@ fn a_folder_of_the_host_is_the_guests_own() {
 }
 
 #[test]
+fn a_source_that_cannot_be_idmapped_is_named_with_a_remedy_of_its_own() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let device = "odd,type=disk,source=/sys/class,path=/odd";
+    let refused = daemon.sc(&["launch", BUSYBOX, "c1", "-d", device]);
+    refused.refused("mount device odd");
+    refused.refused("/sys/class");
+    refused.refused("give a source on ext4");
+}
+
+#[test]
 fn an_image_imported_again_beside_its_instances_has_its_templates() {
     let daemon = Daemon::start();
     let image = Busybox::new();

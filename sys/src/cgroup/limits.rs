@@ -84,10 +84,7 @@ impl InstanceCgroup {
             }
             CpuLimit::Set(set) => set.clone(),
         };
-        let missing = wanted.without(&usable);
-        if !missing.is_empty() {
-            return Err(invalid(format!("this host has {usable}, and not {missing}")));
-        }
+        check_cpus(&usable, &wanted)?;
         let (path, is_v2) = match self.controller("cpuset") {
             // Nothing to be limited needs no controller.
             Err(_) if *limit == CpuLimit::Unlimited => return Ok(wanted),
@@ -138,6 +135,21 @@ impl InstanceCgroup {
         };
         SysError::new(op, self.id(), cause)
     }
+}
+
+impl CgroupTree {
+    /// Refuses a set that names a processor which the host does not have.
+    pub fn check_cpus(&self, set: &CpuList) -> Result<()> {
+        check_cpus(&self.usable_cpus()?, set)
+    }
+}
+
+fn check_cpus(usable: &CpuList, set: &CpuList) -> Result<()> {
+    let missing = set.without(usable);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(invalid(format!("this host has {usable}, and not {missing}")))
 }
 
 fn invalid(text: impl Into<String>) -> SysError {
