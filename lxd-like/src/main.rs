@@ -1,6 +1,8 @@
 //! `scd`, the daemon: API, state and policy. See `ARCHITECTURE.md`.
 
 mod api;
+mod app;
+mod blocking;
 mod context;
 mod daemon;
 mod error;

@@ -208,3 +208,29 @@ fn changes_made_at_the_same_time_are_all_kept() {
     let kept = config.as_object().unwrap().keys().filter(|key| key.starts_with("user.k")).count();
     assert_eq!(kept, 8, "{config}");
 }
+
+#[test]
+fn a_nic_that_comes_and_goes_with_a_profile_is_there_and_gone() {
+    let daemon = with_image();
+    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
+    let network = daemon.sc(&["network", "list", "-f", "csv"]).ok().to_owned();
+    let network = network.split(',').next().unwrap().to_owned();
+    let profile = daemon.sc(&["profile", "show", "default"]).ok().to_owned();
+    let second =
+        format!("devices:\n  eth1:\n    name: eth1\n    network: {network}\n    type: nic");
+    daemon
+        .sc_with_input(
+            &["profile", "edit", "default"],
+            profile.replace("devices:", &second).as_bytes(),
+        )
+        .ok();
+    daemon.sc(&["start", "c1"]).ok();
+    assert!(daemon.inside("c1", "ls /sys/class/net").contains("eth1"));
+    assert!(daemon.sc(&["config", "show", "c1"]).ok().contains("volatile.eth1.hwaddr"));
+
+    daemon.sc(&["stop", "c1", "--force"]).ok();
+    daemon.sc_with_input(&["profile", "edit", "default"], profile.as_bytes()).ok();
+    daemon.sc(&["start", "c1"]).ok();
+    assert!(!daemon.inside("c1", "ls /sys/class/net").contains("eth1"));
+    assert!(!daemon.sc(&["config", "show", "c1"]).ok().contains("volatile.eth1.hwaddr"));
+}

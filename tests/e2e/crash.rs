@@ -208,3 +208,16 @@ fn a_restart_that_a_daemon_did_not_live_to_finish_is_finished_by_the_next() {
     daemon.sc(&["delete", "--force", "c1"]).ok();
     left_nothing(&daemon, "an interrupted restart", &before);
 }
+
+#[test]
+fn a_start_that_failed_is_not_tried_again_by_the_next_daemon() {
+    let mut daemon = Daemon::with_fault("fail@start:boot");
+    Busybox::import(&daemon);
+    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
+    daemon.sc(&["start", "c1"]).refused("injected failure");
+    daemon.restart();
+    daemon.sc(&["admin", "waitready"]).ok();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(status(&daemon, "c1"), "Stopped");
+    daemon.sc(&["start", "c1"]).ok();
+}

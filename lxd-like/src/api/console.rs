@@ -10,18 +10,21 @@ use serde_json::Map;
 
 use super::extract::Json;
 use super::{logs, respond};
-use crate::context::Ctx;
+use crate::app::App;
 use crate::error::{Error, Result};
+use crate::instance::Instances;
 use crate::instance::attach;
 use crate::operation::NewOperation;
+use crate::operation::Operations;
 
 /// Attaches to the console, on websockets.
 pub async fn create(
-    State(ctx): State<Ctx>,
+    State(instances): State<Instances>,
+    State(operations): State<Operations>,
     Path(name): Path<String>,
     Json(post): Json<InstanceConsolePost>,
 ) -> Result<Response> {
-    let run = ctx.instances.get(&name)?.running()?;
+    let run = instances.get(&name)?.running()?;
     if !matches!(post.console_type.as_str(), "" | "console") {
         return Err(Error::invalid(format!(
             "console type {:?} is not supported",
@@ -38,14 +41,16 @@ pub async fn create(
         ..NewOperation::on_instance("Showing console", &name)
     };
     let link = run.link.clone();
-    let handle =
-        ctx.operations.start(new, |_| attach::run_console(link, size, post.force, sockets));
+    let handle = operations.start(new, |_| attach::run_console(link, size, post.force, sockets));
     Ok(respond::operation(&handle))
 }
 
 /// What the console has shown lately, also after the instance has stopped.
-pub async fn log(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    ctx.instances.get(&name)?;
+pub async fn log(
+    State(App { ctx, instances, .. }): State<App>,
+    Path(name): Path<String>,
+) -> Result<Response> {
+    instances.get(&name)?;
     let current = ctx.paths.console_log(&name);
     let mut text = logs::read_if_there(&current.with_extension("log.1")).await?;
     text.extend(logs::read_if_there(&current).await?);

@@ -7,18 +7,20 @@ use serde_json::{Map, Value};
 
 use super::extract::Json;
 use super::respond;
-use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::instance::Instances;
 use crate::instance::attach;
 use crate::operation::NewOperation;
+use crate::operation::Operations;
 
 /// Runs a program inside, on websockets.
 pub async fn create(
-    State(ctx): State<Ctx>,
+    State(instances): State<Instances>,
+    State(operations): State<Operations>,
     Path(name): Path<String>,
     Json(post): Json<InstanceExecPost>,
 ) -> Result<Response> {
-    let instance = ctx.instances.get(&name)?;
+    let instance = instances.get(&name)?;
     let run = instance.running()?;
     check(&post)?;
     let environment = instance.view().environment();
@@ -40,7 +42,7 @@ pub async fn create(
     };
     let link = run.link.clone();
     let interactive = post.interactive;
-    let handle = ctx.operations.start(new, |operation| async move {
+    let handle = operations.start(new, |operation| async move {
         let outcome = match interactive {
             true => attach::run_terminal(link, request, sockets).await,
             false => attach::run_split(link, request, sockets).await,

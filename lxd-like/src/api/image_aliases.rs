@@ -28,13 +28,13 @@ pub async fn create(
 ) -> Result<Response> {
     let path = path(&post.name);
     let ImageAliasesPost { name, description, target } = post;
-    ctx.images.create_alias(&ctx, AliasRecord { name, description, target }).await?;
+    ctx.images.create_alias(AliasRecord { name, description, target }).await?;
     Ok(respond::created(&path))
 }
 
 /// One alias.
 pub async fn get(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    let alias = ctx.images.alias(&ctx, &name)?;
+    let alias = ctx.images.alias(&name)?;
     Ok(respond::sync_with_etag(view(alias.clone()), &alias))
 }
 
@@ -44,8 +44,8 @@ pub async fn replace(
     Path(name): Path<String>,
     Json(put): Json<ImageAliasPut>,
 ) -> Result<Response> {
-    let alias = ctx.images.alias(&ctx, &name)?;
-    let target = ctx.images.resolve(&ctx, &put.target)?.fingerprint;
+    let alias = ctx.images.alias(&name)?;
+    let target = ctx.images.resolve(&put.target)?.fingerprint;
     let mut draft = Draft::new();
     draft.put(&AliasRecord { description: put.description, target, ..alias })?;
     ctx.store.apply(draft).await?;
@@ -54,7 +54,7 @@ pub async fn replace(
 
 /// Deletes an alias.
 pub async fn delete(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    let alias = ctx.images.alias(&ctx, &name)?;
+    let alias = ctx.images.alias(&name)?;
     let mut draft = Draft::new();
     draft.change(sc_store::delete_doc::<AliasRecord>(&[&alias.name])?);
     ctx.store.apply(draft).await?;

@@ -10,6 +10,7 @@ use serde_json::Map;
 use super::extract::{self, Json, ListQuery};
 use super::filter::Filter;
 use super::{image_upload, respond};
+use crate::app::App;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::manager;
@@ -36,15 +37,15 @@ pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Res
 }
 
 /// Takes an image in: from the request's body, or from a remote that a JSON body names.
-pub async fn create(State(ctx): State<Ctx>, request: Request) -> Result<Response> {
+pub async fn create(State(app): State<App>, request: Request) -> Result<Response> {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !content_type.starts_with("application/json") {
-        return upload(ctx, request).await;
+        return upload(app, request).await;
     }
     let body = axum::body::to_bytes(request.into_body(), super::BODY_MAX).await;
     let body = body.map_err(|error| Error::invalid(format!("read the request's body: {error}")))?;
-    fetch(ctx, extract::parse(&body)?)
+    fetch(app, extract::parse(&body)?)
 }
 
 /// One image.
@@ -69,13 +70,15 @@ pub async fn replace(
 }
 
 /// Deletes an image.
-pub async fn delete(State(ctx): State<Ctx>, Path(reference): Path<String>) -> Result<Response> {
+pub async fn delete(
+    State(App { ctx, operations, .. }): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Response> {
     let fingerprint = found(&ctx, &reference)?.fingerprint;
     let path = format!("/1.0/images/{fingerprint}");
     let new = NewOperation::on("Deleting image", "images", path);
-    let work_ctx = ctx.clone();
-    let handle = ctx.operations.start(new, |_| async move {
-        work_ctx.images.delete(&work_ctx, &fingerprint).await?;
+    let handle = operations.start(new, |_| async move {
+        ctx.images.delete(&fingerprint).await?;
         Ok(None)
     });
     Ok(respond::operation(&handle))
@@ -83,44 +86,43 @@ pub async fn delete(State(ctx): State<Ctx>, Path(reference): Path<String>) -> Re
 
 /// The image that a path names, by fingerprint or a unique beginning of one. An alias is none.
 fn found(ctx: &Ctx, reference: &str) -> Result<ImageRecord> {
-    if ctx.images.alias(ctx, reference).is_ok() {
+    if ctx.images.alias(reference).is_ok() {
         return Err(Error::not_found("Image not found"));
     }
-    ctx.images.resolve(ctx, reference)
+    ctx.images.resolve(reference)
 }
 
-async fn upload(ctx: Ctx, request: Request) -> Result<Response> {
+async fn upload(App { ctx, operations, .. }: App, request: Request) -> Result<Response> {
     let incoming = image_upload::receive(&ctx, request).await?;
     let new = NewOperation::on("Importing image", "images", "/1.0/images".into()).cancellable();
-    let work_ctx = ctx.clone();
-    let handle = ctx.operations.start(new, |operation| async move {
+    let handle = operations.start(new, |operation| async move {
         let progress = ProgressReporter::new(operation, "import_image_progress");
-        let record = work_ctx.images.import(&work_ctx, incoming.describe(), &progress).await?;
-        let record = work_ctx.images.prove(&work_ctx, record, &progress).await?;
+        let pool = ctx.profiles.default_pool()?;
+        let record = ctx.images.import(incoming.describe(), &progress).await?;
+        let record = ctx.images.prove(record, pool, &progress).await?;
         Ok(Some(output(&record)))
     });
     Ok(respond::operation(&handle))
 }
 
-fn fetch(ctx: Ctx, post: ImagesPost) -> Result<Response> {
+fn fetch(App { ctx, operations, .. }: App, post: ImagesPost) -> Result<Response> {
     if post.source.protocol != "packages" {
         return Err(manager::unsupported_source(&post.source));
     }
     let new = NewOperation::on("Downloading image", "images", "/1.0/images".into()).cancellable();
-    let work_ctx = ctx.clone();
-    let handle = ctx.operations.start(new, |operation| async move {
+    let handle = operations.start(new, |operation| async move {
         let progress = ProgressReporter::new(operation, "download_progress");
-        let record = work_ctx.images.fetch(&work_ctx, &post.source.alias, &progress).await?;
+        let record = ctx.images.fetch(&post.source.alias, &progress).await?;
         let mut properties = record.properties.clone();
         properties.extend(post.properties);
         let public = record.public || post.public;
         let mut draft = Draft::new();
         draft.put(&ImageRecord { public, properties, ..(*record).clone() })?;
-        work_ctx.store.apply(draft).await?;
+        ctx.store.apply(draft).await?;
         for ImageAlias { name, description, .. } in post.aliases {
             let target = record.fingerprint.clone();
             let alias = AliasRecord { name, description, target };
-            work_ctx.images.create_alias(&work_ctx, alias).await?;
+            ctx.images.create_alias(alias).await?;
         }
         Ok(Some(output(&record)))
     });
@@ -135,5 +137,5 @@ fn output(record: &ImageRecord) -> Output {
 }
 
 fn view(ctx: &Ctx, record: &ImageRecord) -> Result<Image> {
-    Ok(record.view(ctx.images.aliases_of(ctx, &record.fingerprint)?))
+    Ok(record.view(ctx.images.aliases_of(&record.fingerprint)?))
 }

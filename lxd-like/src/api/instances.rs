@@ -8,17 +8,20 @@ use sc_api::{InstanceName, InstancePatch, InstancePut, InstancesPost};
 use super::extract::{Json, ListQuery};
 use super::filter::Filter;
 use super::respond;
-use crate::context::Ctx;
+use crate::app::App;
 use crate::error::{Error, Result};
-use crate::instance::{self, Update};
+use crate::instance::{self, Instances, Update};
 use crate::operation::{NewOperation, ProgressReporter};
 
 /// Lists instances.
-pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Result<Response> {
+pub async fn list(
+    State(instances): State<Instances>,
+    Query(query): Query<ListQuery>,
+) -> Result<Response> {
     let filter = Filter::parse(query.filter.as_deref())?;
     let depth = query.depth();
     let mut items = Vec::new();
-    for handle in ctx.instances.list() {
+    for handle in instances.list() {
         let view = handle.view();
         if !filter.is_empty() && !filter.accepts(&view.instance()) {
             continue;
@@ -34,20 +37,19 @@ pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Res
 
 /// Creates an instance, and starts it where that was asked for.
 pub async fn create(
-    State(ctx): State<Ctx>,
+    State(App { ctx, instances, operations }): State<App>,
     Json(mut post): Json<InstancesPost>,
 ) -> Result<Response> {
     if post.name.is_empty() {
-        post.name = free_name(&ctx);
+        post.name = free_name(&instances);
     }
     let name = instance::precheck(&ctx, &post)?;
-    instance::check_free(&ctx, &name)?;
+    instances.check_free(&name)?;
     let new = NewOperation::on_instance("Creating instance", name.as_str()).cancellable();
-    let work_ctx = ctx.clone();
-    let handle = ctx.operations.start(new, |operation| async move {
+    let handle = operations.start(new, |operation| async move {
         let key = "create_instance_from_image_unpack_progress";
         let progress = ProgressReporter::new(operation, key);
-        instance::create(&work_ctx, name, post, &progress).await?;
+        instances.create(name, post, &progress).await?;
         Ok(None)
     });
     Ok(respond::operation(&handle))
@@ -55,11 +57,11 @@ pub async fn create(
 
 /// One instance.
 pub async fn get(
-    State(ctx): State<Ctx>,
+    State(instances): State<Instances>,
     Path(name): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Response> {
-    let view = ctx.instances.get(&name)?.view();
+    let view = instances.get(&name)?.view();
     let guarded = view.record.put();
     Ok(match query.depth() {
         0 => respond::sync_with_etag(view.instance(), &guarded),
@@ -69,12 +71,12 @@ pub async fn get(
 
 /// Replaces an instance's configuration.
 pub async fn replace(
-    State(ctx): State<Ctx>,
+    State(App { instances, operations, .. }): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
     Json(put): Json<InstancePut>,
 ) -> Result<Response> {
-    let instance = ctx.instances.get(&name)?;
+    let instance = instances.get(&name)?;
     if !put.restore.is_empty() {
         return Err(Error::invalid("field \"restore\": snapshots are not supported"));
     }
@@ -82,7 +84,7 @@ pub async fn replace(
     // Refused at once where it is plain, and checked again where the change is made.
     guard.check(&instance.view().record.put())?;
     let new = NewOperation::on_instance("Updating instance", &name);
-    let handle = ctx.operations.start(new, |_| async move {
+    let handle = operations.start(new, |_| async move {
         instance.update(Update::Put(put), guard).await?;
         Ok(None)
     });
@@ -91,30 +93,36 @@ pub async fn replace(
 
 /// Changes some of an instance's configuration.
 pub async fn patch(
-    State(ctx): State<Ctx>,
+    State(instances): State<Instances>,
     Path(name): Path<String>,
     headers: HeaderMap,
     Json(patch): Json<InstancePatch>,
 ) -> Result<Response> {
-    let instance = ctx.instances.get(&name)?;
+    let instance = instances.get(&name)?;
     instance.update(Update::Patch(patch), respond::if_match(&headers)).await?;
     Ok(respond::done())
 }
 
 /// Renaming and moving: known, and refused by name until they are built.
-pub async fn rename(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    ctx.instances.get(&name)?;
+pub async fn rename(
+    State(instances): State<Instances>,
+    Path(name): Path<String>,
+) -> Result<Response> {
+    instances.get(&name)?;
     Err(Error::invalid("renaming, moving and copying instances are not supported"))
 }
 
 /// Deletes an instance.
-pub async fn delete(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    let instance = ctx.instances.get(&name)?;
+pub async fn delete(
+    State(App { instances, operations, .. }): State<App>,
+    Path(name): Path<String>,
+) -> Result<Response> {
+    let instance = instances.get(&name)?;
     if instance.view().phase.run().is_some() {
         return Err(Error::invalid("Instance is running"));
     }
     let new = NewOperation::on_instance("Deleting instance", &name);
-    let handle = ctx.operations.start(new, |_| async move {
+    let handle = operations.start(new, |_| async move {
         instance.delete().await?;
         Ok(None)
     });
@@ -122,7 +130,7 @@ pub async fn delete(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<
 }
 
 /// A name for an instance that was given none.
-fn free_name(ctx: &Ctx) -> String {
+fn free_name(instances: &Instances) -> String {
     const FIRST: [&str; 16] = [
         "able", "brisk", "calm", "deft", "eager", "fleet", "glad", "hardy", "keen", "lively",
         "merry", "noble", "prime", "quick", "sturdy", "vivid",
@@ -137,7 +145,7 @@ fn free_name(ctx: &Ctx) -> String {
         let plain = format!("{first}-{second}");
         let numbered = format!("{plain}-{c}");
         for name in [plain, numbered] {
-            if name.parse::<InstanceName>().is_ok() && ctx.instances.get(&name).is_err() {
+            if name.parse::<InstanceName>().is_ok() && instances.get(&name).is_err() {
                 return name;
             }
         }

@@ -8,15 +8,18 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::respond;
-use crate::context::Ctx;
+use crate::app::App;
 use crate::error::{Context, Error, Result};
 
 /// The files that may be asked for.
 const FILES: [&str; 2] = ["lxc.log", "console.log"];
 
 /// Lists the log files there are.
-pub async fn list(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    ctx.instances.get(&name)?;
+pub async fn list(
+    State(App { ctx, instances, .. }): State<App>,
+    Path(name): Path<String>,
+) -> Result<Response> {
+    instances.get(&name)?;
     let dir = ctx.paths.logs(&name);
     let there = FILES.iter().filter(|file| dir.join(file).exists());
     let paths: Vec<_> = there.map(|file| format!("/1.0/instances/{name}/logs/{file}")).collect();
@@ -25,10 +28,10 @@ pub async fn list(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Re
 
 /// One log file.
 pub async fn get(
-    State(ctx): State<Ctx>,
+    State(App { ctx, instances, .. }): State<App>,
     Path((name, file)): Path<(String, String)>,
 ) -> Result<Response> {
-    ctx.instances.get(&name)?;
+    instances.get(&name)?;
     if !FILES.contains(&file.as_str()) {
         return Err(Error::not_found(format!("no log file {file:?}: there are {FILES:?}")));
     }

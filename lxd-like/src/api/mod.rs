@@ -29,14 +29,14 @@ use axum::http::{Method, Uri};
 use axum::middleware;
 use axum::routing::{get, post};
 
-use crate::context::Ctx;
+use crate::app::App;
 use crate::error::Error;
 
 /// The largest body of a request that is not an upload.
 const BODY_MAX: usize = 8 * 1024 * 1024;
 
 /// The whole API.
-pub fn router(ctx: Ctx) -> Router {
+pub fn router(app: App) -> Router {
     Router::new()
         .route("/", get(server::versions))
         .route("/1.0", get(server::get).put(server::replace).patch(server::patch))
@@ -55,10 +55,10 @@ pub fn router(ctx: Ctx) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(project::only_default))
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .with_state(ctx)
+        .with_state(app)
 }
 
-fn instance_routes(base: &str) -> Router<Ctx> {
+fn instance_routes(base: &str) -> Router<App> {
     let at = |rest: &str| format!("{base}{rest}");
     Router::new()
         .route(base, get(instances::list).post(instances::create))
@@ -77,7 +77,7 @@ fn instance_routes(base: &str) -> Router<Ctx> {
         .route(&at("/{name}/logs/{file}"), get(logs::get))
 }
 
-fn image_routes() -> Router<Ctx> {
+fn image_routes() -> Router<App> {
     Router::new()
         .route(
             "/1.0/images",
@@ -95,7 +95,7 @@ fn image_routes() -> Router<Ctx> {
         )
 }
 
-fn object_routes() -> Router<Ctx> {
+fn object_routes() -> Router<App> {
     Router::new()
         .route("/1.0/profiles", get(profiles::list).post(profiles::create))
         .route(

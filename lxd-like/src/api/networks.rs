@@ -37,27 +37,27 @@ pub async fn create(State(ctx): State<Ctx>, Json(post): Json<NetworksPost>) -> R
         )));
     }
     let path = format!("/1.0/networks/{}", post.name);
-    ctx.networks.create(&ctx, post.name, post.description, &post.config).await?;
+    ctx.networks.create(post.name, post.description, &post.config).await?;
     ctx.events.lifecycle("network-created", path.clone());
     Ok(respond::created(&path))
 }
 
 /// One network.
 pub async fn get(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    let record = ctx.networks.record(&ctx, &name)?;
+    let record = ctx.networks.record(&name)?;
     Ok(respond::sync_with_etag(view(&ctx, &record)?, &record.config))
 }
 
 /// Deletes a network.
 pub async fn delete(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    ctx.networks.delete(&ctx, &name).await?;
+    ctx.networks.delete(&name).await?;
     ctx.events.lifecycle("network-deleted", format!("/1.0/networks/{name}"));
     Ok(respond::done())
 }
 
 /// What its interface is like at the moment.
 pub async fn state(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    ctx.networks.record(&ctx, &name)?;
+    ctx.networks.record(&name)?;
     let found = ctx.networks.get(&name)?.state().await?;
     let addresses = found.addresses.iter().map(|(address, prefix)| NetworkAddress {
         family: if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 },
@@ -83,7 +83,7 @@ pub async fn state(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<R
 
 /// The addresses that it gave away.
 pub async fn leases(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    ctx.networks.record(&ctx, &name)?;
+    ctx.networks.record(&name)?;
     let found = ctx.networks.get(&name)?.leases().await?;
     let leases = found.into_iter().map(|lease| NetworkLease {
         hostname: lease.hostname,
@@ -112,6 +112,6 @@ fn view(ctx: &Ctx, record: &NetworkRecord) -> Result<Network> {
         managed: true,
         status: if up { "Created" } else { "Errored" }.into(),
         locations: vec!["none".into()],
-        used_by: ctx.networks.used_by(ctx, record.name.as_str())?,
+        used_by: ctx.networks.used_by(record.name.as_str())?,
     })
 }

@@ -9,13 +9,16 @@ use serde::Deserialize;
 
 use super::extract::ListQuery;
 use super::respond;
-use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::operation::Operations;
 
 /// Lists operations by their status.
-pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Response {
+pub async fn list(
+    State(operations): State<Operations>,
+    Query(query): Query<ListQuery>,
+) -> Response {
     let mut by_status: BTreeMap<String, Vec<serde_json::Value>> = BTreeMap::new();
-    for operation in ctx.operations.list() {
+    for operation in operations.list() {
         let key = operation.status.to_lowercase();
         let item = match query.depth() {
             0 => format!("/1.0/operations/{}", operation.id).into(),
@@ -27,13 +30,16 @@ pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Res
 }
 
 /// One operation.
-pub async fn get(State(ctx): State<Ctx>, Path(id): Path<String>) -> Result<Response> {
-    Ok(respond::sync(ctx.operations.get(&id)?.view()))
+pub async fn get(State(operations): State<Operations>, Path(id): Path<String>) -> Result<Response> {
+    Ok(respond::sync(operations.get(&id)?.view()))
 }
 
 /// Cancels an operation.
-pub async fn delete(State(ctx): State<Ctx>, Path(id): Path<String>) -> Result<Response> {
-    ctx.operations.cancel(&id)?;
+pub async fn delete(
+    State(operations): State<Operations>,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    operations.cancel(&id)?;
     Ok(respond::done())
 }
 
@@ -45,11 +51,11 @@ pub struct WaitQuery {
 
 /// Waits for an operation's end, or for the timeout, and answers with what it is by then.
 pub async fn wait(
-    State(ctx): State<Ctx>,
+    State(operations): State<Operations>,
     Path(id): Path<String>,
     Query(query): Query<WaitQuery>,
 ) -> Result<Response> {
-    let handle = ctx.operations.get(&id)?;
+    let handle = operations.get(&id)?;
     let operation = match query.timeout.and_then(|seconds| u64::try_from(seconds).ok()) {
         None => handle.ended().await,
         Some(seconds) => tokio::time::timeout(Duration::from_secs(seconds), handle.ended())
@@ -67,12 +73,12 @@ pub struct SocketQuery {
 
 /// Connects one of the operation's websockets.
 pub async fn websocket(
-    State(ctx): State<Ctx>,
+    State(operations): State<Operations>,
     Path(id): Path<String>,
     Query(query): Query<SocketQuery>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response> {
-    let handle = ctx.operations.get(&id)?;
+    let handle = operations.get(&id)?;
     let secret = query.secret.ok_or_else(|| Error::invalid("missing secret"))?;
     let sockets = handle.sockets().ok_or_else(|| Error::invalid("not a websocket operation"))?;
     let place = sockets.claim(&secret)?;

@@ -7,11 +7,15 @@ use sc_api::{ProfilePut, ProfilesPost};
 
 use super::extract::{Json, ListQuery};
 use super::respond;
+use crate::app::App;
 use crate::context::Ctx;
 use crate::error::Result;
 
 /// Lists profiles.
-pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Result<Response> {
+pub async fn list(
+    State(App { ctx, instances, .. }): State<App>,
+    Query(query): Query<ListQuery>,
+) -> Result<Response> {
     let all = ctx.profiles.list()?;
     Ok(match query.depth() {
         0 => {
@@ -20,7 +24,7 @@ pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Res
             respond::sync(all.iter().map(path).collect::<Vec<_>>())
         }
         _ => {
-            let view = |profile| ctx.profiles.view(&ctx, profile);
+            let view = |profile| instances.view_of_profile(profile);
             respond::sync(all.iter().map(view).collect::<Vec<_>>())
         }
     })
@@ -35,26 +39,29 @@ pub async fn create(State(ctx): State<Ctx>, Json(post): Json<ProfilesPost>) -> R
 }
 
 /// One profile.
-pub async fn get(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
+pub async fn get(
+    State(App { ctx, instances, .. }): State<App>,
+    Path(name): Path<String>,
+) -> Result<Response> {
     let found = ctx.profiles.get(&name)?.value;
-    Ok(respond::sync_with_etag(ctx.profiles.view(&ctx, &found), &found.put()))
+    Ok(respond::sync_with_etag(instances.view_of_profile(&found), &found.put()))
 }
 
 /// Replaces a profile.
 pub async fn replace(
-    State(ctx): State<Ctx>,
+    State(App { ctx, instances, .. }): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
     Json(put): Json<ProfilePut>,
 ) -> Result<Response> {
-    ctx.profiles.change(&ctx, &name, &respond::if_match(&headers), |_| put).await?;
+    instances.change_profile(&name, &respond::if_match(&headers), |_| put).await?;
     ctx.events.lifecycle("profile-updated", format!("/1.0/profiles/{name}"));
     Ok(respond::done())
 }
 
 /// Changes some of a profile.
 pub async fn patch(
-    State(ctx): State<Ctx>,
+    State(App { ctx, instances, .. }): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
     Json(patch): Json<ProfilePut>,
@@ -68,14 +75,17 @@ pub async fn patch(
         }
         put
     };
-    ctx.profiles.change(&ctx, &name, &respond::if_match(&headers), merge).await?;
+    instances.change_profile(&name, &respond::if_match(&headers), merge).await?;
     ctx.events.lifecycle("profile-updated", format!("/1.0/profiles/{name}"));
     Ok(respond::done())
 }
 
 /// Deletes a profile.
-pub async fn delete(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    ctx.profiles.delete(&ctx, &name).await?;
+pub async fn delete(
+    State(App { ctx, instances, .. }): State<App>,
+    Path(name): Path<String>,
+) -> Result<Response> {
+    instances.delete_profile(&name).await?;
     ctx.events.lifecycle("profile-deleted", format!("/1.0/profiles/{name}"));
     Ok(respond::done())
 }

@@ -8,27 +8,29 @@ use sc_api::{InstanceStatePut, StateAction};
 
 use super::extract::Json;
 use super::respond;
-use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::instance::Instances;
 use crate::instance::StopMode;
 use crate::operation::NewOperation;
+use crate::operation::Operations;
 
 /// How long an orderly stop is waited for when the client does not say.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Its state.
-pub async fn get(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    let view = ctx.instances.get(&name)?.view();
+pub async fn get(State(instances): State<Instances>, Path(name): Path<String>) -> Result<Response> {
+    let view = instances.get(&name)?.view();
     Ok(respond::sync(view.state()))
 }
 
 /// Starts, stops or restarts it.
 pub async fn replace(
-    State(ctx): State<Ctx>,
+    State(instances): State<Instances>,
+    State(operations): State<Operations>,
     Path(name): Path<String>,
     Json(put): Json<InstanceStatePut>,
 ) -> Result<Response> {
-    let instance = ctx.instances.get(&name)?;
+    let instance = instances.get(&name)?;
     if put.stateful {
         return Err(Error::invalid(
             "stateful start and stop are not supported: leave stateful out",
@@ -44,7 +46,7 @@ pub async fn replace(
         }
     };
     let new = NewOperation::on_instance(description, &name);
-    let handle = ctx.operations.start(new, |_| async move {
+    let handle = operations.start(new, |_| async move {
         match put.action {
             StateAction::Start => instance.start().await?,
             StateAction::Stop => instance.stop(mode).await?,

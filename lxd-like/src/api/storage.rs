@@ -6,7 +6,8 @@ use sc_api::{PoolResources, PoolSpace, StoragePool, StoragePoolsPost};
 
 use super::extract::{Json, ListQuery};
 use super::respond;
-use crate::context::{Ctx, blocking};
+use crate::blocking::blocking;
+use crate::context::Ctx;
 use crate::error::Result;
 use crate::model::PoolRecord;
 
@@ -32,27 +33,27 @@ pub async fn create(
 ) -> Result<Response> {
     let path = format!("/1.0/storage-pools/{}", post.name);
     let StoragePoolsPost { name, driver, description, config } = post;
-    ctx.pools.create(&ctx, name, &driver, description, config).await?;
+    ctx.pools.create(name, &driver, description, config).await?;
     ctx.events.lifecycle("storage-pool-created", path.clone());
     Ok(respond::created(&path))
 }
 
 /// One pool.
 pub async fn get(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    let record = ctx.pools.record(&ctx, &name)?;
+    let record = ctx.pools.record(&name)?;
     Ok(respond::sync_with_etag(view(&ctx, &record)?, &record.config))
 }
 
 /// Deletes a pool.
 pub async fn delete(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    ctx.pools.delete(&ctx, &name).await?;
+    ctx.pools.delete(&name).await?;
     ctx.events.lifecycle("storage-pool-deleted", format!("/1.0/storage-pools/{name}"));
     Ok(respond::done())
 }
 
 /// What a pool has and uses.
 pub async fn resources(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    ctx.pools.record(&ctx, &name)?;
+    ctx.pools.record(&name)?;
     let driver = ctx.pools.get(&name)?;
     let found = blocking(move || Ok(driver.resources()?)).await?;
     Ok(respond::sync(PoolResources {
@@ -70,6 +71,6 @@ fn view(ctx: &Ctx, record: &PoolRecord) -> Result<StoragePool> {
         config: record.config.clone(),
         status: if open { "Created" } else { "Unavailable" }.into(),
         locations: vec!["none".into()],
-        used_by: ctx.pools.used_by(ctx, record.name.as_str())?,
+        used_by: ctx.pools.used_by(record.name.as_str())?,
     })
 }

@@ -5,17 +5,16 @@ use std::time::Duration;
 use sc_api::InstanceName;
 use tokio::task::JoinSet;
 
-use crate::context::Ctx;
-use crate::instance::{Recovered, StopMode};
+use crate::instance::{Instances, Recovered, StopMode};
 
 /// How long each guest may take to stop before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts the instances that are to run: those with `boot.autostart`, and without a word on it
 /// those that ran when the host went down.
-pub async fn start(ctx: Ctx, recovered: Recovered) {
-    finish_restarts(&ctx, &recovered.restarts);
-    for instance in ctx.instances.list() {
+pub async fn start(instances: Instances, recovered: Recovered) {
+    finish_restarts(&instances, &recovered.restarts);
+    for instance in instances.list() {
         let view = instance.view();
         let wanted = match view.expanded.config.get("boot.autostart").map(String::as_str) {
             Some(value) => sc_profiles::parse_bool(value).unwrap_or(false),
@@ -31,9 +30,9 @@ pub async fn start(ctx: Ctx, recovered: Recovered) {
 }
 
 /// Goes on with restarts that the daemon before this one had begun.
-fn finish_restarts(ctx: &Ctx, restarts: &[InstanceName]) {
+fn finish_restarts(instances: &Instances, restarts: &[InstanceName]) {
     for name in restarts {
-        let Ok(instance) = ctx.instances.get(name.as_str()) else { continue };
+        let Ok(instance) = instances.get(name.as_str()) else { continue };
         tokio::spawn(async move {
             let outcome = match instance.view().phase.run() {
                 Some(_) => instance.restart(StopMode::Orderly(STOP_PATIENCE)).await,
@@ -47,9 +46,9 @@ fn finish_restarts(ctx: &Ctx, restarts: &[InstanceName]) {
 }
 
 /// Stops all instances, each in order and, where that has no effect, by force.
-pub async fn stop_all(ctx: &Ctx) {
+pub async fn stop_all(instances: &Instances) {
     let mut stopping = JoinSet::new();
-    for instance in ctx.instances.list() {
+    for instance in instances.list() {
         if instance.view().phase.run().is_none() {
             continue;
         }

@@ -39,7 +39,7 @@ async fn make_pool(ctx: &Ctx) -> Result<()> {
     if ctx.store.list_docs::<PoolRecord>(&[])?.is_empty() {
         let name = DEFAULT_POOL.parse()?;
         let none = BTreeMap::new();
-        ctx.pools.create(ctx, name, "overlay", String::new(), none).await?;
+        ctx.pools.create(name, "overlay", String::new(), none).await?;
     }
     Ok(())
 }
@@ -53,7 +53,7 @@ async fn make_network(ctx: &Ctx) -> Result<String> {
         tries += 1;
         let name = sc_network::pick_free_name(ctx.networks.links(), "scbr").await?;
         let none = BTreeMap::new();
-        match ctx.networks.create(ctx, name.parse()?, String::new(), &none).await {
+        match ctx.networks.create(name.parse()?, String::new(), &none).await {
             Ok(()) => return Ok(name),
             // Another daemon that starts at the same time may have taken the name or the subnet.
             Err(error) if tries < NETWORK_TRIES => {

@@ -24,11 +24,12 @@ use tokio::signal::unix::{SignalKind, signal};
 pub use options::DEFAULT_DIR;
 
 use crate::api;
+use crate::app::App;
 use crate::context::{Context, Ctx, Shutdown};
 use crate::error::{Context as _, Error, Result};
 use crate::event::Events;
 use crate::host::Host;
-use crate::instance::{self, Instances};
+use crate::instance::Instances;
 use crate::manager::{Images, Networks, Pools, Profiles};
 use crate::operation::Operations;
 use crate::paths::Paths;
@@ -59,63 +60,84 @@ async fn run(options: Options, events: Events) -> Result<()> {
         return Err(Error::invalid("scd must be started as root"));
     }
     let ctx = open(&options, events).await?;
-    let recovered = prepare(&ctx).await?;
+    prepare(&ctx).await?;
+    let instances = Instances::new(ctx.clone());
+    let recovered = instances.recover().await?;
+    let operations = Operations::new(ctx.events.clone());
     let listener = listener::bind(&ctx.paths.socket(), options.group.as_deref())?;
     tracing::info!(dir = %ctx.paths.root().display(), "ready");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    tokio::spawn(autostart::start(ctx.clone(), recovered));
+    tokio::spawn(autostart::start(instances.clone(), recovered));
     tokio::spawn(watch_signals(ctx.shutdown.clone()));
 
     let leave = ctx.shutdown.leave.clone();
-    let server = axum::serve(listener, api::router(ctx.clone()))
-        .with_graceful_shutdown(async move { leave.cancelled().await });
+    let server = axum::serve(
+        listener,
+        api::router(App {
+            ctx: ctx.clone(),
+            instances: instances.clone(),
+            operations: operations.clone(),
+        }),
+    )
+    .with_graceful_shutdown(async move { leave.cancelled().await });
     let serving = tokio::spawn(server.into_future());
     tokio::select! {
         () = ctx.shutdown.leave.cancelled() => {}
-        () = ctx.shutdown.stop_guests.cancelled() => autostart::stop_all(&ctx).await,
+        () = ctx.shutdown.stop_guests.cancelled() => autostart::stop_all(&instances).await,
     }
-    end(&ctx).await;
+    end(&ctx, &operations).await;
     serving.abort();
     Ok(())
 }
 
 /// Opens what the daemon stands on.
 async fn open(options: &Options, events: Events) -> Result<Ctx> {
-    let paths = Paths::new(options.dir.clone())?;
+    let paths = Arc::new(Paths::new(options.dir.clone())?);
     paths.create()?;
-    let (dir, plan) = (paths.store(), options.fault.clone());
-    let store = tokio::task::block_in_place(|| Store::open(&dir))?;
-    let host = tokio::task::block_in_place(|| Host::open(&paths))?;
+    let (store, host) = tokio::task::block_in_place(|| {
+        Ok::<_, Error>((Store::open(&paths.store())?, Arc::new(Host::open(&paths)?)))
+    })?;
+    let journal = Journal::new(store.clone());
+    let pools = Pools::new(store.clone(), journal.clone(), paths.clone());
+    Ok(Arc::new(Context {
+        steps: steps(options)?,
+        profiles: Profiles::new(store.clone()),
+        images: Images::open(
+            store.clone(),
+            journal.clone(),
+            events.clone(),
+            &paths,
+            host.clone(),
+            pools.clone(),
+        )?,
+        pools,
+        networks: Networks::new(store.clone(), journal.clone(), paths.clone(), &host)?,
+        shutdown: Shutdown::default(),
+        paths,
+        host,
+        store,
+        journal,
+        events,
+    }))
+}
+
+/// The steps of this daemon's operations, with the faults it was told to run into.
+fn steps(options: &Options) -> Result<Steps> {
     let kill = || {
         let _ =
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     };
-    let steps = Steps::planned(plan.as_deref().unwrap_or_default(), Box::new(kill));
-    let steps = steps.map_err(|error| Error::invalid(format!("SC_FAULT: {error}")))?;
-    Ok(Arc::new(Context {
-        journal: Journal::new(store.clone()),
-        steps,
-        operations: Operations::new(events.clone()),
-        events,
-        profiles: Profiles::new(store.clone()),
-        images: Images::open(&paths)?,
-        pools: Pools::default(),
-        networks: Networks::new(&host)?,
-        instances: Instances::default(),
-        shutdown: Shutdown::default(),
-        store,
-        host,
-        paths,
-    }))
+    let plan = options.fault.as_deref().unwrap_or_default();
+    let steps = Steps::planned(plan, Box::new(kill));
+    steps.map_err(|error| Error::invalid(format!("SC_FAULT: {error}")))
 }
 
 /// Recovers what the daemon before this one has left, and makes the defaults of a first start.
-async fn prepare(ctx: &Ctx) -> Result<instance::Recovered> {
-    ctx.pools.open_all(ctx).await?;
-    ctx.images.recover(ctx).await?;
-    ctx.networks.start_all(ctx).await?;
-    defaults::make(ctx).await?;
-    instance::recover(ctx).await
+async fn prepare(ctx: &Ctx) -> Result<()> {
+    ctx.pools.open_all().await?;
+    ctx.images.recover().await?;
+    ctx.networks.start_all().await?;
+    defaults::make(ctx).await
 }
 
 async fn watch_signals(shutdown: Shutdown) {
@@ -136,13 +158,13 @@ async fn watch_signals(shutdown: Shutdown) {
     }
 }
 
-async fn end(ctx: &Ctx) {
+async fn end(ctx: &Ctx, operations: &Operations) {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("ending");
     if let Err(error) = std::fs::remove_file(ctx.paths.socket()) {
         tracing::warn!(%error, "remove the API's socket");
     }
-    if tokio::time::timeout(DRAIN_PATIENCE, ctx.operations.drained()).await.is_err() {
+    if tokio::time::timeout(DRAIN_PATIENCE, operations.drained()).await.is_err() {
         tracing::warn!("some operations are still under way: the journal knows of them");
     }
     ctx.store.clone().close().await;

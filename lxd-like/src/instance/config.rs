@@ -4,7 +4,7 @@ use sc_api::{ConfigMap, DeviceMap, ProfileName};
 use sc_profiles::{Effective, Layer, Origin, Settings};
 
 use super::view::View;
-use crate::context::Context;
+use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, ProfileRecord};
 
@@ -19,7 +19,7 @@ pub struct Checked {
 
 /// Decides whether an instance may have this configuration; the one way in for all of them.
 pub fn check(
-    ctx: &Context,
+    ctx: &Ctx,
     profiles: &[ProfileName],
     config: &ConfigMap,
     devices: &DeviceMap,
@@ -43,7 +43,7 @@ pub fn check_with(
 }
 
 /// What the instance's configuration comes to now. It was allowed when it was written.
-pub fn of_record(ctx: &Context, record: &InstanceRecord) -> Result<Checked> {
+pub fn of_record(ctx: &Ctx, record: &InstanceRecord) -> Result<Checked> {
     check(ctx, &record.profiles, &record.config, &record.devices, Origin::Daemon)
 }
 

@@ -10,19 +10,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sc_api::{InstanceName, InstanceType, InstancesPost, PoolName, ProfileName, Timestamp};
-use sc_network::{Mac, ReserveRequest};
-use sc_profiles::{Effective, Origin};
+use sc_profiles::Origin;
 use sc_storage::{Source, VolumeName};
 use sc_store::{CommitError, Draft, IntentId, delete_doc};
 
 use super::config::{self, Checked};
 use super::handle::InstanceHandle;
+use super::registry::Instances;
 use super::view::{Phase, View};
-use super::{delete, owner, update};
-use crate::context::{Ctx, blocking};
+use super::{delete, nics, owner, update};
+use crate::blocking::blocking;
+use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::manager::Root;
-use crate::model::{ImageRecord, InstanceRecord, Intent, NicRecord, PROJECT};
+use crate::model::{ImageRecord, InstanceRecord, Intent, PROJECT};
 use crate::operation::ProgressReporter;
 
 /// Checks what can be checked before an operation is begun: so that a plain mistake is refused at
@@ -55,64 +56,79 @@ pub fn precheck(ctx: &Ctx, post: &InstancesPost) -> Result<InstanceName> {
     Ok(name)
 }
 
-/// Creates an instance, and starts it where that was asked for.
-#[tracing::instrument(level = "debug", name = "create", skip_all)]
-pub async fn create(
-    ctx: &Ctx,
-    name: InstanceName,
-    post: InstancesPost,
-    progress: &ProgressReporter,
-) -> Result<()> {
-    let launch = post.start;
-    let profiles = update::profile_names(post.put.profiles.clone())?;
-    // What is wrong with the configuration is said before an image is fetched for minutes.
-    let origin = Origin::Client { before: &BTreeMap::new() };
-    let before = config::check(ctx, &profiles, &post.put.config, &post.put.devices, origin)
-        .map_err(|error| error.within("Failed creating instance record"))?;
-    let pool: PoolName = before.effective.root.pool.parse()?;
-    ctx.pools.get(pool.as_str())?;
-    for nic in &before.effective.nics {
-        ctx.networks.get(&nic.network)?;
-    }
-    let root = ctx.images.root(ctx, &post.source, progress).await?;
-    let (root, layer) = ctx.images.ensure_layer(ctx, root, &pool, progress).await?;
-    let mut record = new_record(name, post, profiles, pool, &root);
-    let nics = reserve(ctx, &record, &before.effective)?;
-    keep_nics(&mut record, nics);
-    let claimed = async {
-        let checked = config::of_record(ctx, &record)?;
-        Ok::<_, Error>((checked, claim(ctx, &record).await?))
-    };
-    match claimed.await {
-        Ok((checked, intent)) => {
-            let handle = make(ctx, record, checked, layer, intent, progress).await?;
-            // Pending over the start as well: a crash takes back the whole of an unfinished launch.
-            let started = if launch { start(&handle).await } else { Ok(()) };
-            ctx.journal.clear(intent).await?;
-            started
+impl Instances {
+    /// Creates an instance, and starts it where that was asked for.
+    #[tracing::instrument(level = "debug", name = "create", skip_all)]
+    pub async fn create(
+        &self,
+        name: InstanceName,
+        post: InstancesPost,
+        progress: &ProgressReporter,
+    ) -> Result<()> {
+        let ctx = self.ctx();
+        let launch = post.start;
+        let profiles = update::profile_names(post.put.profiles.clone())?;
+        // What is wrong with the configuration is said before an image is fetched for minutes.
+        let origin = Origin::Client { before: &BTreeMap::new() };
+        let before = config::check(ctx, &profiles, &post.put.config, &post.put.devices, origin)
+            .map_err(|error| error.within("Failed creating instance record"))?;
+        let pool: PoolName = before.effective.root.pool.parse()?;
+        ctx.pools.get(pool.as_str())?;
+        for nic in &before.effective.nics {
+            ctx.networks.get(&nic.network)?;
         }
-        Err(error) => {
-            release(ctx, &record).await;
-            Err(error)
+        let root = ctx.images.root(&post.source, progress).await?;
+        let (root, layer) = ctx.images.ensure_layer(root, &pool, progress).await?;
+        let mut record = new_record(name, post, profiles, pool, &root);
+        nics::hold(ctx, &mut record, &before.effective)?;
+        let claimed = async {
+            let checked = config::of_record(ctx, &record)?;
+            Ok::<_, Error>((checked, claim(ctx, &record).await?))
+        };
+        match claimed.await {
+            Ok((checked, intent)) => {
+                let handle = make(self, record, checked, layer, intent, progress).await?;
+                // Pending over the start as well: a crash takes back the whole of an unfinished launch.
+                match launch {
+                    true => start(ctx, &handle, intent).await,
+                    false => Ok(ctx.journal.clear(intent).await?),
+                }
+            }
+            Err(error) => {
+                // The name may be another instance's, whose reservations those are then.
+                if self.get(record.name.as_str()).is_err() {
+                    nics::release(ctx, &record).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The refusal of a name that is taken, before anything is fetched for it.
+    pub fn check_free(&self, name: &InstanceName) -> Result<()> {
+        match self.get(name.as_str()) {
+            Ok(_) => Err(name_taken(name)),
+            Err(_) => Ok(()),
         }
     }
 }
 
 async fn make(
-    ctx: &Ctx,
+    instances: &Instances,
     record: InstanceRecord,
     checked: Checked,
     layer: Option<sc_storage::Fingerprint>,
     intent: IntentId,
     progress: &ProgressReporter,
 ) -> Result<Arc<InstanceHandle>> {
+    let ctx = instances.ctx();
     let record = Arc::new(record);
     let view = View {
         record: record.clone(),
         expanded: Arc::new(checked.expanded),
         phase: Phase::Creating,
     };
-    let handle = owner::spawn(ctx, view, None);
+    let handle = owner::spawn(instances, view, None);
     match make_volume(ctx, &record, layer, progress).await {
         Ok(()) => {
             handle.created(true).await?;
@@ -128,9 +144,10 @@ async fn make(
 
 /// Starts what was just created. What does not start is not left behind: the request was for a
 /// running instance.
-async fn start(handle: &InstanceHandle) -> Result<()> {
-    let Err(error) = handle.start().await else { return Ok(()) };
+async fn start(ctx: &Ctx, handle: &InstanceHandle, creation: IntentId) -> Result<()> {
+    let Err(error) = handle.start_created(creation).await else { return Ok(()) };
     handle.delete().await?;
+    ctx.journal.clear(creation).await?;
     Err(error)
 }
 
@@ -168,44 +185,6 @@ fn new_record(
     }
 }
 
-/// Reserves what the instance's NICs need; what they hold already stays theirs.
-pub(super) fn reserve(
-    ctx: &Ctx,
-    record: &InstanceRecord,
-    effective: &Effective,
-) -> Result<BTreeMap<String, NicRecord>> {
-    let mut nics = BTreeMap::new();
-    for nic in &effective.nics {
-        let network = ctx.networks.get(&nic.network)?;
-        let mac: Mac = match &nic.hwaddr {
-            Some(text) => text.parse()?,
-            None => Mac::random(),
-        };
-        let reservation = network.reserve(&ReserveRequest {
-            instance: record.name.to_string(),
-            device: nic.device.clone(),
-            hostname: record.name.to_string(),
-            mac,
-            ipv4: nic.ipv4,
-            ipv6: nic.ipv6,
-        })?;
-        nics.insert(nic.device.clone(), NicRecord { network: nic.network.parse()?, reservation });
-    }
-    Ok(nics)
-}
-
-/// Writes into the record what its NICs hold, the hardware addresses where LXD's users look.
-pub(super) fn keep_nics(record: &mut InstanceRecord, nics: BTreeMap<String, NicRecord>) {
-    for device in record.nics.keys().filter(|device| !nics.contains_key(*device)) {
-        record.config.remove(&format!("volatile.{device}.hwaddr"));
-    }
-    for (device, nic) in &nics {
-        let key = format!("volatile.{device}.hwaddr");
-        record.config.insert(key, nic.reservation.mac.to_string());
-    }
-    record.nics = nics;
-}
-
 /// The commit from which on the name is taken.
 #[tracing::instrument(level = "debug", name = "create: commit", skip_all)]
 async fn claim(ctx: &Ctx, record: &InstanceRecord) -> Result<IntentId> {
@@ -214,7 +193,7 @@ async fn claim(ctx: &Ctx, record: &InstanceRecord) -> Result<IntentId> {
     let mut draft = Draft::new();
     draft.change(change).create(record)?;
     if let Some(image) = &record.image {
-        let image = ctx.images.get(ctx, image)?;
+        let image = ctx.images.get(image)?;
         draft.put(&ImageRecord { last_used_at: Some(record.created_at), ..image })?;
     }
     match ctx.store.apply(draft).await {
@@ -260,28 +239,6 @@ pub(super) async fn undo(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) {
         tracing::error!(instance = %record.name, error = %error.chain(), "take back a creation");
     }
     ctx.pools.empty_trash_behind(record.pool.as_str());
-}
-
-/// Gives back reservations of a record that was never committed.
-async fn release(ctx: &Ctx, record: &InstanceRecord) {
-    // The name may be another instance's, whose reservations those are then.
-    if ctx.instances.get(record.name.as_str()).is_ok() {
-        return;
-    }
-    for (device, nic) in &record.nics {
-        let Ok(network) = ctx.networks.get(nic.network.as_str()) else { continue };
-        if let Err(error) = network.release(record.name.as_str(), device).await {
-            tracing::warn!(instance = %record.name, device, %error, "give an address back");
-        }
-    }
-}
-
-/// The refusal of a name that is taken, before anything is fetched for it.
-pub fn check_free(ctx: &Ctx, name: &InstanceName) -> Result<()> {
-    match ctx.instances.get(name.as_str()) {
-        Ok(_) => Err(name_taken(name)),
-        Err(_) => Ok(()),
-    }
 }
 
 /// LXD's words, and what to do.

@@ -3,7 +3,8 @@
 use sc_storage::VolumeName;
 use sc_store::{Draft, delete_doc};
 
-use crate::context::{Ctx, blocking};
+use crate::blocking::blocking;
+use crate::context::Ctx;
 use crate::error::Result;
 use crate::model::{InstanceRecord, Intent, PROJECT};
 

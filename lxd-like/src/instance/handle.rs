@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sc_api::InstanceName;
+use sc_store::IntentId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::owner::Command;
@@ -58,7 +59,12 @@ impl InstanceHandle {
 
     /// Starts it.
     pub async fn start(&self) -> Result<()> {
-        self.ask(Command::Start).await
+        self.ask(|reply| Command::Start(None, reply)).await
+    }
+
+    /// Starts it for the first time; its creation is done then.
+    pub(super) async fn start_created(&self, creation: IntentId) -> Result<()> {
+        self.ask(|reply| Command::Start(Some(creation), reply)).await
     }
 
     /// Stops it. An ephemeral instance is deleted then.
@@ -96,9 +102,14 @@ impl InstanceHandle {
         command: impl FnOnce(oneshot::Sender<Result<()>>) -> Command,
     ) -> Result<()> {
         let (reply, answer) = oneshot::channel();
-        let gone = || Error::not_found("Instance not found");
+        let gone = || not_found(self.name.as_str());
         self.commands.send(command(reply)).map_err(|_| gone())?;
         let interrupted = |_| Error::internal("the request was interrupted: see the daemon's log");
         answer.await.map_err(interrupted)?
     }
+}
+
+/// The refusal of a name that no instance has.
+pub(super) fn not_found(name: &str) -> Error {
+    Error::not_found(format!("Instance \"{name}\" not found"))
 }

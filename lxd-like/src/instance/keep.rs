@@ -36,7 +36,7 @@ pub(super) fn keep_copy(ctx: &Ctx, view: &View) {
 }
 
 fn write(ctx: &Ctx, record: &InstanceRecord, expanded: &Settings) -> Result<()> {
-    let networks = record.nics.values().map(|nic| ctx.networks.record(ctx, nic.network.as_str()));
+    let networks = record.nics.values().map(|nic| ctx.networks.record(nic.network.as_str()));
     let copy = Copy {
         instance: record,
         expanded_config: &expanded.config,

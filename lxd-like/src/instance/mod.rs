@@ -27,7 +27,9 @@ mod delete;
 mod exec;
 mod handle;
 mod keep;
+mod nics;
 mod owner;
+mod profile_users;
 mod queue;
 mod recover;
 mod registry;
@@ -39,10 +41,9 @@ mod stream;
 mod update;
 mod view;
 
-pub use config::check_profiles;
-pub use create::{check_free, create, precheck};
-pub use handle::{InstanceHandle, StopMode};
-pub use recover::{Recovered, recover};
+pub use create::precheck;
+pub use handle::StopMode;
+pub use recover::Recovered;
 pub use registry::Instances;
 pub use update::Update;
 

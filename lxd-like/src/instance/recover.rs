@@ -11,9 +11,11 @@ use sc_store::IntentId;
 use tokio::task::JoinSet;
 
 use super::agent::AgentLink;
+use super::config::Checked;
 use super::owner::{self, Active};
+use super::registry::Instances;
 use super::view::{Phase, Run, View};
-use super::{config, create, delete, start, stop};
+use super::{config, create, delete, start, stop, update};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, Intent, PROJECT, RunPlan};
@@ -30,60 +32,75 @@ pub struct Recovered {
 /// The runs that the journal knows of.
 type Runs = HashMap<InstanceName, (IntentId, RunPlan)>;
 
-/// Recovers all instances and puts an owner in charge of each.
-pub async fn recover(ctx: &Ctx) -> Result<Recovered> {
-    let pending = ctx.journal.pending()?;
-    let mut runs: Runs = HashMap::new();
-    let mut restarts = Vec::new();
-    for (id, intent) in &pending {
-        if let Intent::Run(plan) = intent {
-            runs.insert(plan.instance.clone(), (*id, plan.clone()));
+impl Instances {
+    /// Recovers all instances and puts an owner in charge of each.
+    pub async fn recover(&self) -> Result<Recovered> {
+        let ctx = self.ctx();
+        let (mut runs, rest) = sort_out(ctx.journal.pending()?);
+        let mut restarts = Vec::new();
+        for (id, intent) in rest {
+            match intent {
+                Intent::Create { instance, .. } => {
+                    take_back(ctx, id, &instance, runs.remove(&instance)).await?;
+                }
+                Intent::Restart { instance } => {
+                    ctx.journal.clear(id).await?;
+                    restarts.push(instance);
+                }
+                Intent::Delete { instance, .. } => finish_deletion(ctx, id, &instance).await?,
+                _ => {}
+            }
+        }
+        release_stale_ids(ctx, &runs);
+        let ran = self.take_up_all(&mut runs).await?;
+        // Runs of instances that are in no list any more.
+        for (id, plan) in runs.into_values() {
+            stop::clear_up(ctx, &plan, Some(id)).await;
+        }
+        Ok(Recovered { ran, restarts })
+    }
+
+    /// Finds out where one instance is whose owner has ended early, and puts a new one in charge.
+    pub(super) async fn recover_one(&self, name: &InstanceName) -> Result<()> {
+        let run = sort_out(self.ctx().journal.pending()?).0.remove(name);
+        match self.ctx().store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])? {
+            Some(record) => take_up(self, record.value, run).await.map(drop),
+            None => {
+                self.remove(name);
+                Ok(())
+            }
         }
     }
-    for (id, intent) in pending {
-        match intent {
-            Intent::Create { instance, .. } => {
-                take_back(ctx, id, &instance, runs.remove(&instance)).await?;
-            }
-            Intent::Restart { instance } => {
-                ctx.journal.clear(id).await?;
-                restarts.push(instance);
-            }
-            Intent::Delete { instance, .. } => finish_deletion(ctx, id, &instance).await?,
-            _ => {}
+
+    /// Puts an owner in charge of each; returns those that ran when the host went down.
+    async fn take_up_all(&self, runs: &mut Runs) -> Result<Vec<InstanceName>> {
+        let mut tasks = JoinSet::new();
+        for record in self.ctx().store.list_docs::<InstanceRecord>(&[PROJECT])? {
+            let (instances, run) = (self.clone(), runs.remove(&record.value.name));
+            tasks.spawn(async move { take_up(&instances, record.value, run).await });
         }
+        let mut ran = Vec::new();
+        while let Some(joined) = tasks.join_next().await {
+            let outcome =
+                joined.map_err(|e| Error::internal(format!("recover an instance: {e}")))?;
+            ran.extend(outcome?);
+        }
+        Ok(ran)
     }
-    release_stale_ids(ctx, &runs);
-    let mut tasks = JoinSet::new();
-    for record in ctx.store.list_docs::<InstanceRecord>(&[PROJECT])? {
-        let (ctx, run) = (ctx.clone(), runs.remove(&record.value.name));
-        tasks.spawn(async move { take_up(&ctx, record.value, run).await });
-    }
-    let mut ran = Vec::new();
-    while let Some(joined) = tasks.join_next().await {
-        let outcome = joined.map_err(|e| Error::internal(format!("recover an instance: {e}")))?;
-        ran.extend(outcome?);
-    }
-    // Runs of instances that are in no list any more.
-    for (id, plan) in runs.into_values() {
-        stop::clear_up(ctx, &plan, Some(id)).await;
-    }
-    Ok(Recovered { ran, restarts })
 }
 
-/// Finds out where one instance is whose owner has ended early, and puts a new one in charge.
-pub(super) async fn again(ctx: &Ctx, name: &InstanceName) -> Result<()> {
-    let run = ctx.journal.pending()?.into_iter().find_map(|(id, intent)| match intent {
-        Intent::Run(plan) if plan.instance == *name => Some((id, plan)),
-        _ => None,
-    });
-    match ctx.store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])? {
-        Some(record) => take_up(ctx, record.value, run).await.map(drop),
-        None => {
-            ctx.instances.remove(name);
-            Ok(())
+/// The runs that are under way, and everything else.
+fn sort_out(pending: Vec<(IntentId, Intent)>) -> (Runs, Vec<(IntentId, Intent)>) {
+    let (mut runs, mut rest) = (Runs::new(), Vec::new());
+    for (id, intent) in pending {
+        match intent {
+            Intent::Run(plan) => {
+                runs.insert(plan.instance.clone(), (id, plan));
+            }
+            intent => rest.push((id, intent)),
         }
     }
+    (runs, rest)
 }
 
 /// Takes back a creation that was not finished, with the start that may have followed it.
@@ -129,11 +146,12 @@ fn release_stale_ids(ctx: &Ctx, runs: &Runs) {
 
 /// Puts an owner in charge; returns the name of an instance that ran when the host went down.
 async fn take_up(
-    ctx: &Ctx,
+    instances: &Instances,
     record: InstanceRecord,
     run: Option<(IntentId, RunPlan)>,
 ) -> Result<Option<InstanceName>> {
-    let expanded = config::of_record(ctx, &record)?.expanded;
+    let ctx = instances.ctx();
+    let checked = config::of_record(ctx, &record)?;
     let name = record.name.clone();
     let mut record = record;
     let mut active = None;
@@ -142,7 +160,9 @@ async fn take_up(
         if this_boot {
             active = reconnect(ctx, id, &plan).await;
         }
-        if active.is_none() {
+        if let Some(active) = &active {
+            resume(ctx, &mut record, active, &checked).await;
+        } else {
             // In this boot it has ended by itself; with the host it was running to the last.
             let power = if this_boot { "STOPPED" } else { "RUNNING" };
             record = stop::write_power(ctx, &record, power).await;
@@ -158,13 +178,22 @@ async fn take_up(
         None => Phase::Stopped,
     };
     let ephemeral = record.ephemeral;
-    let view = View { record: Arc::new(record), expanded: Arc::new(expanded), phase };
-    let handle = owner::spawn(ctx, view, active);
+    let view = View { record: Arc::new(record), expanded: Arc::new(checked.expanded), phase };
+    let handle = owner::spawn(instances, view, active);
     if ephemeral && ended {
         handle.delete().await?;
         return Ok(None);
     }
     Ok(ran)
+}
+
+/// Goes on with what the daemon before this one may have begun and not finished for a guest that runs.
+async fn resume(ctx: &Ctx, record: &mut InstanceRecord, active: &Active, checked: &Checked) {
+    record.started_before = true;
+    let limits = &checked.effective.limits;
+    if let Err(error) = update::apply_limits(ctx, &active.run, limits).await {
+        tracing::warn!(instance = %record.name, error = %error.chain(), "set an instance's limits");
+    }
 }
 
 /// The run, where its agent lives and its guest had come to boot.

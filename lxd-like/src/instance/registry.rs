@@ -1,30 +1,44 @@
 //! All instances of this daemon, by name.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sc_api::InstanceName;
 
 use super::handle::InstanceHandle;
-use crate::error::{Error, Result};
+use crate::context::Ctx;
+use crate::error::Result;
 
-/// The instances there are.
-#[derive(Debug, Default)]
+/// The instances there are. Clones are handles to the same.
+#[derive(Clone)]
 pub struct Instances {
-    all: RwLock<BTreeMap<InstanceName, Arc<InstanceHandle>>>,
+    ctx: Ctx,
+    all: Arc<RwLock<All>>,
 }
 
+type All = BTreeMap<InstanceName, Arc<InstanceHandle>>;
+
 impl Instances {
+    /// No instance yet: see [`recover`](Self::recover).
+    pub fn new(ctx: Ctx) -> Self {
+        Self { ctx, all: Arc::default() }
+    }
+
     /// The instance of this name.
     pub fn get(&self, name: &str) -> Result<Arc<InstanceHandle>> {
         let found =
             name.parse().ok().and_then(|name: InstanceName| self.read().get(&name).cloned());
-        found.ok_or_else(|| Error::not_found("Instance not found"))
+        found.ok_or_else(|| super::handle::not_found(name))
     }
 
     /// All of them, by name.
     pub fn list(&self) -> Vec<Arc<InstanceHandle>> {
         self.read().values().cloned().collect()
+    }
+
+    /// What they stand on.
+    pub(super) fn ctx(&self) -> &Ctx {
+        &self.ctx
     }
 
     pub(super) fn insert(&self, handle: Arc<InstanceHandle>) {
@@ -35,13 +49,15 @@ impl Instances {
         self.write().remove(name);
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<InstanceName, Arc<InstanceHandle>>> {
+    pub(super) fn count(&self) -> usize {
+        self.read().len()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, All> {
         self.all.read().expect("no panic while the registry is locked")
     }
 
-    fn write(
-        &self,
-    ) -> std::sync::RwLockWriteGuard<'_, BTreeMap<InstanceName, Arc<InstanceHandle>>> {
+    fn write(&self) -> RwLockWriteGuard<'_, All> {
         self.all.write().expect("no panic while the registry is locked")
     }
 }

@@ -15,11 +15,12 @@ use sc_store::{Draft, IntentId};
 use tokio::sync::mpsc;
 
 use super::agent::{AgentEvent, AgentLink, boot_failure};
-use super::config::{self, Checked};
+use super::config::Checked;
 use super::owner::Active;
 use super::view::{Observed, Run};
 use super::{spec, stop, update};
-use crate::context::{Ctx, blocking};
+use crate::blocking::blocking;
+use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, Intent, LinkPlan, RunPlan};
 
@@ -35,33 +36,58 @@ const SETTLING: Duration = Duration::from_millis(3);
 /// The same for a program that is no init system known here.
 const STRANGER_SETTLING: Duration = Duration::from_millis(50);
 
-/// Starts an instance; returns it running, and its record as it is kept from now on.
+/// Starts an instance; returns it running, and its record as it is kept from now on. With the first
+/// success the creation that the start belongs to is done.
 #[tracing::instrument(level = "debug", name = "start", skip_all)]
-pub(super) async fn start(ctx: &Ctx, record: &InstanceRecord) -> Result<(Active, InstanceRecord)> {
-    let checked = config::of_record(ctx, record)?;
+pub(super) async fn start(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    checked: &Checked,
+    creation: Option<IntentId>,
+) -> Result<(Active, InstanceRecord)> {
     let plan = plan(ctx, record, &checked.effective)?;
-    let started = InstanceRecord {
-        last_used_at: Some(Timestamp::now()),
-        started_before: true,
-        ..stop::with_power(record, "RUNNING")
-    };
-    let intent = match commit(ctx, &plan, &started).await {
+    let last_used_at = Some(Timestamp::now());
+    let starting = InstanceRecord { last_used_at, ..stop::with_power(record, "RUNNING") };
+    let intent = match commit(ctx, &plan, &starting).await {
         Ok(intent) => intent,
         Err(error) => {
             release_ids(ctx, &plan);
             return Err(error);
         }
     };
-    match boot(ctx, record, &checked, &plan).await {
-        Ok((run, events)) => {
-            let run = Arc::new(run);
-            Ok((Active { run, intent, events, exit: None }, started))
-        }
+    let started = async {
+        let (run, events) = boot(ctx, record, checked, &plan).await?;
+        let started = confirm(ctx, starting, creation).await?;
+        Ok((Active { run: Arc::new(run), intent, events, exit: None }, started))
+    };
+    match started.await {
+        Ok(started) => Ok(started),
         Err(error) => {
+            // It was not running and is not: nothing that a new daemon would start by itself.
+            stop::write(ctx, record).await;
             stop::clear_up(ctx, &plan, Some(intent)).await;
-            Err(error.within(format!("start instance {}", record.name)))
+            Err(Error::within(error, format!("start instance {}", record.name)))
         }
     }
+}
+
+/// The guest has come to boot: what was due before its first boot is not due again.
+async fn confirm(
+    ctx: &Ctx,
+    record: InstanceRecord,
+    creation: Option<IntentId>,
+) -> Result<InstanceRecord> {
+    if record.started_before && creation.is_none() {
+        return Ok(record);
+    }
+    let record = InstanceRecord { started_before: true, ..record };
+    let mut draft = Draft::new();
+    draft.put(&record)?;
+    if let Some(creation) = creation {
+        draft.change(ctx.journal.clear_change(creation));
+    }
+    ctx.store.apply(draft).await?;
+    Ok(record)
 }
 
 /// Names everything that the run will put outside, and claims its id range.

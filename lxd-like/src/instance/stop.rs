@@ -14,7 +14,8 @@ use sc_store::{Draft, IntentId};
 use super::agent::{AgentEvent, AgentLink};
 use super::owner::Active;
 use super::view::Run;
-use crate::context::{Ctx, blocking};
+use crate::blocking::blocking;
+use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, LinkPlan, RunPlan};
 
@@ -59,18 +60,23 @@ pub(super) async fn finish(
 }
 
 /// Writes down whether the instance is to run after the host comes up again, and returns the
-/// record with it. A failure is logged: what has ended has ended.
+/// record with it.
 pub(super) async fn write_power(ctx: &Ctx, record: &InstanceRecord, power: &str) -> InstanceRecord {
     let record = with_power(record, power);
+    write(ctx, &record).await;
+    record
+}
+
+/// Writes down how an instance is after a run. A failure is logged: what has ended has ended.
+pub(super) async fn write(ctx: &Ctx, record: &InstanceRecord) {
     let mut draft = Draft::new();
-    let written = match draft.put(&record) {
+    let written = match draft.put(record) {
         Ok(draft) => ctx.store.apply(std::mem::take(draft)).await.map_err(Error::from),
         Err(error) => Err(error.into()),
     };
     if let Err(error) = written {
         tracing::error!(instance = %record.name, error = %error.chain(), "write that it has ended");
     }
-    record
 }
 
 /// The record with `volatile.last_state.power`.

@@ -8,8 +8,9 @@ use sc_store::Draft;
 use sc_sys::cgroup::{CpuLimit, InstanceCgroup};
 
 use super::view::Run;
-use super::{config, create, stop};
-use crate::context::{Ctx, blocking};
+use super::{config, nics, stop};
+use crate::blocking::blocking;
+use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{DEFAULT_PROFILE, InstanceRecord};
 
@@ -74,8 +75,7 @@ pub(super) async fn update(
         devices: put.devices,
         ..record.clone()
     };
-    let nics = create::reserve(ctx, &changed, &after.effective)?;
-    create::keep_nics(&mut changed, nics);
+    nics::hold(ctx, &mut changed, &after.effective)?;
     if let Some(run) = &run {
         apply_limits(ctx, run, &after.effective.limits).await?;
     }
@@ -85,7 +85,7 @@ pub(super) async fn update(
         }
         return Err(error);
     }
-    release_dropped(ctx, record, &changed).await;
+    nics::release_dropped(ctx, record, &changed).await;
     Ok(changed)
 }
 
@@ -104,24 +104,12 @@ fn refuse(diff: &Diff, running: bool) -> Result<()> {
     }
 }
 
-async fn commit(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
+/// Writes the record down.
+pub(super) async fn commit(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
     let mut draft = Draft::new();
     draft.put(record)?;
     ctx.store.apply(draft).await?;
     Ok(())
-}
-
-/// Gives back the addresses of NICs that are no more.
-async fn release_dropped(ctx: &Ctx, before: &InstanceRecord, after: &InstanceRecord) {
-    for (device, nic) in &before.nics {
-        if after.nics.get(device).is_some_and(|kept| kept.network == nic.network) {
-            continue;
-        }
-        let Ok(network) = ctx.networks.get(nic.network.as_str()) else { continue };
-        if let Err(error) = network.release(before.name.as_str(), device).await {
-            tracing::warn!(instance = %before.name, device, %error, "give an address back");
-        }
-    }
 }
 
 /// Makes a running instance follow its limits.

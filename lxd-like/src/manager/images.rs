@@ -9,18 +9,24 @@ use std::sync::Arc;
 use sc_api::{ConfigMap, ErrorKind, ImageAlias, InstanceSource, Timestamp};
 use sc_images::packages::{Recipe, Remote};
 use sc_images::{Fingerprint, ImageFiles, Metadata, Progress};
-use sc_store::{CommitError, Draft};
+use sc_store::{CommitError, Draft, Journal, Store};
 
+use super::Pools;
 use super::layers::Layers;
-use crate::context::{Context, Ctx, blocking};
+use crate::blocking::blocking;
 use crate::error::{Context as _, Error, Result};
+use crate::event::Events;
+use crate::host::Host;
 use crate::model::{AliasRecord, ImageRecord, Intent};
 use crate::operation::ProgressReporter;
 use crate::paths::Paths;
 
 /// The images.
-#[derive(Debug)]
 pub struct Images {
+    pub(super) store: Store,
+    pub(super) journal: Journal<Intent>,
+    events: Events,
+    pub(super) pools: Pools,
     pub(super) files: sc_images::Store,
     pub(super) layers: Layers,
     /// Where images are built; cleared at every start.
@@ -53,7 +59,14 @@ pub struct Incoming {
 
 impl Images {
     /// The images under `paths`.
-    pub fn open(paths: &Paths) -> Result<Self> {
+    pub fn open(
+        store: Store,
+        journal: Journal<Intent>,
+        events: Events,
+        paths: &Paths,
+        host: Arc<Host>,
+        pools: Pools,
+    ) -> Result<Self> {
         let builds = paths.root().join("builds");
         match std::fs::remove_dir_all(&builds) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -62,25 +75,29 @@ impl Images {
             _ => {}
         }
         Ok(Self {
+            store,
+            journal,
+            events,
+            pools,
             files: sc_images::Store::open(&paths.images())?,
-            layers: Layers::new()?,
+            layers: Layers::new(host)?,
             builds,
             fetching: tokio::sync::Mutex::new(()),
         })
     }
 
     /// Finishes deletions, and removes files that no record knows.
-    pub async fn recover(&self, ctx: &Ctx) -> Result<()> {
-        for (id, intent) in ctx.journal.pending()? {
+    pub async fn recover(&self) -> Result<()> {
+        for (id, intent) in self.journal.pending()? {
             match intent {
                 Intent::DeleteImage { fingerprint } => {
-                    self.remove(ctx, &fingerprint.parse()?, id).await?;
+                    self.remove(&fingerprint.parse()?, id).await?;
                 }
-                Intent::UnpackImage { .. } => ctx.journal.clear(id).await?,
+                Intent::UnpackImage { .. } => self.journal.clear(id).await?,
                 _ => {}
             }
         }
-        let records = ctx.store.list_docs::<ImageRecord>(&[])?;
+        let records = self.store.list_docs::<ImageRecord>(&[])?;
         let known = records.iter().map(|doc| doc.value.fingerprint.parse());
         let swept = self.files.sweep(&known.collect::<Result<_, _>>()?)?;
         if !swept.is_empty() {
@@ -95,19 +112,14 @@ impl Images {
     }
 
     /// What a new instance's root is made of; fetches the image where it is a remote's.
-    pub async fn root(
-        &self,
-        ctx: &Ctx,
-        source: &InstanceSource,
-        progress: &ProgressReporter,
-    ) -> Result<Root> {
+    pub async fn root(&self, source: &InstanceSource, progress: &ProgressReporter) -> Result<Root> {
         match source.source_type.as_str() {
             "none" => Ok(Root::Empty(Metadata {
                 architecture: sc_images::metadata::host_architecture(),
                 ..Metadata::default()
             })),
             "image" if source.protocol == "packages" => {
-                self.fetch(ctx, &source.alias, progress).await.map(Root::Image)
+                self.fetch(&source.alias, progress).await.map(Root::Image)
             }
             "image" if source.protocol.is_empty() && source.server.is_empty() => {
                 let reference = [&source.fingerprint, &source.alias];
@@ -115,7 +127,7 @@ impl Images {
                 let reference = reference.ok_or_else(|| {
                     Error::invalid("Image not provided for instance creation: give source.alias")
                 })?;
-                Ok(Root::Image(Arc::new(self.resolve(ctx, reference)?)))
+                Ok(Root::Image(Arc::new(self.resolve(reference)?)))
             }
             "image" => Err(Error::invalid(format!(
                 "image protocol {:?} is not supported: use packages, or import the image",
@@ -128,11 +140,11 @@ impl Images {
     }
 
     /// The image of this alias, fingerprint, or unique beginning of a fingerprint.
-    pub fn resolve(&self, ctx: &Context, reference: &str) -> Result<ImageRecord> {
-        if let Ok(alias) = self.alias(ctx, reference) {
-            return self.get(ctx, &alias.target);
+    pub fn resolve(&self, reference: &str) -> Result<ImageRecord> {
+        if let Ok(alias) = self.alias(reference) {
+            return self.get(&alias.target);
         }
-        let all = ctx.store.list_docs::<ImageRecord>(&[])?;
+        let all = self.store.list_docs::<ImageRecord>(&[])?;
         let mut matching = all
             .into_iter()
             .filter(|doc| reference.len() >= 4 && doc.value.fingerprint.starts_with(reference));
@@ -144,23 +156,23 @@ impl Images {
     }
 
     /// The image of this fingerprint.
-    pub fn get(&self, ctx: &Context, fingerprint: &str) -> Result<ImageRecord> {
-        let found = ctx.store.get_doc::<ImageRecord>(&[fingerprint])?;
+    pub fn get(&self, fingerprint: &str) -> Result<ImageRecord> {
+        let found = self.store.get_doc::<ImageRecord>(&[fingerprint])?;
         Ok(found.ok_or_else(|| Error::not_found("Image not found"))?.value)
     }
 
     /// The alias of this name.
-    pub fn alias(&self, ctx: &Context, name: &str) -> Result<AliasRecord> {
+    pub fn alias(&self, name: &str) -> Result<AliasRecord> {
         if name.is_empty() {
             return Err(Error::not_found("Image alias not found"));
         }
-        let found = ctx.store.get_doc::<AliasRecord>(&[name])?;
+        let found = self.store.get_doc::<AliasRecord>(&[name])?;
         Ok(found.ok_or_else(|| Error::not_found("Image alias not found"))?.value)
     }
 
     /// Every alias of an image.
-    pub fn aliases_of(&self, ctx: &Context, fingerprint: &str) -> Result<Vec<ImageAlias>> {
-        let all = ctx.store.list_docs::<AliasRecord>(&[])?;
+    pub fn aliases_of(&self, fingerprint: &str) -> Result<Vec<ImageAlias>> {
+        let all = self.store.list_docs::<AliasRecord>(&[])?;
         let of_it = all.into_iter().filter(|doc| doc.value.target == fingerprint);
         Ok(of_it
             .map(|doc| ImageAlias {
@@ -173,14 +185,14 @@ impl Images {
     }
 
     /// Gives an image another name.
-    pub async fn create_alias(&self, ctx: &Context, alias: AliasRecord) -> Result<()> {
+    pub async fn create_alias(&self, alias: AliasRecord) -> Result<()> {
         if alias.name.is_empty() {
             return Err(Error::invalid("Alias name is required"));
         }
-        let target = self.resolve(ctx, &alias.target)?.fingerprint;
+        let target = self.resolve(&alias.target)?.fingerprint;
         let mut draft = Draft::new();
         draft.create(&AliasRecord { target, ..alias.clone() })?;
-        match ctx.store.apply(draft).await {
+        match self.store.apply(draft).await {
             Err(CommitError::Conflict { .. }) => {
                 Err(Error::conflict(format!("Alias \"{}\" already exists", alias.name)))
             }
@@ -191,16 +203,15 @@ impl Images {
     /// Takes image files in. Their metadata is read where it can do no harm.
     pub async fn import(
         &self,
-        ctx: &Ctx,
         incoming: Incoming,
         progress: &ProgressReporter,
     ) -> Result<ImageRecord> {
         progress.stage("Inspecting image");
-        let inspected = self.layers.inspect(ctx, &incoming.files, progress).await?;
+        let inspected = self.layers.inspect(&incoming.files, progress).await?;
         inspected.metadata.check_architecture(&sc_images::metadata::host_architecture())?;
         progress.stage("Storing image");
-        let fingerprint = self.store(&incoming.files, progress).await?;
-        if self.get(ctx, fingerprint.as_str()).is_ok() {
+        let fingerprint = self.store_files(&incoming.files, progress).await?;
+        if self.get(fingerprint.as_str()).is_ok() {
             return Err(Error::conflict("Image with same fingerprint already exists"));
         }
         let squashfs = inspected.rootfs_format == Some(sc_images::format::Format::Squashfs);
@@ -223,49 +234,47 @@ impl Images {
         };
         let mut draft = Draft::new();
         draft.put(&record)?;
-        ctx.store.apply(draft).await?;
-        ctx.events.lifecycle("image-created", format!("/1.0/images/{fingerprint}"));
+        self.store.apply(draft).await?;
+        self.events.lifecycle("image-created", format!("/1.0/images/{fingerprint}"));
         Ok(record)
     }
 
-    async fn store(&self, files: &ImageFiles, progress: &ProgressReporter) -> Result<Fingerprint> {
+    async fn store_files(
+        &self,
+        files: &ImageFiles,
+        progress: &ProgressReporter,
+    ) -> Result<Fingerprint> {
         let (store, files, reporter) = (self.files.clone(), files.clone(), progress.clone());
         blocking(move || Ok(store.import(&files, None, &reporter)?)).await
     }
 
     /// Deletes an image, its aliases, and its layers in all pools. Instances made from it stay.
-    pub async fn delete(&self, ctx: &Ctx, fingerprint: &str) -> Result<()> {
-        let record = self.get(ctx, fingerprint)?;
+    pub async fn delete(&self, fingerprint: &str) -> Result<()> {
+        let record = self.get(fingerprint)?;
         let intent = Intent::DeleteImage { fingerprint: record.fingerprint.clone() };
-        let intent = ctx.journal.begin(&intent).await?;
-        self.remove(ctx, &record.fingerprint.parse()?, intent).await?;
-        ctx.events.lifecycle("image-deleted", format!("/1.0/images/{fingerprint}"));
+        let intent = self.journal.begin(&intent).await?;
+        self.remove(&record.fingerprint.parse()?, intent).await?;
+        self.events.lifecycle("image-deleted", format!("/1.0/images/{fingerprint}"));
         Ok(())
     }
 
-    async fn remove(
-        &self,
-        ctx: &Ctx,
-        fingerprint: &Fingerprint,
-        intent: sc_store::IntentId,
-    ) -> Result<()> {
-        self.layers.remove(ctx, fingerprint.as_str()).await?;
+    async fn remove(&self, fingerprint: &Fingerprint, intent: sc_store::IntentId) -> Result<()> {
+        self.layers.remove(&self.pools, fingerprint.as_str()).await?;
         let (files, id) = (self.files.clone(), fingerprint.clone());
         blocking(move || Ok(files.delete(&id)?)).await?;
         let mut draft = Draft::new();
-        for alias in self.aliases_of(ctx, fingerprint.as_str())? {
+        for alias in self.aliases_of(fingerprint.as_str())? {
             draft.change(sc_store::delete_doc::<AliasRecord>(&[&alias.name])?);
         }
         draft.change(sc_store::delete_doc::<ImageRecord>(&[fingerprint.as_str()])?);
-        draft.change(ctx.journal.clear_change(intent));
-        ctx.store.apply(draft).await?;
+        draft.change(self.journal.clear_change(intent));
+        self.store.apply(draft).await?;
         Ok(())
     }
 
     /// An image of the packages remote: the one that was built before, or built now.
     pub async fn fetch(
         &self,
-        ctx: &Ctx,
         alias: &str,
         progress: &ProgressReporter,
     ) -> Result<Arc<ImageRecord>> {
@@ -278,18 +287,17 @@ impl Images {
             fingerprint: String::new(),
         };
         let _one = self.fetching.lock().await;
-        let all = ctx.store.list_docs::<ImageRecord>(&[])?;
+        let all = self.store.list_docs::<ImageRecord>(&[])?;
         if let Some(found) = all.into_iter().find(|doc| doc.value.source.as_ref() == Some(&source))
         {
             return Ok(Arc::new(found.value));
         }
-        let built = self.build(ctx, recipe, source, progress).await?;
+        let built = self.build(recipe, source, progress).await?;
         Ok(Arc::new(built))
     }
 
     async fn build(
         &self,
-        ctx: &Ctx,
         recipe: Recipe,
         source: sc_api::ImageSource,
         progress: &ProgressReporter,
@@ -308,7 +316,7 @@ impl Images {
             verified: built.verified,
             source: Some(source),
         };
-        let record = self.import(ctx, incoming, progress).await;
+        let record = self.import(incoming, progress).await;
         // Removing a tree of files takes a while; the launch need not wait for it.
         tokio::task::spawn_blocking(move || drop(workdir));
         record

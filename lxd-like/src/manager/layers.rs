@@ -12,15 +12,17 @@ use sc_storage::{Attached, Driver, Fingerprint, ImageForm};
 use sc_store::Draft;
 use sc_sys::idmap::Owner;
 
+use super::Pools;
 use super::images::Root;
-use crate::context::{Ctx, blocking};
+use crate::blocking::blocking;
 use crate::error::{Context as _, Error, Result};
-use crate::model::{DEFAULT_PROFILE, ImageRecord, Intent};
+use crate::host::Host;
+use crate::model::{ImageRecord, Intent};
 use crate::operation::ProgressReporter;
 
 /// Makes layers, each once.
-#[derive(Debug)]
 pub struct Layers {
+    host: Arc<Host>,
     /// This very program, executed anew as the unpacker.
     exe: PathBuf,
     next: AtomicU64,
@@ -36,28 +38,27 @@ type Turn = Arc<tokio::sync::Mutex<()>>;
 
 /// A throw-away id range, for as long as an unpacker runs.
 struct ThrowAway {
-    ctx: Ctx,
+    host: Arc<Host>,
     owner: Owner,
     sandboxing: Sandboxing,
 }
 
 impl Layers {
     /// A maker of layers.
-    pub fn new() -> Result<Self> {
+    pub fn new(host: Arc<Host>) -> Result<Self> {
         // Not the path: the program may be replaced on disk while it runs.
         let exe = PathBuf::from("/proc/self/exe");
         let exe = std::fs::read_link(&exe).map(|_| exe).context("find this program")?;
-        Ok(Self { exe, next: AtomicU64::new(0), making: Mutex::default() })
+        Ok(Self { host, exe, next: AtomicU64::new(0), making: Mutex::default() })
     }
 
     /// Reads an image's metadata and templates.
     pub async fn inspect(
         &self,
-        ctx: &Ctx,
         files: &ImageFiles,
         progress: &ProgressReporter,
     ) -> Result<Inspected> {
-        let throw_away = self.throw_away(ctx)?;
+        let throw_away = self.throw_away()?;
         let (files, reporter) = (files.clone(), progress.clone());
         blocking(move || {
             let sandboxing = &throw_away.sandboxing;
@@ -67,9 +68,9 @@ impl Layers {
     }
 
     /// Removes an image's layers from all pools.
-    pub async fn remove(&self, ctx: &Ctx, fingerprint: &str) -> Result<()> {
+    pub async fn remove(&self, pools: &Pools, fingerprint: &str) -> Result<()> {
         let id = Fingerprint::new(fingerprint)?;
-        let pools = ctx.pools.all();
+        let pools = pools.all();
         blocking(move || {
             for pool in pools {
                 if pool.has_image(&id)?.is_some() {
@@ -82,12 +83,12 @@ impl Layers {
         .await
     }
 
-    fn throw_away(&self, ctx: &Ctx) -> Result<ThrowAway> {
+    fn throw_away(&self) -> Result<ThrowAway> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let owner = ctx.host.id_owner(&format!("unpacking {number}"));
-        let range = ctx.host.ids.claim(&owner)?;
+        let owner = self.host.id_owner(&format!("unpacking {number}"));
+        let range = self.host.ids.claim(&owner)?;
         let sandboxing = Sandboxing { exe: self.exe.clone(), base_id: range.start() };
-        Ok(ThrowAway { ctx: ctx.clone(), owner, sandboxing })
+        Ok(ThrowAway { host: self.host.clone(), owner, sandboxing })
     }
 
     fn making(&self, pool: &PoolName, fingerprint: &str) -> Turn {
@@ -98,7 +99,7 @@ impl Layers {
 
 impl Drop for ThrowAway {
     fn drop(&mut self) {
-        if let Err(error) = self.ctx.host.ids.release(&self.owner) {
+        if let Err(error) = self.host.ids.release(&self.owner) {
             tracing::warn!(%error, "give a throw-away id range back");
         }
     }
@@ -109,45 +110,41 @@ impl super::Images {
     /// root comes back with what was learned of the image while unpacking it.
     pub async fn ensure_layer(
         &self,
-        ctx: &Ctx,
         root: Root,
         pool: &PoolName,
         progress: &ProgressReporter,
     ) -> Result<(Root, Option<Fingerprint>)> {
         let Root::Image(record) = &root else { return Ok((root, None)) };
         let id = Fingerprint::new(&record.fingerprint)?;
-        let driver = ctx.pools.get(pool.as_str())?;
+        let driver = self.pools.get(pool.as_str())?;
         if record.templates.is_some() && driver.has_image(&id)?.is_some() {
             return Ok((root, Some(id)));
         }
         let making = self.layers.making(pool, &record.fingerprint);
         let _one = making.lock().await;
         if driver.has_image(&id)?.is_none() {
-            self.make_layer(ctx, record, pool, driver, &id, progress).await?;
+            self.make_layer(record, pool, driver, &id, progress).await?;
         }
-        let record = self.get(ctx, &record.fingerprint)?;
+        let record = self.get(&record.fingerprint)?;
         Ok((Root::Image(Arc::new(record)), Some(id)))
     }
 
     /// Unpacks an image that was just taken in into the pool that instances use by default: what is
     /// wrong with it is told now, and the first launch need not wait. An image that cannot be unpacked
-    /// is taken away again.
+    /// is taken away again. Without a default pool it is unpacked where it is first used.
     pub async fn prove(
         &self,
-        ctx: &Ctx,
         record: ImageRecord,
+        pool: Option<PoolName>,
         progress: &ProgressReporter,
     ) -> Result<ImageRecord> {
-        let profile = ctx.profiles.get(DEFAULT_PROFILE)?.value;
-        let pool = profile.devices.values().find_map(|device| device.get("pool"));
-        // Without a default pool it is unpacked where it is first used.
         let Some(pool) = pool else { return Ok(record) };
         let fingerprint = record.fingerprint.clone();
         let root = Root::Image(Arc::new(record));
-        match self.ensure_layer(ctx, root, &pool.parse()?, progress).await {
-            Ok(_) => self.get(ctx, &fingerprint),
+        match self.ensure_layer(root, &pool, progress).await {
+            Ok(_) => self.get(&fingerprint),
             Err(error) => {
-                self.delete(ctx, &fingerprint).await?;
+                self.delete(&fingerprint).await?;
                 Err(error)
             }
         }
@@ -155,7 +152,6 @@ impl super::Images {
 
     async fn make_layer(
         &self,
-        ctx: &Ctx,
         record: &Arc<ImageRecord>,
         pool: &PoolName,
         driver: Arc<dyn Driver>,
@@ -165,7 +161,7 @@ impl super::Images {
         let files = self.files.files(&record.fingerprint.parse()?)?;
         let fingerprint = record.fingerprint.clone();
         let intent = Intent::UnpackImage { fingerprint, pool: pool.clone() };
-        let intent = ctx.journal.begin(&intent).await?;
+        let intent = self.journal.begin(&intent).await?;
         let made = match mountable(record, &files) {
             Some(squashfs) => attach(driver.clone(), id, squashfs).await?,
             None => false,
@@ -174,30 +170,29 @@ impl super::Images {
             true => Ok(()),
             false => {
                 progress.stage("Unpacking image");
-                self.unpack(ctx, driver.clone(), record, files.clone(), progress).await
+                self.unpack(driver.clone(), record, files.clone(), progress).await
             }
         };
-        ctx.journal.clear(intent).await?;
+        self.journal.clear(intent).await?;
         if outcome.is_err() {
             // What was unpacked so far.
-            ctx.pools.empty_trash_behind(pool.as_str());
+            self.pools.empty_trash_behind(pool.as_str());
         }
         outcome?;
         if made {
-            self.convert_behind(ctx, driver, id.clone(), files);
+            self.convert_behind(driver, id.clone(), files);
         }
         Ok(())
     }
 
     async fn unpack(
         &self,
-        ctx: &Ctx,
         driver: Arc<dyn Driver>,
         record: &ImageRecord,
         files: ImageFiles,
         progress: &ProgressReporter,
     ) -> Result<()> {
-        let throw_away = self.layers.throw_away(ctx)?;
+        let throw_away = self.layers.throw_away()?;
         let (id, reporter) = (Fingerprint::new(&record.fingerprint)?, progress.clone());
         let scratch = record.templates.is_none().then(|| self.build_dir()).transpose()?;
         let unpacked = blocking(move || {
@@ -223,7 +218,7 @@ impl super::Images {
                 let templates = Some(unpacked.templates);
                 let mut draft = Draft::new();
                 draft.put(&ImageRecord { templates, ..record.clone() })?;
-                ctx.store.apply(draft).await?;
+                self.store.apply(draft).await?;
                 Ok(())
             }
             _ => Ok(()),
@@ -231,15 +226,9 @@ impl super::Images {
     }
 
     /// Converts a mounted image to what reads fastest, while its first guests run.
-    fn convert_behind(
-        &self,
-        ctx: &Ctx,
-        driver: Arc<dyn Driver>,
-        id: Fingerprint,
-        files: ImageFiles,
-    ) {
+    fn convert_behind(&self, driver: Arc<dyn Driver>, id: Fingerprint, files: ImageFiles) {
         let Some(rootfs) = files.rootfs else { return };
-        let throw_away = match self.layers.throw_away(ctx) {
+        let throw_away = match self.layers.throw_away() {
             Ok(throw_away) => throw_away,
             Err(error) => {
                 tracing::warn!(error = %error.chain(), "an image stays in its mounted form");

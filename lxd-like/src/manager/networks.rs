@@ -5,22 +5,30 @@ use std::sync::{Arc, RwLock};
 
 use sc_api::{ConfigMap, NetworkName};
 use sc_network::{BridgeConfig, Links, Network, Reservation};
-use sc_store::{Draft, delete_doc};
+use sc_store::{Draft, Journal, Store, delete_doc};
 
-use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::model::{InstanceRecord, Intent, NetworkRecord, PROJECT};
+use crate::model::{InstanceRecord, Intent, NetworkRecord, PROJECT, ProfileRecord};
+use crate::paths::Paths;
 
 /// The networks.
 pub struct Networks {
+    store: Store,
+    journal: Journal<Intent>,
+    paths: Arc<Paths>,
     context: sc_network::Context,
     up: RwLock<BTreeMap<String, Network>>,
 }
 
 impl Networks {
     /// No network yet; dnsmasq will live in the agents' cgroup, outside every guest's limits.
-    pub fn new(host: &Host) -> Result<Self> {
+    pub fn new(
+        store: Store,
+        journal: Journal<Intent>,
+        paths: Arc<Paths>,
+        host: &Host,
+    ) -> Result<Self> {
         let mut context = sc_network::Context::new(Links::new()?);
         let agents = host.cgroups.agents();
         context.place = Some(Arc::new(move |pid| {
@@ -28,7 +36,7 @@ impl Networks {
             let mut procs = agents.v1.iter().chain([&unified]);
             procs.try_for_each(|procs| std::fs::write(procs, pid.to_string()))
         }));
-        Ok(Self { context, up: RwLock::default() })
+        Ok(Self { store, journal, paths, context, up: RwLock::default() })
     }
 
     /// The network of this name.
@@ -46,10 +54,10 @@ impl Networks {
 
     /// Brings up all networks of the store, with what their instances hold. One that fails is
     /// logged; its instances cannot start until it is mended.
-    pub async fn start_all(&self, ctx: &Ctx) -> Result<()> {
-        self.recover(ctx).await?;
-        let instances = ctx.store.list_docs::<InstanceRecord>(&[PROJECT])?;
-        for record in ctx.store.list_docs::<NetworkRecord>(&[])? {
+    pub async fn start_all(&self) -> Result<()> {
+        self.recover().await?;
+        let instances = self.store.list_docs::<InstanceRecord>(&[PROJECT])?;
+        for record in self.store.list_docs::<NetworkRecord>(&[])? {
             let name = record.value.name.clone();
             let held = instances
                 .iter()
@@ -57,7 +65,7 @@ impl Networks {
                 .filter(|nic| nic.network == name)
                 .map(|nic| nic.reservation.clone())
                 .collect();
-            if let Err(error) = self.start(ctx, &record.value, held).await {
+            if let Err(error) = self.start(&record.value, held).await {
                 tracing::error!(network = %name, error = %error.chain(), "bring a network up");
             }
         }
@@ -67,7 +75,6 @@ impl Networks {
     /// Makes a network. Addresses that are missing or `auto` are chosen free of the host's routes.
     pub async fn create(
         &self,
-        ctx: &Ctx,
         name: NetworkName,
         description: String,
         config: &ConfigMap,
@@ -78,97 +85,94 @@ impl Networks {
         let config = sc_network::choose_subnets(config, self.links()).await?;
         BridgeConfig::parse(name.as_str(), &config)?;
         let record = NetworkRecord { name: name.clone(), description, config };
-        let intent = ctx.journal.begin(&Intent::CreateNetwork { network: name.clone() }).await?;
+        let intent = self.journal.begin(&Intent::CreateNetwork { network: name.clone() }).await?;
         let made = async {
-            self.start(ctx, &record, Vec::new()).await?;
+            self.start(&record, Vec::new()).await?;
             let mut draft = Draft::new();
-            draft.create(&record)?.change(ctx.journal.clear_change(intent));
-            Ok::<_, Error>(ctx.store.apply(draft).await?)
+            draft.create(&record)?.change(self.journal.clear_change(intent));
+            Ok::<_, Error>(self.store.apply(draft).await?)
         };
         if let Err(error) = made.await {
-            self.take_down(ctx, name.as_str()).await?;
-            ctx.journal.clear(intent).await?;
+            self.take_down(name.as_str()).await?;
+            self.journal.clear(intent).await?;
             return Err(error.within(format!("create network {name}")));
         }
         Ok(())
     }
 
     /// Takes a network away that nothing uses.
-    pub async fn delete(&self, ctx: &Ctx, name: &str) -> Result<()> {
-        let record = self.record(ctx, name)?;
-        if !self.used_by(ctx, name)?.is_empty() {
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        let record = self.record(name)?;
+        if !self.used_by(name)?.is_empty() {
             return Err(Error::invalid("The network is currently in use"));
         }
         let network = record.name.clone();
-        let intent = ctx.journal.begin(&Intent::DeleteNetwork { network }).await?;
-        self.take_down(ctx, name).await?;
+        let intent = self.journal.begin(&Intent::DeleteNetwork { network }).await?;
+        self.take_down(name).await?;
         let mut draft = Draft::new();
         draft.change(delete_doc::<NetworkRecord>(&[name])?);
-        draft.change(ctx.journal.clear_change(intent));
-        ctx.store.apply(draft).await?;
+        draft.change(self.journal.clear_change(intent));
+        self.store.apply(draft).await?;
         Ok(())
     }
 
     /// The record of a network.
-    pub fn record(&self, ctx: &Ctx, name: &str) -> Result<NetworkRecord> {
-        let found = ctx.store.get_doc::<NetworkRecord>(&[name])?;
+    pub fn record(&self, name: &str) -> Result<NetworkRecord> {
+        let found = self.store.get_doc::<NetworkRecord>(&[name])?;
         Ok(found.ok_or_else(|| Error::not_found("Network not found"))?.value)
     }
 
     /// Paths of the instances and profiles that use a network.
-    pub fn used_by(&self, ctx: &Ctx, name: &str) -> Result<Vec<String>> {
-        let uses = |devices: &sc_api::DeviceMap| {
-            devices.values().any(|device| device.get("network").is_some_and(|n| n == name))
-        };
-        let mut paths: Vec<String> = ctx
-            .instances
-            .list()
-            .iter()
-            .filter(|instance| uses(&instance.view().expanded.devices))
-            .map(|instance| format!("/1.0/instances/{}", instance.name()))
-            .collect();
-        for profile in ctx.profiles.list()? {
-            if uses(&profile.devices) {
-                paths.push(format!("/1.0/profiles/{}", profile.name));
+    pub fn used_by(&self, name: &str) -> Result<Vec<String>> {
+        let mut paths = Vec::new();
+        for instance in self.store.list_docs::<InstanceRecord>(&[PROJECT])? {
+            if instance.value.nics.values().any(|nic| nic.network.as_str() == name) {
+                paths.push(format!("/1.0/instances/{}", instance.value.name));
+            }
+        }
+        for profile in self.store.list_docs::<ProfileRecord>(&[PROJECT])? {
+            let mut devices = profile.value.devices.values();
+            if devices.any(|device| device.get("network").is_some_and(|n| n == name)) {
+                paths.push(format!("/1.0/profiles/{}", profile.value.name));
             }
         }
         Ok(paths)
     }
 
-    async fn start(&self, ctx: &Ctx, record: &NetworkRecord, held: Vec<Reservation>) -> Result<()> {
+    async fn start(&self, record: &NetworkRecord, held: Vec<Reservation>) -> Result<()> {
         let name = record.name.as_str();
         let config = BridgeConfig::parse(name, &record.config)?;
-        let state = ctx.paths.network(name);
+        let state = self.paths.network(name);
         let network = Network::start(config, &state, self.context.clone()).await?;
         network.load_reservations(held).await?;
         self.up.write().expect("no panic while networks are locked").insert(name.into(), network);
         Ok(())
     }
 
-    async fn take_down(&self, ctx: &Ctx, name: &str) -> Result<()> {
+    async fn take_down(&self, name: &str) -> Result<()> {
         let network = self.up.write().expect("no panic while networks are locked").remove(name);
         match network {
             Some(network) => network.stop().await?,
             None => {
-                Network::remove_traces(name, &ctx.paths.network(name), &self.context).await?;
+                Network::remove_traces(name, &self.paths.network(name), &self.context).await?;
             }
         }
         Ok(())
     }
 
     /// Takes back creations that were not finished and finishes deletions.
-    async fn recover(&self, ctx: &Ctx) -> Result<()> {
-        for (id, intent) in ctx.journal.pending()? {
+    async fn recover(&self) -> Result<()> {
+        for (id, intent) in self.journal.pending()? {
             let (Intent::CreateNetwork { network } | Intent::DeleteNetwork { network }) = intent
             else {
                 continue;
             };
             tracing::info!(%network, "taking a network away that was half made or half deleted");
-            self.take_down(ctx, network.as_str()).await?;
+            self.take_down(network.as_str()).await?;
             let mut draft = Draft::new();
             draft.change(delete_doc::<NetworkRecord>(&[network.as_str()])?);
-            draft.change(ctx.journal.clear_change(id));
-            ctx.store.apply(draft).await?;
+            draft.change(self.journal.clear_change(id));
+            self.store.apply(draft).await?;
         }
         Ok(())
     }

@@ -1,0 +1,82 @@
+//! What an instance's NICs hold of their networks, running or not: hardware addresses, IP addresses,
+//! names. It is reserved with the network, and written down in the instance's record.
+
+use std::collections::BTreeMap;
+
+use sc_network::{Mac, ReserveRequest};
+use sc_profiles::Effective;
+
+use crate::context::Ctx;
+use crate::error::Result;
+use crate::model::{InstanceRecord, NicRecord};
+
+/// Reserves what the NICs need and writes it into the record; what they hold already stays theirs.
+/// What NICs that are no more have held is given back by [`release_dropped`], once the record is
+/// committed. Returns whether the record is another now.
+pub(super) fn hold(ctx: &Ctx, record: &mut InstanceRecord, effective: &Effective) -> Result<bool> {
+    let nics = match reserve(ctx, record, effective) {
+        Ok(nics) if nics == record.nics => return Ok(false),
+        other => other?,
+    };
+    for device in record.nics.keys().filter(|device| !nics.contains_key(*device)) {
+        record.config.remove(&hwaddr_key(device));
+    }
+    for (device, nic) in &nics {
+        // Where LXD's users look for it.
+        record.config.insert(hwaddr_key(device), nic.reservation.mac.to_string());
+    }
+    record.nics = nics;
+    Ok(true)
+}
+
+fn hwaddr_key(device: &str) -> String {
+    format!("volatile.{device}.hwaddr")
+}
+
+fn reserve(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    effective: &Effective,
+) -> Result<BTreeMap<String, NicRecord>> {
+    let mut nics = BTreeMap::new();
+    for nic in &effective.nics {
+        let network = ctx.networks.get(&nic.network)?;
+        let mac: Mac = match &nic.hwaddr {
+            Some(text) => text.parse()?,
+            None => Mac::random(),
+        };
+        let reservation = network.reserve(&ReserveRequest {
+            instance: record.name.to_string(),
+            device: nic.device.clone(),
+            hostname: record.name.to_string(),
+            mac,
+            ipv4: nic.ipv4,
+            ipv6: nic.ipv6,
+        })?;
+        nics.insert(nic.device.clone(), NicRecord { network: nic.network.parse()?, reservation });
+    }
+    Ok(nics)
+}
+
+/// Gives back what NICs held that the instance had `before` and has no more `after`.
+pub(super) async fn release_dropped(ctx: &Ctx, before: &InstanceRecord, after: &InstanceRecord) {
+    for (device, nic) in &before.nics {
+        if after.nics.get(device).is_none_or(|kept| kept.network != nic.network) {
+            release_one(ctx, before, device, nic).await;
+        }
+    }
+}
+
+/// Gives back everything that a record holds.
+pub(super) async fn release(ctx: &Ctx, record: &InstanceRecord) {
+    for (device, nic) in &record.nics {
+        release_one(ctx, record, device, nic).await;
+    }
+}
+
+async fn release_one(ctx: &Ctx, record: &InstanceRecord, device: &str, nic: &NicRecord) {
+    let Ok(network) = ctx.networks.get(nic.network.as_str()) else { return };
+    if let Err(error) = network.release(record.name.as_str(), device).await {
+        tracing::warn!(instance = %record.name, device, %error, "give an address back");
+    }
+}

@@ -1,0 +1,77 @@
+//! The owner changes and deletes its instance.
+
+use std::sync::Arc;
+
+use super::{Owner, State};
+use crate::error::Result;
+use crate::etag::IfMatch;
+use crate::instance::config::Checked;
+use crate::instance::queue::Ask;
+use crate::instance::update::Update;
+use crate::instance::view::Phase;
+use crate::instance::{config, delete, nics, update};
+
+impl Owner {
+    /// A profile may have brought a NIC, or taken one away, while the instance was stopped.
+    pub(super) async fn hold_nics(&mut self, checked: &Checked) -> Result<()> {
+        let before = self.record();
+        let mut after = (*before).clone();
+        if !nics::hold(&self.ctx, &mut after, &checked.effective)? {
+            return Ok(());
+        }
+        if let Err(error) = update::commit(&self.ctx, &after).await {
+            nics::release_dropped(&self.ctx, &after, &before).await;
+            return Err(error);
+        }
+        nics::release_dropped(&self.ctx, &before, &after).await;
+        self.keep(after);
+        Ok(())
+    }
+
+    pub(super) async fn delete(&mut self) -> Result<()> {
+        self.admit(Ask::Delete)?;
+        self.show(Phase::Deleting);
+        match delete::delete(&self.ctx, &self.record()).await {
+            Ok(()) => {
+                self.instances.remove(&self.record().name);
+                self.lifecycle("instance-deleted");
+                self.state = State::Gone;
+                Ok(())
+            }
+            Err(error) => {
+                self.enter(State::Stopped);
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) async fn update(&mut self, update: Update, guard: &IfMatch) -> Result<()> {
+        self.admit(Ask::Update)?;
+        let before = self.record().put();
+        guard.check(&before)?;
+        let put = update.applied_to(before);
+        let record = update::update(&self.ctx, &self.record(), put, self.run_now()).await?;
+        let expanded = config::of_record(&self.ctx, &record)?.expanded;
+        self.view.send_modify(|view| {
+            view.record = Arc::new(record);
+            view.expanded = Arc::new(expanded);
+        });
+        self.keep_copy();
+        self.lifecycle("instance-updated");
+        Ok(())
+    }
+
+    pub(super) async fn take_over_profiles(&mut self) -> Result<()> {
+        let record = self.record();
+        let checked = config::of_record(&self.ctx, &record)?;
+        match self.run_now() {
+            Some(run) => {
+                update::apply_limits(&self.ctx, &run, &checked.effective.limits).await?;
+            }
+            None => self.hold_nics(&checked).await?,
+        }
+        self.view.send_modify(|view| view.expanded = Arc::new(checked.expanded));
+        self.keep_copy();
+        Ok(())
+    }
+}

@@ -1,0 +1,260 @@
+//! The task that owns one instance.
+//!
+//! It takes one input at a time (a request, an event of the agent, a deadline), so nothing about
+//! an instance ever happens twice at once. What takes long is awaited right here, with one
+//! exception: while an instance stops, requests are still looked at, since force is the way out.
+//!
+//! Here is how inputs come in and where the instance is; what is done about them is in [`power`]
+//! and [`changes`].
+
+mod changes;
+mod power;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use sc_agent_protocol::{Event, Exit};
+use sc_api::InstanceName;
+use sc_store::IntentId;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::agent::AgentEvent;
+use super::handle::{InstanceHandle, StopMode};
+use super::queue::{Ask, admit};
+use super::registry::Instances;
+use super::stopping::{Stopping, Then, answer};
+use super::update::Update;
+use super::view::{Phase, Run, View};
+use super::{keep, stop};
+use crate::context::Ctx;
+use crate::error::Result;
+use crate::etag::IfMatch;
+use crate::model::InstanceRecord;
+
+/// How a request is answered.
+pub(super) type Reply = oneshot::Sender<Result<()>>;
+
+/// What is asked of the owner.
+#[derive(Debug)]
+pub(super) enum Command {
+    Created(bool, Reply),
+    /// With the creation that is done with it.
+    Start(Option<IntentId>, Reply),
+    Stop(StopMode, Reply),
+    Restart(StopMode, Reply),
+    Delete(Reply),
+    Update(Update, IfMatch, Reply),
+    ProfilesChanged(Reply),
+}
+
+/// An instance that runs, as its owner holds it.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub run: Arc<Run>,
+    /// The journal's entry of the run.
+    pub intent: IntentId,
+    pub events: mpsc::UnboundedReceiver<AgentEvent>,
+    /// How the guest ended, once it has.
+    pub exit: Option<Exit>,
+}
+
+/// Where the instance is, with what the owner holds there.
+#[derive(Debug)]
+enum State {
+    Creating,
+    Stopped,
+    Running(Active),
+    Stopping(Active, Stopping),
+    Gone,
+}
+
+/// What comes next for the owner.
+enum Input {
+    Command(Command),
+    Agent(AgentEvent),
+    Deadline,
+    Abandoned,
+}
+
+/// The owner.
+pub(super) struct Owner {
+    ctx: Ctx,
+    instances: Instances,
+    commands: mpsc::UnboundedReceiver<Command>,
+    view: watch::Sender<View>,
+    state: State,
+    /// Requests that came between the answer to a kill and the end of its clearing up.
+    deferred: VecDeque<Command>,
+}
+
+/// Puts an owner in charge of an instance and enters it in the registry.
+pub(super) fn spawn(
+    instances: &Instances,
+    view: View,
+    active: Option<Active>,
+) -> Arc<InstanceHandle> {
+    let (sender, commands) = mpsc::unbounded_channel();
+    let name = view.record.name.clone();
+    let state = match (&view.phase, active) {
+        (Phase::Creating, _) => State::Creating,
+        (_, Some(active)) => State::Running(active),
+        (_, None) => State::Stopped,
+    };
+    let (view, watched) = watch::channel(view);
+    let handle = Arc::new(InstanceHandle::new(name.clone(), sender, watched));
+    instances.insert(handle.clone());
+    let deferred = VecDeque::new();
+    let (ctx, instances) = (instances.ctx().clone(), instances.clone());
+    let owner = Owner { ctx, instances: instances.clone(), commands, view, state, deferred };
+    tokio::spawn(supervise(instances, name, owner));
+    handle
+}
+
+/// Lets the owner work. Should it end by a panic, the instance gets a new owner, which finds out as a
+/// new daemon would where the instance is.
+async fn supervise(instances: Instances, name: InstanceName, owner: Owner) {
+    let Err(panic) = tokio::spawn(owner.run()).await else { return };
+    tracing::error!(instance = %name, %panic, "an instance's owner ended early");
+    if let Err(error) = instances.recover_one(&name).await {
+        tracing::error!(instance = %name, error = %error.chain(), "take an instance up again");
+    }
+}
+
+impl Owner {
+    async fn run(mut self) {
+        while !matches!(self.state, State::Gone) {
+            match self.next().await {
+                Input::Command(command) => self.obey(command).await,
+                Input::Agent(event) => self.hear(event).await,
+                Input::Deadline => self.give_up_stopping().await,
+                Input::Abandoned => return,
+            }
+        }
+        self.instances.remove(&self.record().name);
+    }
+
+    async fn next(&mut self) -> Input {
+        let command = |command: Option<Command>| command.map_or(Input::Abandoned, Input::Command);
+        let event = |event: Option<AgentEvent>| Input::Agent(event.unwrap_or(AgentEvent::Gone));
+        if !matches!(self.state, State::Stopping(..))
+            && let Some(next) = self.deferred.pop_front()
+        {
+            return Input::Command(next);
+        }
+        match &mut self.state {
+            State::Running(active) => tokio::select! {
+                next = self.commands.recv() => command(next),
+                next = active.events.recv() => event(next),
+            },
+            State::Stopping(active, stopping) => tokio::select! {
+                next = self.commands.recv() => command(next),
+                next = active.events.recv() => event(next),
+                () = tokio::time::sleep_until(stopping.deadline) => Input::Deadline,
+            },
+            State::Creating | State::Stopped | State::Gone => command(self.commands.recv().await),
+        }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        if matches!(&self.state, State::Stopping(_, stopping) if stopping.acknowledged) {
+            return self.deferred.push_back(command);
+        }
+        match command {
+            Command::Created(made, reply) => self.created(made, reply),
+            Command::Start(creation, reply) => answer(reply, self.start(creation).await),
+            Command::Stop(mode, reply) => self.stop(mode, Ask::Stop, Then::Rest, reply).await,
+            Command::Restart(mode, reply) => self.restart(mode, reply).await,
+            Command::Delete(reply) => answer(reply, self.delete().await),
+            Command::Update(update, guard, reply) => {
+                answer(reply, self.update(update, &guard).await);
+            }
+            Command::ProfilesChanged(reply) => answer(reply, self.take_over_profiles().await),
+        }
+    }
+
+    async fn hear(&mut self, event: AgentEvent) {
+        let stopping = matches!(self.state, State::Stopping(..));
+        let (State::Running(active) | State::Stopping(active, _)) = &mut self.state else { return };
+        let name = active.run.plan.instance.as_str();
+        match event {
+            AgentEvent::Gone => self.ended().await,
+            AgentEvent::Event(Event::Ended(exit)) => active.exit = Some(exit),
+            // While it is being stopped that is no news: a kill in its first second looks like it.
+            AgentEvent::Event(Event::Failed(failure)) if !stopping => {
+                tracing::warn!(
+                    instance = name,
+                    step = failure.step,
+                    object = failure.object,
+                    errno = failure.errno,
+                    "the guest's init failed"
+                );
+            }
+            AgentEvent::Event(Event::Started { pid, init, reboots }) => {
+                active.run.observe(|observed| {
+                    (observed.pid, observed.init, observed.reboots) = (pid, init, reboots);
+                });
+                if reboots > 0 {
+                    self.lifecycle("instance-restarted");
+                }
+            }
+            AgentEvent::Event(Event::Interfaces(interfaces)) => {
+                stop::names_follow(&self.ctx, &active.run, &interfaces);
+                active.run.observe(|observed| observed.interfaces = interfaces);
+            }
+            AgentEvent::Event(_) | AgentEvent::NamespacesReady(_) => {}
+        }
+    }
+
+    fn created(&mut self, made: bool, reply: Reply) {
+        if made {
+            self.enter(State::Stopped);
+            self.keep_copy();
+            self.lifecycle("instance-created");
+        } else {
+            self.enter(State::Gone);
+        }
+        answer(reply, Ok(()));
+    }
+
+    fn admit(&self, ask: Ask) -> Result<()> {
+        admit(self.view.borrow().phase.standing(), ask)
+    }
+
+    fn enter(&mut self, state: State) {
+        self.state = state;
+        let phase = match &self.state {
+            State::Creating => Phase::Creating,
+            State::Stopped | State::Gone => Phase::Stopped,
+            State::Running(active) => Phase::Running(active.run.clone()),
+            State::Stopping(active, _) => Phase::Stopping(active.run.clone()),
+        };
+        self.show(phase);
+    }
+
+    fn show(&self, phase: Phase) {
+        self.view.send_modify(|view| view.phase = phase);
+    }
+
+    fn keep(&self, record: InstanceRecord) {
+        self.view.send_modify(|view| view.record = Arc::new(record));
+    }
+
+    fn record(&self) -> Arc<InstanceRecord> {
+        self.view.borrow().record.clone()
+    }
+
+    fn run_now(&self) -> Option<Arc<Run>> {
+        match &self.state {
+            State::Running(active) | State::Stopping(active, _) => Some(active.run.clone()),
+            _ => None,
+        }
+    }
+
+    fn keep_copy(&self) {
+        keep::keep_copy(&self.ctx, &self.view.borrow());
+    }
+
+    fn lifecycle(&self, action: &str) {
+        self.ctx.events.lifecycle(action, format!("/1.0/instances/{}", self.record().name));
+    }
+}

@@ -1,0 +1,85 @@
+//! Changes of profiles, as far as they concern the instances that follow them.
+
+use std::sync::Arc;
+
+use sc_api::{Profile, ProfileName, ProfilePut};
+use sc_profiles::Origin;
+
+use super::config;
+use super::handle::InstanceHandle;
+use super::registry::Instances;
+use crate::error::{Error, Result};
+use crate::etag::IfMatch;
+use crate::model::ProfileRecord;
+
+impl Instances {
+    /// A profile as the API shows it, with those who follow it.
+    pub fn view_of_profile(&self, record: &ProfileRecord) -> Profile {
+        let users = self.users_of(&record.name);
+        record.view(users.iter().map(|user| path(user)).collect())
+    }
+
+    /// Changes a profile, if the guard holds; running instances follow at once. Refused where one of
+    /// its instances could not be what it would become.
+    pub async fn change_profile(
+        &self,
+        name: &str,
+        guard: &IfMatch,
+        change: impl FnOnce(ProfilePut) -> ProfilePut,
+    ) -> Result<()> {
+        let profiles = &self.ctx().profiles;
+        let right = profiles.changing().await;
+        let before = profiles.get(name)?;
+        guard.check(&before.value.put())?;
+        let put = change(before.value.put());
+        sc_profiles::check_profile(&put.config, &put.devices)?;
+        let after = ProfileRecord::with(before.value.name.clone(), put);
+        let users = self.users_of(&after.name);
+        let concerning = |user: &InstanceHandle, error: Error| {
+            error.within(format!("profile {}: instance {}", after.name, user.name()))
+        };
+        for user in &users {
+            self.check_user(user, &after).map_err(|error| concerning(user, error))?;
+        }
+        profiles.replace(&right, &before, &after).await?;
+        for user in &users {
+            user.profiles_changed().await.map_err(|error| concerning(user, error))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a profile that no instance follows.
+    pub async fn delete_profile(&self, name: &str) -> Result<()> {
+        let profiles = &self.ctx().profiles;
+        let _right = profiles.changing().await;
+        let found = profiles.get(name)?;
+        let users = self.users_of(&found.value.name);
+        if let Some(user) = users.first() {
+            return Err(Error::invalid(format!(
+                "Profile \"{name}\" is currently in use by instance {}",
+                user.name()
+            )));
+        }
+        profiles.delete(&found).await
+    }
+
+    /// Whether an instance may follow the changed profile.
+    fn check_user(&self, user: &InstanceHandle, after: &ProfileRecord) -> Result<()> {
+        let view = user.view();
+        let mut profiles = self.ctx().profiles.get_all(&view.record.profiles)?;
+        for profile in profiles.iter_mut().filter(|profile| profile.name == after.name) {
+            *profile = after.clone();
+        }
+        config::check_profiles(&view, &profiles, Origin::Daemon)
+    }
+
+    fn users_of(&self, name: &ProfileName) -> Vec<Arc<InstanceHandle>> {
+        let mut all = self.list();
+        all.retain(|instance| instance.view().record.profiles.contains(name));
+        all
+    }
+}
+
+fn path(user: &InstanceHandle) -> String {
+    format!("/1.0/instances/{}", user.name())
+}
