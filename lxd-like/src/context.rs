@@ -27,6 +27,8 @@ pub struct Context {
     pub images: Images,
     pub pools: Pools,
     pub networks: Networks,
+    /// Cancelled once the instances that start by themselves have been started.
+    pub ready: CancellationToken,
     /// Asks the daemon to end; see [`crate::daemon`].
     pub shutdown: Shutdown,
 }

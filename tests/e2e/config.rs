@@ -99,7 +99,8 @@ fn instances_start_with_the_daemon_when_they_are_to() {
     daemon.sc(&["init", BUSYBOX, "yes", "-c", "boot.autostart=true"]).ok();
     daemon.sc(&["init", BUSYBOX, "no", "-c", "boot.autostart=false"]).ok();
     daemon.restart();
-    until("autostart", Duration::from_secs(20), &"Running".to_owned(), || status(&daemon, "yes"));
+    daemon.sc(&["admin", "waitready", "--timeout", "20"]).ok();
+    assert_eq!(status(&daemon, "yes"), "Running", "who waited finds it started");
     assert_eq!(status(&daemon, "no"), "Stopped");
 }
 

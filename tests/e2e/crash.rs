@@ -217,7 +217,6 @@ fn a_start_that_failed_is_not_tried_again_by_the_next_daemon() {
     daemon.sc(&["start", "c1"]).refused("injected failure");
     daemon.restart();
     daemon.sc(&["admin", "waitready"]).ok();
-    std::thread::sleep(Duration::from_millis(300));
     assert_eq!(status(&daemon, "c1"), "Stopped");
     daemon.sc(&["start", "c1"]).ok();
 }

@@ -2,15 +2,20 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use sc_api::ErrorKind;
 use serde::Deserialize;
 
 use super::extract::Json;
 use super::respond;
 use crate::context::Ctx;
+use crate::error::{Error, Result};
 
-/// Whether the daemon is ready. It opens its socket only when it is, so an answer is a yes.
-pub async fn ready() -> Response {
-    respond::done()
+/// Whether the daemon has started what it starts by itself.
+pub async fn ready(State(ctx): State<Ctx>) -> Result<Response> {
+    match ctx.ready.is_cancelled() {
+        true => Ok(respond::done()),
+        false => Err(Error::new(ErrorKind::Unavailable, "instances are being started: wait")),
+    }
 }
 
 /// How to end.

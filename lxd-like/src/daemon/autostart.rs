@@ -13,7 +13,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// Starts the instances that are to run: those with `boot.autostart`, and without a word on it
 /// those that ran when the host went down.
 pub async fn start(instances: Instances, recovered: Recovered) {
-    finish_restarts(&instances, &recovered.restarts);
+    let restarts = finish_restarts(&instances, &recovered.restarts);
     for instance in instances.list() {
         let view = instance.view();
         let wanted = match view.expanded.config.get("boot.autostart").map(String::as_str) {
@@ -27,13 +27,15 @@ pub async fn start(instances: Instances, recovered: Recovered) {
             tracing::error!(instance = %instance.name(), error = %error.chain(), "autostart");
         }
     }
+    restarts.join_all().await;
 }
 
 /// Goes on with restarts that the daemon before this one had begun.
-fn finish_restarts(instances: &Instances, restarts: &[InstanceName]) {
+fn finish_restarts(instances: &Instances, restarts: &[InstanceName]) -> JoinSet<()> {
+    let mut under_way = JoinSet::new();
     for name in restarts {
         let Ok(instance) = instances.get(name.as_str()) else { continue };
-        tokio::spawn(async move {
+        under_way.spawn(async move {
             let outcome = match instance.view().phase.run() {
                 Some(_) => instance.restart(StopMode::Orderly(STOP_PATIENCE)).await,
                 None => instance.start().await,
@@ -43,6 +45,7 @@ fn finish_restarts(instances: &Instances, restarts: &[InstanceName]) {
             }
         });
     }
+    under_way
 }
 
 /// Stops all instances, each in order and, where that has no effect, by force.

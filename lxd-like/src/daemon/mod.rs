@@ -20,6 +20,7 @@ use std::time::Duration;
 use clap::Parser;
 use sc_store::{Journal, Steps, Store};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 pub use options::DEFAULT_DIR;
 
@@ -29,7 +30,7 @@ use crate::context::{Context, Ctx, Shutdown};
 use crate::error::{Context as _, Error, Result};
 use crate::event::Events;
 use crate::host::Host;
-use crate::instance::Instances;
+use crate::instance::{Instances, Recovered};
 use crate::manager::{Images, Networks, Pools, Profiles};
 use crate::operation::Operations;
 use crate::paths::Paths;
@@ -67,7 +68,7 @@ async fn run(options: Options, events: Events) -> Result<()> {
     let listener = listener::bind(&ctx.paths.socket(), options.group.as_deref())?;
     tracing::info!(dir = %ctx.paths.root().display(), "ready");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    tokio::spawn(autostart::start(instances.clone(), recovered));
+    tokio::spawn(start_instances(ctx.ready.clone(), instances.clone(), recovered));
     tokio::spawn(watch_signals(ctx.shutdown.clone()));
 
     let leave = ctx.shutdown.leave.clone();
@@ -88,6 +89,11 @@ async fn run(options: Options, events: Events) -> Result<()> {
     end(&ctx, &operations).await;
     serving.abort();
     Ok(())
+}
+
+async fn start_instances(ready: CancellationToken, instances: Instances, recovered: Recovered) {
+    autostart::start(instances, recovered).await;
+    ready.cancel();
 }
 
 /// Opens what the daemon stands on.
@@ -112,6 +118,7 @@ async fn open(options: &Options, events: Events) -> Result<Ctx> {
         )?,
         pools,
         networks: Networks::new(store.clone(), journal.clone(), paths.clone(), &host)?,
+        ready: CancellationToken::new(),
         shutdown: Shutdown::default(),
         paths,
         host,
