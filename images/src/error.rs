@@ -23,7 +23,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The image's `metadata.yaml` is not what it must be.
-    #[error("image metadata: {0}")]
+    #[error("metadata.yaml of the image: {0}")]
     Metadata(String),
     /// The image is for another processor.
     #[error("image is for architecture {image}, this machine runs {host}: use an image for {host}")]

@@ -78,7 +78,12 @@ fn allow(expanded: &Settings) -> Result<Effective, Error> {
     Effective::read(expanded)
 }
 
-fn known(name: &str) -> Result<&'static Key, Error> {
+/// The entry of a key, honoured or not.
+///
+/// # Errors
+///
+/// [`Error::UnknownKey`], with what was probably meant.
+pub fn known(name: &str) -> Result<&'static Key, Error> {
     key::find(name).ok_or_else(|| {
         let meant = key::suggestion(name);
         let hint = meant.map(|meant| format!(" (did you mean {meant:?}?)")).unwrap_or_default();

@@ -29,7 +29,7 @@ mod table;
 mod value;
 mod volatile;
 
-pub use check::{Origin, check_instance, check_profile};
+pub use check::{Origin, check_instance, check_profile, known};
 pub use cpuset::CpuSet;
 pub use device::{Device, DeviceKey, DeviceKind, Disk, Nic, RootDisk, device_kinds};
 pub use diff::{Change, Diff, Refusal, diff};

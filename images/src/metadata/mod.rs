@@ -67,7 +67,7 @@ impl Metadata {
     /// Parses and checks `metadata.yaml`; errors name the field.
     pub fn parse(yaml: &[u8]) -> Result<Self> {
         let text = std::str::from_utf8(yaml)
-            .map_err(|_| Error::Metadata("metadata.yaml is not UTF-8 text".into()))?;
+            .map_err(|_| Error::Metadata("it is not UTF-8 text".into()))?;
         let metadata = yaml::parse(text).map_err(Error::Metadata)?;
         metadata.checked()
     }
@@ -235,7 +235,18 @@ templates:
         let bad = error("architecture: amd64\ntemplates:\n  /a: {template: x, when: [never]}");
         assert!(bad.contains("never"), "{bad}");
         let bad = error("architecture: [1");
-        assert!(bad.contains("metadata.yaml"), "{bad}");
+        assert_eq!(bad.matches("metadata.yaml").count(), 1, "{bad}");
+    }
+
+    #[test]
+    fn a_text_that_grows_without_bound_is_refused_in_plain_words() {
+        let mut bomb = String::from("architecture: amd64\na0: &a0 [x]\n");
+        for level in 1..9 {
+            let before = vec![format!("*a{}", level - 1); 10].join(",");
+            bomb += &format!("a{level}: &a{level} [{before}]\n");
+        }
+        let error = Metadata::parse(bomb.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(": it is too large or too deep at line "), "{error}");
     }
 
     #[test]

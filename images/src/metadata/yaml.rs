@@ -1,9 +1,10 @@
 //! `metadata.yaml` as it is written: by hand and by several tools, with numbers and truth values where
 //! text is meant, and text where numbers are.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, de};
+use serde_saphyr::{MessageFormatter, UserMessageFormatter};
 
 use super::{Metadata, Template, When};
 
@@ -11,9 +12,21 @@ use super::{Metadata, Template, When};
 pub(super) fn parse(text: &str) -> Result<Metadata, String> {
     serde_saphyr::from_str::<Document>(text).map(Metadata::from).map_err(|error| {
         // The message goes on with a picture of the place; its first line says it all.
-        let error = error.to_string();
-        format!("metadata.yaml: {}", error.lines().next().unwrap_or_default())
+        let text = error.without_snippet().render_with_formatter(&Plain);
+        text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
     })
+}
+
+/// The library's words for users, but for those that are none.
+struct Plain;
+
+impl MessageFormatter for Plain {
+    fn format_message<'e>(&self, error: &'e serde_saphyr::Error) -> Cow<'e, str> {
+        match error {
+            serde_saphyr::Error::Budget { .. } => "it is too large or too deep".into(),
+            error => UserMessageFormatter.format_message(error),
+        }
+    }
 }
 
 #[derive(Deserialize)]

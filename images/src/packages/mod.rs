@@ -20,6 +20,8 @@ use std::{
     time::Duration,
 };
 
+pub use sc_api::Recipe;
+
 use self::{apt_conf::Settings, sources::Mirror};
 use crate::{Error, ImageFiles, Progress, Result};
 
@@ -28,21 +30,6 @@ use crate::{Error, ImageFiles, Progress, Result};
 pub struct Remote {
     apt_dir: PathBuf,
     keyring: PathBuf,
-}
-
-/// One image that can be built.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recipe {
-    /// The release's code name, such as "bookworm".
-    pub codename: String,
-    /// The release's number, such as "12".
-    pub version: String,
-    /// "default" (systemd) or "sysvinit".
-    pub variant: String,
-    /// Names it is found under: "12", "bookworm", "12/default", …
-    pub aliases: Vec<String>,
-    /// One line for a list.
-    pub description: String,
 }
 
 /// An image that was built. The files are in the work directory given to [`Remote::build`].
@@ -59,30 +46,6 @@ pub struct BuiltImage {
     pub verified: bool,
 }
 
-/// Version, code name, variant.
-const RECIPES: [(&str, &str, &str); 3] =
-    [("12", "bookworm", DEFAULT), ("12", "bookworm", "sysvinit"), ("13", "trixie", DEFAULT)];
-
-const DEFAULT: &str = "default";
-
-impl Recipe {
-    fn new(version: &str, codename: &str, variant: &str) -> Self {
-        let mut aliases = Vec::new();
-        if variant == DEFAULT {
-            aliases.extend([version.to_owned(), codename.to_owned()]);
-        }
-        aliases.extend([version, codename].map(|name| format!("{name}/{variant}")));
-        let with = if variant == DEFAULT { String::new() } else { format!(" with {variant}") };
-        Self {
-            description: format!("Debian {version} {codename}{with}"),
-            codename: codename.to_owned(),
-            version: version.to_owned(),
-            variant: variant.to_owned(),
-            aliases,
-        }
-    }
-}
-
 impl Remote {
     /// The remote of this machine: sources in `/etc/apt`, Debian's archive keyring.
     pub fn debian() -> Self {
@@ -92,28 +55,14 @@ impl Remote {
         }
     }
 
-    /// All that can be built.
-    pub fn list(&self) -> Vec<Recipe> {
-        RECIPES
-            .iter()
-            .map(|(version, codename, variant)| Recipe::new(version, codename, variant))
-            .collect()
-    }
-
     /// Finds what `alias` ("12", "bookworm", "12/sysvinit", "debian/12") means, or `NotFound` with
     /// the names there are.
     pub fn find(&self, alias: &str) -> Result<Recipe> {
-        let wanted = alias.strip_prefix("debian/").unwrap_or(alias);
-        let all = self.list();
-        let names: Vec<_> = all.iter().flat_map(|recipe| recipe.aliases.clone()).collect();
-        all.into_iter().find(|recipe| recipe.aliases.iter().any(|name| name == wanted)).ok_or_else(
-            || {
-                let names = names.join(", ");
-                Error::NotFound(format!(
-                    "no image {alias:?} can be built from packages: use {names}"
-                ))
-            },
-        )
+        Recipe::find(alias).ok_or_else(|| {
+            let names: Vec<_> = Recipe::all().into_iter().flat_map(|one| one.aliases).collect();
+            let names = names.join(", ");
+            Error::NotFound(format!("no image {alias:?} can be built from packages: use {names}"))
+        })
     }
 
     /// Builds an image into `workdir`, an empty directory of the caller's on a filesystem that takes
@@ -212,27 +161,6 @@ impl Drop for Scratch {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_image_is_found_under_all_its_names() {
-        let remote = Remote::debian();
-        let named = |alias: &str| {
-            let recipe = remote.find(alias).unwrap();
-            format!("{}/{}", recipe.codename, recipe.variant)
-        };
-        for alias in ["12", "bookworm", "12/default", "debian/12", "debian/bookworm"] {
-            assert_eq!(named(alias), "bookworm/default");
-        }
-        for alias in ["12/sysvinit", "bookworm/sysvinit", "debian/12/sysvinit"] {
-            assert_eq!(named(alias), "bookworm/sysvinit");
-        }
-        assert_eq!(named("13"), "trixie/default");
-        for recipe in remote.list() {
-            for alias in &recipe.aliases {
-                assert_eq!(remote.find(alias).unwrap(), recipe);
-            }
-        }
-    }
 
     #[test]
     fn an_unknown_name_is_answered_with_those_there_are() {
