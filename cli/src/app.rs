@@ -4,13 +4,16 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use sc_client::Error;
 
 use crate::args;
 use crate::cmd;
 use crate::complete;
-use crate::context::Context;
+use crate::context::{self, Context};
+use crate::interrupt::Interrupted;
 use crate::output::{self, OutputClosed};
 use crate::several::AlreadyReported;
+use crate::usage::WrongUsage;
 use crate::verb;
 
 /// Where a shell's reader of our output that left would find it: 128 + SIGPIPE.
@@ -37,7 +40,9 @@ fn execute(matches: &clap::ArgMatches) -> Result<ExitCode> {
         .enable_time()
         .build()
         .context("start the event loop")?;
-    let outcome = runtime.block_on((entry.run)(matches, context));
+    let (interrupts, client) = (context.interrupts.clone(), context.client.clone());
+    let command = (entry.run)(matches, context);
+    let outcome = runtime.block_on(interrupts.run(&client, command));
     // A thread that still reads a file is not waited for.
     runtime.shutdown_background();
     outcome
@@ -49,17 +54,26 @@ fn report(error: &anyhow::Error) -> ExitCode {
         return BROKEN_PIPE.into();
     }
     if !error.is::<AlreadyReported>() {
-        output::print_error(&output::chain(error), std::io::stderr().is_terminal());
+        let text = match (client_error(error), context::socket_origin()) {
+            (Some(Error::NotRunning { .. } | Error::NotASocket { .. }), Some(origin)) => {
+                format!("{} (the path is from {origin})", output::chain(error))
+            }
+            _ => output::chain(error),
+        };
+        output::print_error(&text, std::io::stderr().is_terminal());
     }
-    if error.is::<crate::progress::Interrupted>() {
-        return 130.into();
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return interrupted.code.into();
+    }
+    if error.is::<WrongUsage>() {
+        return args::USAGE.into();
     }
     match client_error(error) {
-        Some(sc_client::Error::Command { code, .. }) => verb::exit_code(*code),
+        Some(Error::Command { code, .. }) => verb::exit_code(*code),
         _ => ExitCode::FAILURE,
     }
 }
 
-fn client_error(error: &anyhow::Error) -> Option<&sc_client::Error> {
+fn client_error(error: &anyhow::Error) -> Option<&Error> {
     error.downcast_ref()
 }

@@ -15,7 +15,7 @@ use crate::verb;
 pub const QUIET: &str = "quiet";
 
 /// The exit code of a command that was used wrongly.
-const USAGE: u8 = 2;
+pub const USAGE: u8 = 2;
 
 /// The whole command line.
 pub fn tree() -> Command {
@@ -47,7 +47,9 @@ Environment:
   SC_REMOTE  the remote that names without one mean [default: local]
   NO_COLOR   no colours, whatever its value
 
-Exit codes: 0 done, 1 failed, 2 used wrongly; exec and shell: those of the program.";
+Exit codes:
+  0 done, 1 failed, 2 used wrongly, 130 interrupted, 143 terminated;
+  exec and shell: the program's own, 127 not found, 126 not executable, 128 + n by signal n";
 
 /// Shows the help that was asked for, or says in one sentence what is wrong.
 pub fn report_usage(error: &clap::Error) -> ExitCode {

@@ -1,9 +1,10 @@
 //! Columns that a user chooses by letters, as LXD's `-c` has them.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::output::{self, Format};
+use crate::usage::wrong;
 
 /// A column of a list of `T`.
 pub struct Column<T: ?Sized> {
@@ -33,7 +34,7 @@ pub fn one<T>(all: &[Column<T>], letter: char) -> Result<&Column<T>> {
         Some(column) => Ok(column),
         None => {
             let known: String = all.iter().map(|column| column.letter).collect();
-            bail!("there is no column {letter:?}; the columns are {known}")
+            Err(wrong(format!("there is no column {letter:?}; the columns are {known}")))
         }
     }
 }

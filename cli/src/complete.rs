@@ -7,6 +7,7 @@ use clap::Command;
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use sc_client::{Client, Detail};
+use sc_profiles::Status;
 
 use crate::context;
 
@@ -18,6 +19,30 @@ pub fn answer_shell(tree: fn() -> Command) {
     if std::env::var_os(VARIABLE).is_some() {
         CompleteEnv::with_factory(tree).var(VARIABLE).complete();
     }
+}
+
+/// Completes names of configuration keys.
+pub fn key_names() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| keys(current, ""))
+}
+
+/// Completes names of configuration keys, with the `=` before their values.
+pub fn settings() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| keys(current, "="))
+}
+
+/// The keys that are honoured and begin so. Of a family it is the part that is sure.
+fn keys(current: &OsStr, end: &str) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let honoured = sc_profiles::keys().iter().filter(|key| key.status == Status::Honoured);
+    honoured
+        .map(|key| match key.name.split_once('*') {
+            Some((head, _)) => (head.to_owned(), key.text),
+            None => (format!("{}{end}", key.name), key.text),
+        })
+        .filter(|(name, _)| name.starts_with(current))
+        .map(|(name, text)| CompletionCandidate::new(name).help(Some(text.into())))
+        .collect()
 }
 
 /// Completes names of instances.

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use sc_client::Client;
 
+use crate::interrupt::Interrupts;
 use crate::remote::Remotes;
+use crate::usage::wrong;
 
 /// Where the daemon keeps its state unless `SC_DIR` says otherwise.
 const DEFAULT_DIR: &str = "/var/lib/sc";
@@ -19,6 +21,8 @@ pub struct Context {
     pub remotes: Remotes,
     /// Whether no progress is to be shown.
     pub quiet: bool,
+    /// What is waited for, to be cancelled when the user interrupts.
+    pub interrupts: Interrupts,
 }
 
 impl Context {
@@ -26,11 +30,21 @@ impl Context {
     pub fn from_env(quiet: bool) -> Result<Self> {
         // What is not there cannot be chosen; going on in the default project would surprise.
         if let Some(project) = variable("SC_PROJECT").filter(|project| project != "default") {
-            bail!("SC_PROJECT asks for project {project:?}, but there is only \"default\"");
+            return Err(wrong(format!(
+                "SC_PROJECT asks for project {project:?}, but there is only \"default\""
+            )));
         }
         let remotes = Remotes::with_default(variable("SC_REMOTE"))?;
-        Ok(Self { client: Client::unix(socket()), remotes, quiet })
+        let interrupts = Interrupts::default();
+        Ok(Self { client: Client::unix(socket()), remotes, quiet, interrupts })
     }
+}
+
+/// Where the path of the daemon's socket is from, for those whom it does not lead to a daemon.
+pub fn socket_origin() -> Option<&'static str> {
+    ["SC_SOCKET", "SC_DIR"]
+        .into_iter()
+        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// The daemon's socket.

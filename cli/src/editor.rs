@@ -1,69 +1,112 @@
 //! Objects edited as YAML: read from standard input where that is no terminal, else by the user's
-//! editor.
+//! editor. A text that the server refuses is not lost: it is edited again, or kept in a file.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use sc_api::ErrorKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tempfile::{NamedTempFile, TempPath};
+use tokio::io::AsyncReadExt;
 
 use crate::output::{self, to_yaml};
-use crate::terminal;
+use crate::stdio::Stdin;
+use crate::{terminal, yaml};
 
-/// What became of an edit.
-pub enum Edited<T> {
-    /// The new object.
-    Changed(T),
-    /// The text is as it was.
-    Unchanged,
+/// Has `object` edited and passes the new one to `put`. `what` names it in messages.
+pub async fn edit<T: Serialize + DeserializeOwned>(
+    what: &str,
+    object: &T,
+    put: impl AsyncFn(T) -> Result<()>,
+) -> Result<()> {
+    match terminal::stdin_is_terminal() {
+        true => by_editor(what, &to_yaml(object)?, put).await,
+        false => from_input(what, put).await,
+    }
 }
 
-/// Has `object` edited. A text that cannot be read is shown to the user again.
-pub fn edit<T: Serialize + DeserializeOwned>(what: &str, object: &T) -> Result<Edited<T>> {
-    if !terminal::stdin_is_terminal() {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("read standard input")?;
-        return Ok(Edited::Changed(parse(what, &text)?));
+async fn from_input<T: DeserializeOwned>(
+    what: &str,
+    put: impl AsyncFn(T) -> Result<()>,
+) -> Result<()> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("read standard input")?;
+    match put(parse(what, &text)?).await {
+        // What is no file is read only once.
+        Err(error) if error.is::<sc_client::Error>() && !terminal::stdin_is_file() => {
+            let path = new_file(&text)?.keep().context("keep the temporary file")?;
+            Err(refused(&error, &path))
+        }
+        outcome => outcome,
     }
-    let before = to_yaml(object)?;
-    let mut file = tempfile::Builder::new()
+}
+
+async fn by_editor<T: DeserializeOwned>(
+    what: &str,
+    before: &str,
+    put: impl AsyncFn(T) -> Result<()>,
+) -> Result<()> {
+    let mut file = new_file(before)?;
+    loop {
+        run_editor(&file)?;
+        let text = std::fs::read_to_string(&file).context("read the edited file")?;
+        let outcome = match text == before {
+            true => Ok(()),
+            false => match parse(what, &text) {
+                Ok(object) => put(object).await,
+                Err(error) => Err(error),
+            },
+        };
+        // From the first failure on the file must outlive us, however we end.
+        file.disable_cleanup(outcome.is_err());
+        let Err(error) = outcome else { return Ok(()) };
+        // What is changed now would be refused for the same reason.
+        if error.downcast_ref().map(sc_client::Error::kind) == Some(ErrorKind::Precondition) {
+            return Err(refused(&error, &file));
+        }
+        output::print_error(&output::chain(&error), true);
+        if !ask_again(&file).await? {
+            bail!("nothing was changed; your text is kept in {}", file.display());
+        }
+    }
+}
+
+/// A temporary file with this text.
+fn new_file(text: &str) -> Result<TempPath> {
+    let mut file: NamedTempFile = tempfile::Builder::new()
         .prefix("sc-")
         .suffix(".yaml")
         .tempfile()
         .context("make a temporary file")?;
-    file.write_all(before.as_bytes()).context("write the temporary file")?;
-    loop {
-        run_editor(file.path())?;
-        let text = std::fs::read_to_string(file.path()).context("read the edited file")?;
-        if text == before {
-            return Ok(Edited::Unchanged);
-        }
-        match parse(what, &text) {
-            Ok(object) => return Ok(Edited::Changed(object)),
-            Err(error) => {
-                output::print_error(&output::chain(&error), true);
-                eprintln!("Press enter to edit again, ctrl-c to give up");
-                let mut answer = String::new();
-                if std::io::stdin().read_line(&mut answer).context("read the terminal")? == 0 {
-                    return Err(error);
-                }
-            }
-        }
-    }
+    file.write_all(text.as_bytes()).context("write the temporary file")?;
+    Ok(file.into_temp_path())
+}
+
+/// The failure of a request, with the place of the text that it was about.
+fn refused(error: &anyhow::Error, path: &Path) -> anyhow::Error {
+    anyhow!("{}; your text is kept in {}", output::chain(error), path.display())
+}
+
+/// Waits for enter; the end of the input gives up.
+async fn ask_again(file: &Path) -> Result<bool> {
+    eprintln!("Press enter to edit again, ctrl-c to give up; the text stays in {}", file.display());
+    // Not by a read that blocks, which ctrl-c would not end.
+    let mut stdin = Stdin::new().context("use standard input")?;
+    Ok(stdin.read(&mut [0; 1024]).await.context("read the terminal")? > 0)
 }
 
 fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
-    serde_saphyr::from_str(text).map_err(|error| {
-        let error = error.to_string();
-        // The message goes on with a picture of the place; its first line says it all.
-        let first = error.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        anyhow::anyhow!("the YAML for {what} cannot be read: {first}")
-    })
+    if yaml::is_empty(text) {
+        bail!("the YAML for {what} is empty, which would remove all it has; nothing was changed");
+    }
+    yaml::parse(text).map_err(|why| anyhow!("the YAML for {what} cannot be read: {why}"))
 }
 
-fn run_editor(file: &std::path::Path) -> Result<()> {
+fn run_editor(file: &Path) -> Result<()> {
     let editor = ["VISUAL", "EDITOR"]
         .into_iter()
         .find_map(|name| std::env::var_os(name).filter(|value| !value.is_empty()))

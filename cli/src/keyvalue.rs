@@ -1,7 +1,9 @@
 //! `key=value` in arguments.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use sc_api::ConfigMap;
+
+use crate::usage::wrong;
 
 /// Parses one `key=value`, for clap.
 pub fn parse(text: &str) -> Result<(String, String), String> {
@@ -23,7 +25,7 @@ pub fn settings(words: &[String]) -> Result<ConfigMap> {
     for word in words {
         match parse(word) {
             Ok((key, value)) => settings.insert(key, value),
-            Err(reason) => bail!("{word:?}: {reason}"),
+            Err(reason) => return Err(wrong(format!("{word:?}: {reason}"))),
         };
     }
     Ok(settings)

@@ -1,8 +1,8 @@
 //! `sc`, the command line.
 //!
 //! Exit codes: 0 done; 1 failed; 2 used wrongly; 130 interrupted; 141 the reader of the output
-//! left. `sc exec` and `sc shell` end with the program's own code, 127 when it is not there, 126
-//! when it cannot be run, 128 + n when signal n ended it.
+//! left; 143 terminated. `sc exec` and `sc shell` end with the program's own code, 127 when it is
+//! not there, 126 when it cannot be run, 128 + n when signal n ended it.
 mod app;
 mod args;
 mod cmd;
@@ -11,6 +11,8 @@ mod complete;
 mod context;
 mod devices;
 mod editor;
+mod interrupt;
+mod keys;
 mod keyvalue;
 mod output;
 mod progress;
@@ -18,7 +20,9 @@ mod remote;
 mod several;
 mod stdio;
 mod terminal;
+mod usage;
 mod verb;
+mod yaml;
 
 fn main() -> std::process::ExitCode {
     app::run()

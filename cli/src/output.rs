@@ -126,7 +126,7 @@ fn csv_field(field: &str) -> String {
 /// An error and its causes in one sentence. A cause that only repeats is left out.
 pub fn chain(error: &anyhow::Error) -> String {
     let mut sentence = String::new();
-    for cause in error.chain().map(ToString::to_string) {
+    for cause in error.chain().map(|cause| without_numbers(&cause.to_string())) {
         if sentence.is_empty() {
             sentence = cause;
         } else if !sentence.contains(&cause) {
@@ -134,6 +134,20 @@ pub fn chain(error: &anyhow::Error) -> String {
         }
     }
     sentence
+}
+
+/// A text without the ` (os error 2)` that the standard library puts after its words.
+fn without_numbers(text: &str) -> String {
+    const MARK: &str = " (os error ";
+    let mut parts = text.split(MARK);
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.chars().all(|c| c.is_ascii_digit()) => plain += rest,
+            _ => plain.extend([MARK, part]),
+        }
+    }
+    plain
 }
 
 /// Prints `Error: TEXT` to standard error; there is nobody to tell when that fails.
@@ -183,6 +197,14 @@ mod tests {
     fn control_characters_are_left_out_of_tables() {
         let rows = vec![vec!["a\x1b[31mb".into()]];
         assert!(!table(&["X"], &rows, LINED).contains('\x1b'));
+    }
+
+    #[test]
+    fn numbers_of_errors_are_left_out() {
+        let error = std::io::Error::from_raw_os_error(2);
+        let error = anyhow::Error::from(error).context("read /x");
+        assert_eq!(chain(&error), "read /x: No such file or directory");
+        assert_eq!(without_numbers("a (os error 2): b (os error x)"), "a: b (os error x)");
     }
 
     #[test]

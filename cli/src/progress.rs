@@ -1,4 +1,4 @@
-//! Long work: its progress, and its end by ctrl-c.
+//! Long work and its progress.
 //!
 //! On a terminal one line moves; elsewhere each step is a line of its own. Work that ends at once
 //! shows nothing.
@@ -9,46 +9,27 @@ use std::time::Duration;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use sc_api::{ByteSize, Operation};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::context::Context;
 use crate::output::printable;
 
-/// How often ctrl-c must be pressed to leave work behind that cannot be cancelled.
-const INTERRUPTS: u32 = 3;
-
-/// The user left; the work goes on in the daemon.
-#[derive(Debug, thiserror::Error)]
-#[error("interrupted; the operation goes on in the daemon (`sc operation list` shows it)")]
-pub struct Interrupted;
-
-/// Waits for an operation, shows its progress under `title`, and cancels it on ctrl-c.
+/// Waits for an operation and shows its progress under `title`.
 pub async fn wait(context: &Context, title: &str, operation: Operation) -> Result<Operation> {
-    let id = operation.id.clone();
+    let _waiting = context.interrupts.waiting(title, &operation.id);
     let mut progress = Progress::new(title, context.quiet);
-    let waiting =
+    let ended =
         context.client.wait_with_progress(operation, |operation| progress.operation(operation));
-    tokio::pin!(waiting);
-    let mut interrupts = signal(SignalKind::interrupt())?;
-    let mut count = 0;
-    loop {
-        tokio::select! {
-            ended = &mut waiting => return Ok(ended?),
-            _ = interrupts.recv() => {
-                count += 1;
-                if count == INTERRUPTS {
-                    return Err(Interrupted.into());
-                }
-                if let Err(error) = context.client.cancel(&id).await {
-                    let left = INTERRUPTS - count;
-                    let _ = writeln!(
-                        std::io::stderr(),
-                        "{error} (interrupt {left} more times to leave it)"
-                    );
-                }
-            }
-        }
-    }
+    Ok(ended.await?)
+}
+
+/// Waits for an operation that is one of several: without progress.
+pub async fn wait_silently(
+    context: &Context,
+    title: &str,
+    operation: Operation,
+) -> sc_client::Result<Operation> {
+    let _waiting = context.interrupts.waiting(title, &operation.id);
+    context.client.wait(operation).await
 }
 
 /// What is shown of one piece of work.

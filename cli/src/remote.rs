@@ -1,8 +1,10 @@
 //! Remotes: where a name such as `debian:12` looks. `local:` is the daemon itself; `debian:` has
 //! images that the daemon builds from the distribution's packages.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use sc_api::{ImageSource, InstanceSource};
+
+use crate::usage::wrong;
 
 /// A remote.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,9 +76,11 @@ impl Remotes {
     /// The name of an object of the daemon: an instance, a profile ...
     pub fn object(&self, text: &str) -> Result<String> {
         match self.split(text)? {
-            (_, "") => bail!("{text:?} names a remote, but no object there"),
+            (_, "") => Err(wrong(format!("{text:?} names a remote, but no object there"))),
             (Remote { protocol: Protocol::Api, .. }, name) => Ok(name.to_owned()),
-            (remote, _) => bail!("the remote {:?} has nothing but images", remote.name),
+            (remote, _) => {
+                Err(wrong(format!("the remote {:?} has nothing but images", remote.name)))
+            }
         }
     }
 
@@ -88,20 +92,27 @@ impl Remotes {
     /// An image.
     pub fn image(&self, text: &str) -> Result<ImageName> {
         match self.split(text)? {
-            (_, "") => bail!("{text:?} names a remote, but no image there"),
+            (_, "") => Err(wrong(format!("{text:?} names a remote, but no image there"))),
             (remote, name) => Ok(ImageName { remote, name: name.to_owned() }),
+        }
+    }
+
+    /// The remote that a word such as `debian:` names.
+    pub fn named(&self, text: &str) -> Result<&'static Remote> {
+        match self.split(text)? {
+            (remote, "") => Ok(remote),
+            _ => Err(wrong(format!("{text:?} is no remote; one is local:"))),
         }
     }
 
     /// Takes a word that must be a remote with the REST API, such as `local:`.
     pub fn server(&self, text: &str) -> Result<()> {
-        match self.split(text)? {
-            (Remote { protocol: Protocol::Api, .. }, "") => Ok(()),
-            (remote, "") => bail!(
-                "images of the remote {:?} are built when they are asked for, so it has no list",
+        match self.named(text)? {
+            Remote { protocol: Protocol::Api, .. } => Ok(()),
+            remote => Err(wrong(format!(
+                "the remote {:?} has nothing but images, which are built when they are asked for",
                 remote.name
-            ),
-            _ => bail!("{text:?} is no remote"),
+            ))),
         }
     }
 }
@@ -109,7 +120,9 @@ impl Remotes {
 fn find(name: &str) -> Result<&'static Remote> {
     match ALL.iter().find(|remote| remote.name == name) {
         Some(remote) => Ok(remote),
-        None => bail!("there is no remote {name:?}; `sc remote list` shows those there are"),
+        None => Err(wrong(format!(
+            "there is no remote {name:?}; `sc remote list` shows those there are"
+        ))),
     }
 }
 

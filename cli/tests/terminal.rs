@@ -36,6 +36,7 @@ fn start(fake: &Fake, words: &[&str], environment: &[(&str, &str)]) -> (File, Ch
     let child = Command::new(env!("CARGO_BIN_EXE_sc"))
         .args(words)
         .env_remove("NO_COLOR")
+        .env_remove("VISUAL")
         .env("SC_SOCKET", &fake.socket)
         .env("TERM", "xterm")
         .envs(environment.iter().copied())
@@ -98,6 +99,36 @@ fn progress_moves_on_a_terminal_and_is_cleared() {
     assert_eq!(code, Some(0));
     assert!(shown.contains("Unpacking") && shown.contains('\r'), "{shown:?}");
     assert!(shown.trim_end().ends_with("Launched c1"), "{shown:?}");
+}
+
+/// The user's side, read until it shows `text`.
+fn until(mut user: &File, text: &str) -> String {
+    let mut shown = Vec::new();
+    let mut buffer = [0; 4096];
+    while !String::from_utf8_lossy(&shown).contains(text) {
+        let read = user.read(&mut buffer).unwrap();
+        shown.extend_from_slice(&buffer[..read]);
+    }
+    String::from_utf8(shown).unwrap()
+}
+
+#[test]
+fn a_refused_edit_goes_on_where_it_was() {
+    let fake = Fake::start();
+    let folder = tempfile::tempdir().unwrap();
+    let editor = folder.path().join("editor");
+    // The first visit sets a key that is refused, the second sets it right.
+    let script = "#!/bin/sh\n\
+        if grep -q no.key \"$1\"; then sed -i s/no.key/user.key/ \"$1\"\n\
+        else sed -i 's/user.owner: ann/no.key: ann/' \"$1\"; fi\n";
+    std::fs::write(&editor, script).unwrap();
+    let editor = format!("sh {}", editor.display());
+    let (mut user, child) = start(&fake, &["config", "edit", "web1"], &[("EDITOR", &editor)]);
+    let shown = until(&user, "stays in ");
+    assert!(shown.contains("Unknown configuration key: no.key"), "{shown:?}");
+    user.write_all(b"\n").unwrap();
+    assert_eq!(all(&user, child).1, Some(0));
+    assert_eq!(fake.last("PUT").body["config"], serde_json::json!({"user.key": "ann"}));
 }
 
 #[test]

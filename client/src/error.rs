@@ -12,14 +12,22 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nobody listens on the socket.
-    #[error("the daemon does not answer at {}: start it as root with `{start}`", socket.display())]
+    #[error("{} {}: start the daemon as root with `{start}`", absence.words(), socket.display())]
     NotRunning {
         /// The socket.
         socket: PathBuf,
+        /// What there is instead.
+        absence: Absence,
         /// The command that starts the daemon here.
         start: &'static str,
-        /// Why not; not part of the chain, as it says no more.
-        reason: io::Error,
+    },
+    /// The path cannot be that of a daemon's socket.
+    #[error("{} cannot be the daemon's socket: {reason}", socket.display())]
+    NotASocket {
+        /// The path.
+        socket: PathBuf,
+        /// Why not.
+        reason: &'static str,
     },
     /// The socket is not for this user.
     #[error("no permission to use {}: {remedy}", socket.display())]
@@ -107,6 +115,24 @@ pub enum Error {
     },
 }
 
+/// What there is where a daemon should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absence {
+    /// No file at all.
+    NoSocket,
+    /// A socket that a daemon has left behind.
+    NoListener,
+}
+
+impl Absence {
+    fn words(self) -> &'static str {
+        match self {
+            Self::NoSocket => "there is no socket",
+            Self::NoListener => "nobody listens on",
+        }
+    }
+}
+
 /// How a connection broke.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokenBy {
@@ -125,9 +151,10 @@ impl Error {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotRunning { .. } | Self::Connect { .. } | Self::Broken { .. } => {
-                ErrorKind::Unavailable
-            }
+            Self::NotRunning { .. }
+            | Self::NotASocket { .. }
+            | Self::Connect { .. }
+            | Self::Broken { .. } => ErrorKind::Unavailable,
             Self::PermissionDenied { .. } => ErrorKind::Forbidden,
             Self::Server { status, .. } => ErrorKind::from_http_status(*status),
             Self::Command { code: 127, .. } => ErrorKind::NotFound,
@@ -147,18 +174,26 @@ impl Error {
 
     /// A failure to connect to the daemon's socket.
     pub(crate) fn connect(socket: &Path, source: io::Error) -> Self {
-        let socket = socket.to_owned();
+        use std::os::unix::fs::FileTypeExt;
+
+        let is_socket = || std::fs::metadata(socket).is_ok_and(|meta| meta.file_type().is_socket());
+        let absent = |absence| {
+            let systemd = Path::new("/run/systemd/system").exists();
+            let start = if systemd { "systemctl start scd" } else { "scd &" };
+            Self::NotRunning { socket: socket.to_owned(), absence, start }
+        };
+        let bad = |reason| Self::NotASocket { socket: socket.to_owned(), reason };
         match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                let systemd = Path::new("/run/systemd/system").exists();
-                let start = if systemd { "systemctl start scd" } else { "scd &" };
-                Self::NotRunning { socket, start, reason: source }
-            }
+            io::ErrorKind::NotFound => absent(Absence::NoSocket),
+            io::ErrorKind::ConnectionRefused if is_socket() => absent(Absence::NoListener),
+            io::ErrorKind::ConnectionRefused => bad("it is no socket"),
+            io::ErrorKind::NotADirectory => bad("a part of the path is no folder"),
+            io::ErrorKind::InvalidInput => bad("the path has more than 107 bytes"),
             io::ErrorKind::PermissionDenied => {
-                let remedy = admission(&socket);
-                Self::PermissionDenied { socket, remedy }
+                let remedy = admission(socket);
+                Self::PermissionDenied { socket: socket.to_owned(), remedy }
             }
-            _ => Self::Connect { socket, source },
+            _ => Self::Connect { socket: socket.to_owned(), source },
         }
     }
 }
@@ -208,10 +243,32 @@ mod tests {
         let error = refused(io::ErrorKind::NotFound, Path::new("/run/none.socket"));
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         let text = error.to_string();
-        assert!(
-            text.contains("/run/none.socket") && text.contains("start it as root with"),
-            "{text}"
-        );
+        let start = "there is no socket /run/none.socket: start the daemon as root with `";
+        assert!(text.starts_with(start), "{text}");
+    }
+
+    #[test]
+    fn each_way_not_to_be_a_daemons_socket_is_told() {
+        use std::os::unix::net::{UnixListener, UnixStream};
+
+        let folder = tempfile::tempdir().unwrap();
+        let left = folder.path().join("left");
+        drop(UnixListener::bind(&left).unwrap());
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let long = folder.path().join("x".repeat(120));
+        for (path, says) in [
+            (folder.path().join("none"), "there is no socket "),
+            (left, "nobody listens on "),
+            (file.clone(), "it is no socket"),
+            (folder.path().to_owned(), "it is no socket"),
+            (file.join("below"), "a part of the path is no folder"),
+            (long, "more than 107 bytes"),
+        ] {
+            let error = Error::connect(&path, UnixStream::connect(&path).unwrap_err());
+            let text = error.to_string();
+            assert!(text.contains(says) && text.contains(path.to_str().unwrap()), "{text}");
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ mod websocket;
 
 pub use client::{Client, RawResponse};
 pub use console::{ConsoleEnd, DETACH_KEYS};
-pub use error::{Error, Result};
+pub use error::{Absence, Error, Result};
 pub use events::Events;
 pub use exec::{ExecControl, ExecOutput, ExecStreams};
 pub use instances::Detail;

@@ -9,8 +9,9 @@ use sc_api::Instance;
 use super::config_device::Device;
 use super::objects::change::{Edit, Set, Unset};
 use super::objects::instance_form::InstanceForm;
-use crate::complete::instance_names;
+use crate::complete::{instance_names, key_names};
 use crate::context::Context;
+use crate::keys;
 use crate::output;
 use crate::verb::{DONE, Entry, Group, Verb};
 
@@ -37,7 +38,7 @@ pub struct Get {
     #[arg(value_name = "NAME", add = instance_names())]
     name: String,
     /// The key
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", add = key_names())]
     key: String,
     /// What holds, profiles included
     #[arg(short, long)]
@@ -52,7 +53,7 @@ impl Verb for Get {
         let name = context.remotes.object(&self.name)?;
         let instance = context.client.instance(&name).await?.value;
         let config = if self.expanded { instance.expanded_config } else { instance.config };
-        output::line(config.get(&self.key).map_or("", String::as_str))?;
+        keys::print(&config, &self.key)?;
         DONE
     }
 }

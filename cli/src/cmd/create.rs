@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use sc_api::{ConfigMap, DeviceMap, InstancePut, InstancesPost};
 
-use crate::complete::{image_names, network_names, pool_names, profile_names};
+use crate::complete::{image_names, network_names, pool_names, profile_names, settings};
 use crate::context::Context;
 use crate::devices::{self, DeviceArg};
 use crate::verb::{DONE, Verb};
@@ -22,7 +22,13 @@ struct New {
     #[arg(value_name = "NAME")]
     name: Option<String>,
     /// Set a configuration key
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = keyvalue::parse)]
+    #[arg(
+        short,
+        long,
+        value_name = "KEY=VALUE",
+        value_parser = keyvalue::parse,
+        add = settings()
+    )]
     config: Vec<(String, String)>,
     /// Add a device, or change one that comes from a profile
     #[arg(short, long, value_name = "DEVICE,KEY=VALUE", value_parser = devices::parse)]

@@ -8,6 +8,7 @@ use sc_api::{ErrorKind, InstanceStatePut, StateAction, StatusCode};
 
 use crate::complete::instance_names;
 use crate::context::Context;
+use crate::progress;
 use crate::several::for_each;
 use crate::verb::Verb;
 
@@ -38,8 +39,7 @@ impl Verb for Delete {
 }
 
 async fn delete_stopped(context: &Context, name: &str) -> Result<()> {
-    let deleted = async { context.client.wait(context.client.delete_instance(name).await?).await };
-    let Err(error) = deleted.await else { return Ok(()) };
+    let Err(error) = delete(context, name).await else { return Ok(()) };
     // Why it failed is looked into only now: most are stopped.
     if let Ok(instance) = context.client.instance(name).await
         && instance.value.status_code != StatusCode::Stopped
@@ -60,12 +60,18 @@ async fn kill_and_delete(context: &Context, name: &str) -> Result<()> {
             force: true,
             stateful: false,
         };
-        client.wait(client.set_instance_state(name, &put).await?).await?;
+        let operation = client.set_instance_state(name, &put).await?;
+        progress::wait_silently(context, &format!("Stopping {name}"), operation).await?;
     }
-    let deleted = async { client.wait(client.delete_instance(name).await?).await };
-    match deleted.await {
+    match delete(context, name).await {
         // An ephemeral instance is deleted by its stop.
         Err(error) if instance.ephemeral && error.kind() == ErrorKind::NotFound => Ok(()),
-        other => Ok(other.map(|_| ())?),
+        other => Ok(other?),
     }
+}
+
+async fn delete(context: &Context, name: &str) -> sc_client::Result<()> {
+    let operation = context.client.delete_instance(name).await?;
+    progress::wait_silently(context, &format!("Deleting {name}"), operation).await?;
+    Ok(())
 }

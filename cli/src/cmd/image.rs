@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
 use clap::{Args, Command};
 use clap_complete::engine::ArgValueCompleter;
 use sc_api::{ByteSize, Image as ApiImage, ImageAlias, ImagesPost};
-use sc_client::Client;
 
 use super::image_alias::Alias;
 use super::image_import::Import;
+use super::image_remote;
 use super::list_columns::moment;
 use super::objects::delete::{Delete, Deleted};
 use super::objects::named::Named;
@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::output::{self, Format};
 use crate::progress;
 use crate::remote::Protocol;
+use crate::usage::wrong;
 use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
@@ -52,7 +53,7 @@ const COLUMNS: &[Column<ApiImage>] = &[
     Column { letter: 'd', title: "DESCRIPTION", about: "Description", value: description },
     Column { letter: 'a', title: "ARCHITECTURE", about: "Architecture", value: architecture },
     Column { letter: 't', title: "TYPE", about: "Type", value: |i| i.image_type.to_uppercase() },
-    Column { letter: 's', title: "SIZE", about: "Size", value: |i| ByteSize(i.size).to_string() },
+    Column { letter: 's', title: "SIZE", about: "Size", value: size },
     Column { letter: 'u', title: "UPLOAD DATE", about: "When it came here", value: uploaded },
 ];
 
@@ -77,6 +78,11 @@ fn short(image: &ApiImage) -> String {
     image.fingerprint.chars().take(12).collect()
 }
 
+/// Its size, if it has files.
+fn size(image: &ApiImage) -> String {
+    if image.size == 0 { String::new() } else { ByteSize(image.size).to_string() }
+}
+
 fn public(image: &ApiImage) -> String {
     if image.public { "yes" } else { "no" }.to_owned()
 }
@@ -96,8 +102,9 @@ fn uploaded(image: &ApiImage) -> String {
 /// `sc image list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// Show those only: beginnings of aliases or fingerprints, or PROPERTY=VALUE
-    #[arg(value_name = "FILTER")]
+    /// A remote, such as debian:, and what to show only: beginnings of aliases or fingerprints, or
+    /// PROPERTY=VALUE
+    #[arg(value_name = "[REMOTE:] [FILTER]")]
     filters: Vec<String>,
     /// The columns
     #[arg(short, long, value_name = "COLUMNS", default_value = "lfpdatsu")]
@@ -119,13 +126,14 @@ impl Verb for List {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let shown = columns::choose(COLUMNS, &self.columns)?;
         let mut filters = self.filters;
-        if let Some(first) = filters.first()
-            && first.ends_with(':')
-        {
-            context.remotes.server(first)?;
-            filters.remove(0);
-        }
-        let mut images = context.client.images().await?;
+        let remote = match filters.first() {
+            Some(first) if first.ends_with(':') => context.remotes.named(&filters.remove(0))?,
+            _ => context.remotes.default,
+        };
+        let mut images = match remote.protocol {
+            Protocol::Api => context.client.images().await?,
+            Protocol::Packages => image_remote::all(),
+        };
         images.retain(|image| filters.iter().all(|filter| accepts(filter, image)));
         images.sort_by_cached_key(|image| (alias(image), image.fingerprint.clone()));
         columns::print(self.format, &shown, &images)?;
@@ -156,8 +164,19 @@ impl Verb for Info {
     const ABOUT: &'static str = "Show an image";
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        let name = context.remotes.object(&self.image)?;
-        output::print(describe(&context.client.find_image(&name).await?.value))?;
+        let name = context.remotes.image(&self.image)?;
+        let image = match name.remote.protocol {
+            Protocol::Api => context.client.find_image(&name.name).await?.value,
+            Protocol::Packages => image_remote::find(&name).with_context(|| {
+                let remote = name.remote.name;
+                format!(
+                    "the remote {remote:?} has no image {:?}; `sc image list {remote}:` shows \
+                     what it has",
+                    name.name
+                )
+            })?,
+        };
+        output::print(describe(&image))?;
         DONE
     }
 }
@@ -165,8 +184,12 @@ impl Verb for Info {
 /// An image for people. (Writing to text does not fail.)
 fn describe(image: &ApiImage) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "Fingerprint: {}", image.fingerprint);
-    let _ = writeln!(text, "Size: {}", ByteSize(image.size));
+    if image.fingerprint.is_empty() {
+        let _ = writeln!(text, "Fingerprint: none, it is built when it is asked for");
+    } else {
+        let _ = writeln!(text, "Fingerprint: {}", image.fingerprint);
+        let _ = writeln!(text, "Size: {}", ByteSize(image.size));
+    }
     let _ = writeln!(text, "Architecture: {}", image.architecture);
     let _ = writeln!(text, "Type: {}", image.image_type);
     let _ = writeln!(text, "Public: {}", public(image));
@@ -229,7 +252,10 @@ impl Verb for Copy {
         context.remotes.server(&self.to)?;
         let image = context.remotes.image(&self.image)?;
         if image.remote.protocol == Protocol::Api {
-            bail!("the image {:?} is the daemon's own; name one of a remote", image.name);
+            return Err(wrong(format!(
+                "the image {:?} is the daemon's own; name one of a remote, such as debian:12",
+                image.name
+            )));
         }
         let post = ImagesPost {
             source: image.image_source(),
@@ -270,9 +296,10 @@ impl Named for ApiImage {
 impl Deleted for ApiImage {
     const ABOUT: &'static str = "Delete images";
 
-    async fn delete(client: &Client, name: &str) -> sc_client::Result<()> {
-        let fingerprint = client.find_image(name).await?.value.fingerprint;
-        client.wait(client.delete_image(&fingerprint).await?).await?;
+    async fn delete(context: &Context, name: &str) -> sc_client::Result<()> {
+        let fingerprint = context.client.find_image(name).await?.value.fingerprint;
+        let operation = context.client.delete_image(&fingerprint).await?;
+        progress::wait_silently(context, &format!("Deleting image {name}"), operation).await?;
         Ok(())
     }
 }

@@ -6,7 +6,6 @@ use anyhow::Result;
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use sc_api::{ImageAlias, ImageAliasesPost};
-use sc_client::Client;
 
 use super::objects::delete::{Delete, Deleted};
 use super::objects::list::{List, Listed};
@@ -58,8 +57,8 @@ impl Listed for ImageAlias {
 impl Deleted for ImageAlias {
     const ABOUT: &'static str = "Delete aliases; the images stay";
 
-    async fn delete(client: &Client, name: &str) -> sc_client::Result<()> {
-        client.delete_image_alias(name).await
+    async fn delete(context: &Context, name: &str) -> sc_client::Result<()> {
+        context.client.delete_image_alias(name).await
     }
 }
 

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use sc_api::{ConfigMap, ImageAliasesPost};
 use sc_client::{ImageFiles, ImageUpload};
 
 use crate::context::Context;
 use crate::progress::{self, Progress};
+use crate::usage::wrong;
 use crate::verb::{DONE, Verb};
 use crate::{keyvalue, output};
 
@@ -85,7 +86,10 @@ fn sort_out(
                 context.remotes.server(word)?
             }
             _ if rootfs.is_none() => rootfs = Some(PathBuf::from(word)),
-            _ => bail!("{word:?} is a third file; an image has one or two"),
+            _ => {
+                let text = format!("{word:?} is a third file; an image has one or two");
+                return Err(wrong(text));
+            }
         }
     }
     let metadata = metadata.to_owned();

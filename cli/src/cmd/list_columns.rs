@@ -1,9 +1,10 @@
 //! The columns of `sc list`: LXD's letters, and configuration keys.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use sc_api::{AddressFamily, ByteSize, Instance, InstanceState, StatusCode, Timestamp};
 
 use crate::columns::{self, Column};
+use crate::usage::wrong;
 
 /// LXD's columns.
 pub const COLUMNS: &[Column<Instance>] = &[
@@ -85,7 +86,7 @@ pub fn choose(text: &str) -> Result<Vec<Chosen>> {
         }
     }
     if chosen.is_empty() {
-        bail!("no column is asked for");
+        return Err(wrong("no column is asked for"));
     }
     Ok(chosen)
 }

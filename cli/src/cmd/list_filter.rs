@@ -1,7 +1,9 @@
 //! The filters of `sc list`.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use sc_api::{Instance, InstanceType};
+
+use crate::usage::wrong;
 
 /// One filter; all of a list must hold.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,10 +52,10 @@ impl Filter {
                 Some((_, property)) => Ok(Self::Property(*property, value.to_lowercase())),
                 None => {
                     let names: Vec<&str> = PROPERTIES.iter().map(|(name, _)| *name).collect();
-                    bail!(
+                    Err(wrong(format!(
                         "nothing can be filtered by {key:?}; what can: {}, and configuration keys",
                         names.join(", ")
-                    )
+                    )))
                 }
             },
         }

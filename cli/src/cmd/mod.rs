@@ -12,6 +12,7 @@ mod exec;
 mod image;
 mod image_alias;
 mod image_import;
+mod image_remote;
 mod info;
 mod list;
 mod list_columns;

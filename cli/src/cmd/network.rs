@@ -79,8 +79,8 @@ impl Shown for ApiNetwork {
 impl Deleted for ApiNetwork {
     const ABOUT: &'static str = "Delete networks";
 
-    async fn delete(client: &Client, name: &str) -> sc_client::Result<()> {
-        client.delete_network(name).await
+    async fn delete(context: &Context, name: &str) -> sc_client::Result<()> {
+        context.client.delete_network(name).await
     }
 }
 

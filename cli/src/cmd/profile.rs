@@ -13,10 +13,10 @@ use super::objects::list::{List, Listed};
 use super::objects::show::{Show, Shown};
 use super::profile_device::Device;
 use crate::columns::Column;
-use crate::complete::{instance_names, profile_names};
+use crate::complete::{instance_names, key_names, profile_names, settings};
 use crate::context::Context;
+use crate::keys;
 use crate::keyvalue;
-use crate::output;
 use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
@@ -66,8 +66,8 @@ impl Shown for ApiProfile {
 impl Deleted for ApiProfile {
     const ABOUT: &'static str = "Delete profiles";
 
-    async fn delete(client: &Client, name: &str) -> sc_client::Result<()> {
-        client.delete_profile(name).await
+    async fn delete(context: &Context, name: &str) -> sc_client::Result<()> {
+        context.client.delete_profile(name).await
     }
 }
 
@@ -78,7 +78,7 @@ pub struct Create {
     #[arg(value_name = "PROFILE")]
     name: String,
     /// Its keys
-    #[arg(value_name = "KEY=VALUE")]
+    #[arg(value_name = "KEY=VALUE", add = settings())]
     settings: Vec<String>,
     /// What it is for
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -108,7 +108,7 @@ pub struct Get {
     #[arg(value_name = "PROFILE", add = profile_names())]
     name: String,
     /// The key
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", add = key_names())]
     key: String,
 }
 
@@ -119,7 +119,7 @@ impl Verb for Get {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let name = context.remotes.object(&self.name)?;
         let profile = context.client.profile(&name).await?.value;
-        output::line(profile.config.get(&self.key).map_or("", String::as_str))?;
+        keys::print(&profile.config, &self.key)?;
         DONE
     }
 }

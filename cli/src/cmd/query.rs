@@ -8,6 +8,7 @@ use sc_api::{Envelope, Operation, ResponseType};
 use serde_json::Value;
 
 use crate::context::Context;
+use crate::usage::wrong;
 use crate::verb::{DONE, Verb};
 use crate::{output, progress};
 
@@ -38,14 +39,16 @@ impl Verb for Query {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let path = self.path.strip_prefix("local:").unwrap_or(&self.path);
         if !path.starts_with('/') || path.parse::<http::Uri>().is_err() {
-            bail!("{path:?} is no path of the API; one is /1.0/instances");
+            return Err(wrong(format!("{path:?} is no path of the API; one is /1.0/instances")));
         }
         let method = self.request.to_uppercase();
-        let method = method.parse().with_context(|| format!("{method:?} is no method"))?;
+        let method = method.parse().map_err(|_| wrong(format!("{method:?} is no method")))?;
         let body: Option<Value> = self
             .data
             .as_deref()
-            .map(|text| serde_json::from_str(text).context("the data is no JSON"))
+            .map(|text| {
+                serde_json::from_str(text).map_err(|e| wrong(format!("the data is no JSON: {e}")))
+            })
             .transpose()?;
         let answer = context.client.raw(method, path, body.as_ref()).await?;
         if self.raw {

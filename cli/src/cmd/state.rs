@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use sc_api::{InstanceStatePut, StateAction, StatusCode};
 use sc_client::Detail;
@@ -30,8 +30,15 @@ struct How {
     /// Kill instead of asking
     #[arg(short, long)]
     force: bool,
-    /// Give up after so many seconds; -1: after as long as the daemon waits by itself
-    #[arg(long, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true)]
+    /// Give up after so many seconds, and leave it running; -1: after 30
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "-1",
+        value_parser = patience,
+        allow_negative_numbers = true,
+        conflicts_with = "force"
+    )]
     timeout: i64,
 }
 
@@ -95,9 +102,6 @@ async fn change(
     doing: &str,
     how: &How,
 ) -> Result<ExitCode> {
-    if how.force && how.timeout >= 0 {
-        bail!("--force kills at once, so --timeout has no meaning with it");
-    }
     let names = match which.all {
         true => all(context, action).await?,
         false => context.remotes.objects(&which.names)?,
@@ -105,15 +109,26 @@ async fn change(
     let put = InstanceStatePut { action, timeout: how.timeout, force: how.force, stateful: false };
     let single = names.len() == 1;
     for_each(&names, async |name| {
+        let title = format!("{doing} {name}");
         let operation = context.client.set_instance_state(name, &put).await?;
-        if single {
-            progress::wait(context, &format!("{doing} {name}"), operation).await?;
-        } else {
-            context.client.wait(operation).await?;
-        }
+        match single {
+            true => progress::wait(context, &title, operation).await?,
+            false => progress::wait_silently(context, &title, operation).await?,
+        };
         Ok(())
     })
     .await
+}
+
+/// How many seconds an orderly stop may take, for clap. 0 is no time to stop in, and the API takes
+/// it for a number that is not given.
+fn patience(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(-1) => Ok(-1),
+        Ok(seconds) if seconds > 0 => Ok(seconds),
+        Ok(0) => Err("it leaves no time to stop in; --force kills at once".into()),
+        _ => Err("it must be a number of seconds, or -1".into()),
+    }
 }
 
 /// All instances that the action makes sense for.

@@ -74,8 +74,8 @@ impl Shown for StoragePool {
 impl Deleted for StoragePool {
     const ABOUT: &'static str = "Delete storage pools";
 
-    async fn delete(client: &Client, name: &str) -> sc_client::Result<()> {
-        client.delete_pool(name).await
+    async fn delete(context: &Context, name: &str) -> sc_client::Result<()> {
+        context.client.delete_pool(name).await
     }
 }
 

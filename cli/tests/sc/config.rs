@@ -38,6 +38,49 @@ fn what_is_shown_can_be_edited_from_input() {
 }
 
 #[test]
+fn an_empty_value_unsets_its_key() {
+    let cli = Cli::new();
+    cli.ok(&["config", "set", "web1", "user.owner=", "user.none="]);
+    assert_eq!(cli.fake.last("PUT").body["config"], json!({}));
+    cli.ok(&["profile", "set", "default", "user.none", ""]);
+    assert_eq!(cli.fake.last("PUT").body["config"], json!({}));
+    assert!(cli.error(&["config", "set", "web1", "user.a=1", "no.key="]).contains("no.key"));
+}
+
+#[test]
+fn a_key_that_there_is_not_is_no_empty_line() {
+    let cli = Cli::new();
+    let error = cli.error(&["config", "get", "web1", "limits.memroy"]);
+    let said = "Error: Unknown configuration key: limits.memroy (did you mean \"limits.memory\"?)";
+    assert_eq!(error, said);
+    assert!(cli.error(&["profile", "get", "default", "some.unknown"]).contains("some.unknown"));
+    assert_eq!(cli.ok(&["config", "get", "web1", "limits.memory"]), "\n");
+}
+
+#[test]
+fn an_empty_text_wipes_nothing() {
+    let cli = Cli::new();
+    for words in [&["config", "edit", "web1"], &["profile", "edit", "default"]] {
+        let ran = cli.run(words);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stderr.contains(" is empty, ") && ran.stderr.lines().count() == 1, "{ran:?}");
+    }
+    assert!(!cli.fake.lines().iter().any(|line| line.starts_with("PUT")));
+}
+
+#[test]
+fn a_text_that_the_server_refuses_is_kept() {
+    let cli = Cli::new();
+    let text = "config:\n  no.key: 1\n";
+    let ran = with_input(cli.command(&["config", "edit", "web1"]), text);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let (said, path) = ran.stderr.trim_end().split_once("; your text is kept in ").unwrap();
+    assert_eq!(said, "Error: Unknown configuration key: no.key");
+    assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
 fn yaml_that_cannot_be_read_changes_nothing() {
     let cli = Cli::new();
     for text in ["config: [", "confg:\n  user.a: 1\n", "config:\n  user.a: [1]\n"] {

@@ -91,36 +91,53 @@ fn steps_are_lines_where_there_is_no_terminal() {
     assert_eq!(cli.run(&["-q", "launch", "slow", "c1"]).stderr, "");
 }
 
-fn interrupt(child: &Child) {
-    let status = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status();
+fn send(signal: &str, child: &Child) {
+    let status = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
     assert!(status.unwrap().success());
 }
 
-#[test]
-fn ctrl_c_cancels_the_operation() {
-    let cli = Cli::new();
-    let child = spawn(&mut cli.command(&["-q", "launch", "slow", "c1"]));
-    cli.fake.wait_for("GET /1.0/operations/op-0/wait", 1);
-    interrupt(&child);
+fn ended(child: Child) -> (Option<i32>, String) {
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(output.stderr, b"Error: the operation was cancelled\n");
-    cli.fake.last("DELETE /1.0/operations/op-0");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
 #[test]
-fn ctrl_c_three_times_leaves_what_cannot_be_cancelled() {
+fn a_signal_cancels_the_operation_and_the_exit_code_says_so() {
+    for (signal, code, word) in [("INT", 130, "interrupted"), ("TERM", 143, "terminated")] {
+        let cli = Cli::new();
+        let child = spawn(&mut cli.command(&["-q", "launch", "slow", "c1"]));
+        cli.fake.wait_for("GET /1.0/operations/op-0/wait", 1);
+        send(signal, &child);
+        let said = format!("Error: {word}: creating c1 was cancelled\n");
+        assert_eq!(ended(child), (Some(code), said));
+        cli.fake.last("DELETE /1.0/operations/op-0");
+    }
+}
+
+#[test]
+fn ctrl_c_leaves_what_cannot_be_cancelled() {
     let cli = Cli::new();
     let child = spawn(&mut cli.command(&["-q", "launch", "stubborn", "c1"]));
     cli.fake.wait_for("GET /1.0/operations/op-0/wait", 1);
-    for refused in 1..3 {
-        interrupt(&child);
-        cli.fake.wait_for("DELETE /1.0/operations/op-0", refused);
-    }
-    interrupt(&child);
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("This operation can't be cancelled (interrupt 2 more times"), "{text}");
-    assert!(text.contains("Error: interrupted; the operation goes on"), "{text}");
+    send("INT", &child);
+    let (code, text) = ended(child);
+    assert_eq!(code, Some(130));
+    let start = "Error: interrupted: creating c1 cannot be cancelled and goes on in the daemon; ";
+    assert!(text.starts_with(start) && text.contains("`sc operation show op-0`"), "{text}");
+}
+
+#[test]
+fn ctrl_c_during_several_begins_no_further_one() {
+    let cli = Cli::new();
+    let names: Vec<String> = (0..20).map(|number| format!("stuck{number}")).collect();
+    let mut words = vec!["start"];
+    words.extend(names.iter().map(String::as_str));
+    let child = spawn(&mut cli.command(&words));
+    cli.fake.wait_for("GET /1.0/operations/", 8);
+    send("INT", &child);
+    let (code, text) = ended(child);
+    assert_eq!((code, text.lines().count()), (Some(130), 1), "{text}");
+    assert_eq!(text.matches("was cancelled").count(), 8, "{text}");
+    let lines = cli.fake.lines();
+    assert_eq!(lines.iter().filter(|line| line.starts_with("PUT")).count(), 8, "{lines:?}");
 }

@@ -53,8 +53,17 @@ impl Cli {
 
     /// Runs it and expects failure with code 1 and one line; returns the line.
     pub fn error(&self, words: &[&str]) -> String {
+        self.failure(words, 1)
+    }
+
+    /// As [`Cli::error`], of a command that was used wrongly.
+    pub fn usage(&self, words: &[&str]) -> String {
+        self.failure(words, 2)
+    }
+
+    fn failure(&self, words: &[&str], code: i32) -> String {
         let ran = self.run(words);
-        assert_eq!(ran.code, Some(1), "{words:?}: {ran:?}");
+        assert_eq!(ran.code, Some(code), "{words:?}: {ran:?}");
         assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
         ran.stderr.trim_end().to_owned()
     }

@@ -48,7 +48,7 @@ fn columns_are_chosen_by_letter_and_by_key() {
     for part in ["OWNER", "ann", "32.00MiB", "50.0%", "8.00MiB", "12", "4321", "2s", "default"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let error = cli.error(&["list", "-c", "nx"]);
+    let error = cli.usage(&["list", "-c", "nx"]);
     assert!(error.starts_with("Error: there is no column 'x'; the columns are ns46tS"), "{error}");
 }
 
@@ -60,5 +60,5 @@ fn a_list_can_be_filtered() {
     assert_eq!(names("*1"), "db1\nweb1\n");
     assert_eq!(names("status=running"), "web1\n");
     assert_eq!(names("user.owner=bob"), "");
-    assert!(cli.error(&["list", "size=1"]).contains("nothing can be filtered by \"size\""));
+    assert!(cli.usage(&["list", "size=1"]).contains("nothing can be filtered by \"size\""));
 }

@@ -31,7 +31,20 @@ fn images_are_listed_shown_and_deleted() {
     assert!(cli.ok(&["image", "info", "bb"]).contains("Aliases:\n  bb\n"));
     cli.ok(&["image", "delete", "8bcb"]);
     assert_eq!(cli.error(&["image", "delete", "nope"]), "Error: Image not found");
-    assert!(cli.error(&["image", "list", "debian:"]).contains("built when they are asked for"));
+}
+
+#[test]
+fn images_that_a_remote_builds_are_listed_before_they_are_built() {
+    let cli = Cli::new();
+    let text = cli.ok(&["image", "list", "debian:", "-f", "csv", "-c", "Ld"]);
+    assert!(text.contains("\"12\nbookworm\n12/default\nbookworm/default\","), "{text}");
+    assert!(text.contains("Debian 13 trixie\n"), "{text}");
+    let text = cli.ok(&["image", "list", "debian:", "variant=sysvinit", "-f", "csv"]);
+    assert!(text.starts_with("12/sysvinit (1 more),,yes,Debian 12 bookworm with sysvinit,"));
+    assert!(cli.ok(&["image", "info", "debian:13"]).contains("  trixie\n"));
+    assert!(cli.error(&["image", "info", "debian:99"]).contains("`sc image list debian:`"));
+    assert!(cli.fake.lines().is_empty());
+    assert!(cli.usage(&["image", "copy", "debian:12", "debian:"]).contains("nothing but images"));
 }
 
 #[test]

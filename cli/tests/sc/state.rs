@@ -27,9 +27,18 @@ fn stop_passes_force_and_timeout_on() {
     cli.ok(&["restart", "web1", "--timeout", "5"]);
     let restart = json!({"action": "restart", "timeout": 5, "force": false, "stateful": false});
     assert_eq!(cli.fake.last("PUT").body, restart);
-    assert!(cli.error(&["stop", "web1", "-f", "--timeout", "5"]).contains("--timeout"));
+    assert!(cli.usage(&["stop", "web1", "-f", "--timeout", "5"]).contains("--timeout"));
     cli.ok(&["stop", "--all"]);
     assert!(!cli.fake.lines().contains(&"PUT /1.0/instances/db1/state".to_owned()));
+}
+
+#[test]
+fn a_timeout_of_zero_is_refused_as_the_api_takes_it_for_none() {
+    let cli = Cli::new();
+    let error = cli.usage(&["stop", "web1", "--timeout", "0"]);
+    assert!(error.contains("no time to stop in; --force kills at once"), "{error}");
+    assert!(cli.usage(&["restart", "web1", "--timeout", "-5"]).contains("or -1"));
+    cli.ok(&["stop", "web1", "--timeout", "-1"]);
 }
 
 #[test]

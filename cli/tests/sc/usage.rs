@@ -29,9 +29,16 @@ fn a_daemon_that_does_not_run_is_named_with_what_starts_it() {
     assert_eq!(ran.code, Some(1));
     assert!(
         ran.stderr.starts_with(
-            "Error: the daemon does not answer at /nonexistent/unix.socket: start it as root with `"
+            "Error: there is no socket /nonexistent/unix.socket: start the daemon as root with `"
         ),
         "{ran:?}"
+    );
+    assert!(ran.stderr.ends_with("` (the path is from SC_DIR)\n"), "{ran:?}");
+    let ran = finish(plain_command(&["list"]).env("SC_SOCKET", "/etc/passwd"));
+    assert_eq!(
+        ran.stderr,
+        "Error: /etc/passwd cannot be the daemon's socket: it is no socket (the path is from \
+         SC_SOCKET)\n"
     );
 }
 

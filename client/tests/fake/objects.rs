@@ -53,8 +53,14 @@ fn instances(
                 _ => done(shared, json!({"resources": resources(name)})),
             }
         }
+        ("PUT", [name, "state"]) if name.starts_with("stuck") => {
+            asynchronous(shared.begin(json!({})).1)
+        }
         (_, [name, ..]) if !["web1", "db1"].contains(name) => failure(404, "Instance not found"),
         ("GET", [name]) => sync(instance(name, state)),
+        ("PUT", [_]) if body["config"]["no.key"].is_string() => {
+            failure(400, "Unknown configuration key: no.key")
+        }
         ("PUT", [_]) => done(shared, json!({})),
         ("DELETE", ["web1"]) => failure(400, "Instance is running"),
         ("DELETE", [_]) => done(shared, json!({})),

@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 
 use super::named::Named;
 use crate::context::Context;
-use crate::editor::{self, Edited};
-use crate::keyvalue;
+use crate::editor;
 use crate::verb::{DONE, Verb};
+use crate::{keys, keyvalue};
 
 /// A kind of object with keys and devices.
 pub trait Changeable: Named {
@@ -62,8 +62,13 @@ pub async fn change<T: Changeable>(
 pub struct Set<T: Changeable> {
     #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
     name: String,
-    /// The keys; a single KEY VALUE is understood as well
-    #[arg(value_name = "KEY=VALUE", required = true, allow_hyphen_values = true)]
+    /// The keys; a single KEY VALUE is understood as well, and an empty value unsets
+    #[arg(
+        value_name = "KEY=VALUE",
+        required = true,
+        allow_hyphen_values = true,
+        add = crate::complete::settings()
+    )]
     settings: Vec<String>,
     #[arg(skip)]
     kind: PhantomData<T>,
@@ -75,11 +80,7 @@ impl<T: Changeable> Verb for Set<T> {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let settings = keyvalue::settings(&self.settings)?;
-        change::<T>(&context, &self.name, |form| {
-            T::config(form).extend(settings);
-            Ok(())
-        })
-        .await
+        change::<T>(&context, &self.name, |form| keys::set(T::config(form), settings)).await
     }
 }
 
@@ -89,7 +90,7 @@ pub struct Unset<T: Changeable> {
     #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
     name: String,
     /// The key
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", add = crate::complete::key_names())]
     key: String,
     #[arg(skip)]
     kind: PhantomData<T>,
@@ -124,10 +125,10 @@ impl<T: Changeable> Verb for Edit<T> {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let name = context.remotes.object(&self.name)?;
         let Tagged { value, etag } = T::read(&context.client, &name).await?;
-        match editor::edit(&format!("{} {name}", T::WORD), &value)? {
-            Edited::Unchanged => {}
-            Edited::Changed(form) => T::replace(&context, &name, form, etag.as_deref()).await?,
-        }
+        editor::edit(&format!("{} {name}", T::WORD), &value, async |form| {
+            T::replace(&context, &name, form, etag.as_deref()).await
+        })
+        .await?;
         DONE
     }
 }

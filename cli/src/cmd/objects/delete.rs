@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use sc_client::Client;
 
 use super::named::Named;
 use crate::context::Context;
@@ -18,7 +17,7 @@ pub trait Deleted: Named {
     const ABOUT: &'static str;
 
     /// Deletes the object of a name.
-    async fn delete(client: &Client, name: &str) -> sc_client::Result<()>;
+    async fn delete(context: &Context, name: &str) -> sc_client::Result<()>;
 }
 
 /// `delete`.
@@ -37,6 +36,6 @@ impl<T: Deleted> Verb for Delete<T> {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let names = context.remotes.objects(&self.names)?;
-        for_each(&names, async |name| Ok(T::delete(&context.client, name).await?)).await
+        for_each(&names, async |name| Ok(T::delete(&context, name).await?)).await
     }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use super::change::{Changeable, change};
 use crate::context::Context;
 use crate::verb::{DONE, Verb};
-use crate::{keyvalue, output};
+use crate::{keys, keyvalue, output};
 
 /// A kind of object with devices: what the verbs say of it.
 pub trait WithDevices: Changeable {
@@ -107,10 +107,10 @@ impl<T: WithDevices> Verb for Set<T> {
     const ABOUT: &'static str = T::SET;
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        let keys = keyvalue::settings(&self.keys)?;
+        let settings = keyvalue::settings(&self.keys)?;
         change::<T>(&context, &self.name, |form| match T::devices(form).get_mut(&self.device) {
             Some(device) => {
-                device.extend(keys);
+                keys::merge(device, settings);
                 Ok(())
             }
             None => bail!("{}{}", T::lacks(&self.device), T::ELSEWHERE),

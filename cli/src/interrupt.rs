@@ -1,0 +1,177 @@
+//! Ctrl-C and SIGTERM while an operation is waited for.
+//!
+//! Until then they do what they do to any program. From the first wait on they are caught here:
+//! the command is dropped, so that it begins nothing more; what it waited for is cancelled as far
+//! as the daemon lets it be; one sentence says what became of it. A second signal leaves at once.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use anyhow::{Context as _, Result};
+use sc_api::{ErrorKind, StatusCode};
+use sc_client::{Client, Error};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+
+/// The operations that a command waits for.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupts(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Tells that there is a first wait.
+    armed: Notify,
+    waits: Mutex<Vec<Wait>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wait {
+    /// What is done, such as `Creating c1`.
+    title: String,
+    /// The operation's id.
+    operation: String,
+}
+
+/// An operation is waited for as long as this is there.
+#[derive(Debug)]
+pub struct Waiting {
+    interrupts: Interrupts,
+    operation: String,
+}
+
+/// The user, or whoever sent the signal, wanted the command to end.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Interrupted {
+    /// The exit code that says so: 128 and the signal's number.
+    pub code: u8,
+    text: String,
+}
+
+impl Interrupts {
+    /// Notes that the end of an operation is waited for.
+    pub fn waiting(&self, title: &str, operation: &str) -> Waiting {
+        let wait = Wait { title: title.to_owned(), operation: operation.to_owned() };
+        self.waits().push(wait);
+        self.0.armed.notify_one();
+        Waiting { interrupts: self.clone(), operation: operation.to_owned() }
+    }
+
+    /// Runs a command to its end, or to the signal that ends it.
+    pub async fn run<T>(
+        &self,
+        client: &Client,
+        command: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let (mut signals, caught, waits) = {
+            tokio::pin!(command);
+            tokio::select! {
+                outcome = &mut command => return outcome,
+                caught = self.first_signal() => {
+                    let (signals, caught) = caught?;
+                    (signals, caught, self.waits().clone())
+                }
+            }
+        };
+        let became = tokio::select! {
+            became = futures::future::join_all(waits.iter().map(|wait| cancel(client, wait))) => became,
+            _ = signals.next() => waits.iter().map(left).collect(),
+        };
+        Err(caught.interrupted(&became).into())
+    }
+
+    async fn first_signal(&self) -> Result<(Signals, Caught)> {
+        self.0.armed.notified().await;
+        let mut signals = Signals::catch()?;
+        let caught = signals.next().await;
+        Ok((signals, caught))
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Vec<Wait>> {
+        self.0.waits.lock().expect("no panic while it is locked")
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.interrupts.waits().retain(|wait| wait.operation != self.operation);
+    }
+}
+
+/// A signal that asks for the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Caught {
+    Interrupt,
+    Terminate,
+}
+
+impl Caught {
+    /// The error that says what became of the operations.
+    fn interrupted(self, became: &[String]) -> Interrupted {
+        let (kind, word) = match self {
+            Self::Interrupt => (SignalKind::interrupt(), "interrupted"),
+            Self::Terminate => (SignalKind::terminate(), "terminated"),
+        };
+        let code = 128 + u8::try_from(kind.as_raw_value()).expect("signals are small");
+        let text = match became {
+            [] => word.to_owned(),
+            became => format!("{word}: {}", became.join("; ")),
+        };
+        Interrupted { code, text }
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self> {
+        let catch = |kind| signal(kind).context("catch signals");
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Caught {
+        tokio::select! {
+            _ = self.interrupt.recv() => Caught::Interrupt,
+            _ = self.terminate.recv() => Caught::Terminate,
+        }
+    }
+}
+
+/// Cancels an operation, waits for its end, and says what became of it.
+async fn cancel(client: &Client, wait: &Wait) -> String {
+    let what = sentence(&wait.title);
+    if let Err(error) = client.cancel(&wait.operation).await {
+        return match error.kind() {
+            ErrorKind::NotFound => format!("{what} had ended already"),
+            _ => format!(
+                "{what} cannot be cancelled and goes on in the daemon; `sc operation show {}` \
+                 tells how far it is",
+                wait.operation
+            ),
+        };
+    }
+    let ended = async { client.wait(client.operation(&wait.operation).await?).await };
+    match ended.await {
+        Ok(_) => format!("{what} was done before it could be cancelled"),
+        Err(Error::Operation { status: StatusCode::Cancelled, .. }) => {
+            format!("{what} was cancelled")
+        }
+        Err(error) => format!("{what} failed: {}", crate::output::chain(&error.into())),
+    }
+}
+
+/// Says that nobody waits for the end of an operation that is being cancelled.
+fn left(wait: &Wait) -> String {
+    format!("{} is still being cancelled by the daemon", sentence(&wait.title))
+}
+
+/// A title as a part of a sentence.
+fn sentence(title: &str) -> String {
+    let mut letters = title.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
