@@ -8,6 +8,12 @@ use std::fmt;
 
 use sc_api::ErrorKind;
 
+/// How many users of an object a refusal names.
+const USERS_SHOWN: usize = 5;
+
+/// The longest text of a failure. It may quote what a client has sent.
+const TEXT_MAX: usize = 4096;
+
 /// A failure of the daemon.
 #[derive(Debug)]
 pub struct Error {
@@ -45,6 +51,23 @@ impl Error {
         Self::new(ErrorKind::Internal, message)
     }
 
+    /// Refuses to take an object away that others use; `users` are their paths in the API.
+    pub fn refuse_if_used(what: &str, name: &str, users: &[String]) -> Result<()> {
+        if users.is_empty() {
+            return Ok(());
+        }
+        let shown = users.iter().take(USERS_SHOWN).map(|path| {
+            let (kind, user) = path.rsplit_once('/').unwrap_or(("", path));
+            let kind = kind.rsplit('/').next().unwrap_or_default().trim_end_matches('s');
+            format!("{kind} {user}")
+        });
+        let mut text = shown.collect::<Vec<_>>().join(", ");
+        if let Some(more) = users.len().checked_sub(USERS_SHOWN).filter(|more| *more > 0) {
+            text = format!("{text} and {more} more");
+        }
+        Err(Self::invalid(format!("The {what} {name:?} is currently in use by {text}")))
+    }
+
     /// A failure of something below, with what was being done.
     pub fn because(
         kind: ErrorKind,
@@ -64,7 +87,8 @@ impl Error {
         self.kind
     }
 
-    /// The whole chain in one line, outermost first, each part said once.
+    /// The whole chain in one line, outermost first, each part said once. It is fit for terminals:
+    /// bounded, and without control characters but ends of lines.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut next = self.source();
@@ -77,8 +101,25 @@ impl Error {
             }
             next = error.source();
         }
-        text
+        printable(text)
     }
+}
+
+fn printable(mut text: String) -> String {
+    if text.len() > TEXT_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_MAX));
+        text.push('…');
+    }
+    let hostile = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(hostile) {
+        return text;
+    }
+    text.chars()
+        .flat_map(|c| match hostile(c) {
+            true => c.escape_default().collect::<Vec<_>>(),
+            false => vec![c],
+        })
+        .collect()
 }
 
 impl fmt::Display for Error {
@@ -161,5 +202,24 @@ mod tests {
         let above = below.within("open the image").within("create instance web1");
         assert_eq!(above.chain(), "create instance web1: open the image: no such file");
         assert_eq!(above.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_a_client_has_sent_is_shown_bounded_and_harmless() {
+        let text = Error::invalid(format!("\x1b[31m\n{}", "ä".repeat(TEXT_MAX))).chain();
+        assert!(text.starts_with("\\u{1b}[31m\n"), "{}", &text[..20]);
+        assert!(text.len() < TEXT_MAX + 16 && text.ends_with('…'));
+    }
+
+    #[test]
+    fn what_is_in_use_says_by_whom() {
+        let users = ["/1.0/instances/c1".to_owned(), "/1.0/profiles/default".to_owned()];
+        let refused = Error::refuse_if_used("network", "scbr0", &users).unwrap_err();
+        let text = "The network \"scbr0\" is currently in use by instance c1, profile default";
+        assert_eq!(refused.chain(), text);
+        let many = vec!["/1.0/instances/c1".to_owned(); 7];
+        let refused = Error::refuse_if_used("storage pool", "p1", &many).unwrap_err();
+        assert!(refused.chain().ends_with("instance c1 and 2 more"), "{refused}");
+        assert!(Error::refuse_if_used("profile", "p1", &[]).is_ok());
     }
 }

@@ -298,9 +298,11 @@ pub fn boot_failure(failure: &BootFailure) -> Error {
 fn exec_failure(program: &str, step: &str, errno: i32) -> Error {
     use rustix::io::Errno;
     match Errno::from_raw_os_error(errno) {
-        Errno::NOENT if step == "execve" => Error::not_found("Command not found"),
+        Errno::NOENT if step == "execve" => {
+            Error::not_found(format!("Command {program:?} not found"))
+        }
         Errno::ACCESS | Errno::NOEXEC if step == "execve" => {
-            Error::new(ErrorKind::Forbidden, "Command not executable")
+            Error::new(ErrorKind::Forbidden, format!("Command {program:?} not executable"))
         }
         errno => Error::internal(format!("start {program} inside: {step}: {errno}")),
     }

@@ -53,7 +53,10 @@ impl InstanceHandle {
     pub fn running(&self) -> Result<Arc<Run>> {
         match &self.view.borrow().phase {
             Phase::Running(run) | Phase::Stopping(run) => Ok(run.clone()),
-            _ => Err(Error::invalid("Instance is not running")),
+            _ => Err(Error::invalid(format!(
+                "Instance \"{}\" is not running: start it first",
+                self.name
+            ))),
         }
     }
 

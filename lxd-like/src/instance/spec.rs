@@ -106,8 +106,8 @@ fn binds(disks: &[Disk]) -> Result<Vec<BindMount>> {
         if !disk.source.exists() {
             if disk.required {
                 return Err(Error::invalid(format!(
-                    "Failed add validation for device {:?}: Missing source path {:?} for disk {:?}",
-                    disk.device, disk.source, disk.device
+                    "disk {:?}: Missing source path {:?}: make it, or set required=false",
+                    disk.device, disk.source
                 )));
             }
             continue;

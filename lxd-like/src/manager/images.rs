@@ -150,24 +150,26 @@ impl Images {
             .filter(|doc| reference.len() >= 4 && doc.value.fingerprint.starts_with(reference));
         match (matching.next(), matching.next()) {
             (Some(found), None) => Ok(found.value),
-            (Some(_), Some(_)) => Err(Error::invalid("More than one image matches")),
-            (None, _) => Err(Error::not_found(format!("Image \"{reference}\" not found"))),
+            (Some(_), Some(_)) => {
+                Err(Error::invalid(format!("More than one image matches {reference:?}")))
+            }
+            (None, _) => Err(Error::not_found(format!("Image {reference:?} not found"))),
         }
     }
 
     /// The image of this fingerprint.
     pub fn get(&self, fingerprint: &str) -> Result<ImageRecord> {
         let found = self.store.get_doc::<ImageRecord>(&[fingerprint])?;
-        Ok(found.ok_or_else(|| Error::not_found("Image not found"))?.value)
+        Ok(found.ok_or_else(|| Error::not_found(format!("Image {fingerprint:?} not found")))?.value)
     }
 
     /// The alias of this name.
     pub fn alias(&self, name: &str) -> Result<AliasRecord> {
         if name.is_empty() {
-            return Err(Error::not_found("Image alias not found"));
+            return Err(Error::not_found(format!("Image alias {name:?} not found")));
         }
         let found = self.store.get_doc::<AliasRecord>(&[name])?;
-        Ok(found.ok_or_else(|| Error::not_found("Image alias not found"))?.value)
+        Ok(found.ok_or_else(|| Error::not_found(format!("Image alias {name:?} not found")))?.value)
     }
 
     /// Every alias of an image.
@@ -212,7 +214,9 @@ impl Images {
         progress.stage("Storing image");
         let fingerprint = self.store_files(&incoming.files, progress).await?;
         if self.get(fingerprint.as_str()).is_ok() {
-            return Err(Error::conflict("Image with same fingerprint already exists"));
+            return Err(Error::conflict(format!(
+                "Image with same fingerprint already exists: {fingerprint}"
+            )));
         }
         let squashfs = inspected.rootfs_format == Some(sc_images::format::Format::Squashfs);
         let mut properties = inspected.metadata.properties.clone();

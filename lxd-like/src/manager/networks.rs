@@ -42,9 +42,7 @@ impl Networks {
     /// The network of this name.
     pub fn get(&self, name: &str) -> Result<Network> {
         let found = self.up.read().expect("no panic while networks are locked").get(name).cloned();
-        found.ok_or_else(|| {
-            Error::not_found(format!("Failed loading network \"{name}\": Network not found"))
-        })
+        found.ok_or_else(|| Error::not_found(format!("Network {name:?} not found")))
     }
 
     /// The netlink handle.
@@ -103,9 +101,7 @@ impl Networks {
     /// Takes a network away that nothing uses.
     pub async fn delete(&self, name: &str) -> Result<()> {
         let record = self.record(name)?;
-        if !self.used_by(name)?.is_empty() {
-            return Err(Error::invalid("The network is currently in use"));
-        }
+        Error::refuse_if_used("network", name, &self.used_by(name)?)?;
         let network = record.name.clone();
         let intent = self.journal.begin(&Intent::DeleteNetwork { network }).await?;
         self.take_down(name).await?;
@@ -119,7 +115,7 @@ impl Networks {
     /// The record of a network.
     pub fn record(&self, name: &str) -> Result<NetworkRecord> {
         let found = self.store.get_doc::<NetworkRecord>(&[name])?;
-        Ok(found.ok_or_else(|| Error::not_found("Network not found"))?.value)
+        Ok(found.ok_or_else(|| Error::not_found(format!("Network {name:?} not found")))?.value)
     }
 
     /// Paths of the instances and profiles that use a network.

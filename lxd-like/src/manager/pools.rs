@@ -35,11 +35,7 @@ impl Pools {
     /// The driver of a pool.
     pub fn get(&self, name: &str) -> Result<Arc<dyn Driver>> {
         let found = self.open.read().expect("no panic while pools are locked").get(name).cloned();
-        found.ok_or_else(|| {
-            Error::not_found(format!(
-                "Failed loading storage pool \"{name}\": Storage pool not found"
-            ))
-        })
+        found.ok_or_else(|| Error::not_found(format!("Storage pool {name:?} not found")))
     }
 
     /// All pools that are open.
@@ -80,9 +76,7 @@ impl Pools {
         config: ConfigMap,
     ) -> Result<()> {
         if self.get(name.as_str()).is_ok() {
-            return Err(Error::conflict(
-                "The storage pool already exists: The record already exists",
-            ));
+            return Err(Error::conflict(format!("The storage pool \"{name}\" already exists")));
         }
         let kind: DriverKind = driver.parse()?;
         let (path, options) = self.location(&name, &config)?;
@@ -127,9 +121,7 @@ impl Pools {
     pub async fn delete(&self, name: &str) -> Result<()> {
         let record = self.record(name)?;
         let driver = self.get(name)?;
-        if !self.used_by(name)?.is_empty() {
-            return Err(Error::invalid("The storage pool is currently in use"));
-        }
+        Error::refuse_if_used("storage pool", name, &self.used_by(name)?)?;
         let intent = Intent::DeletePool { pool: record.name.clone(), path: record.path.clone() };
         let intent = self.journal.begin(&intent).await?;
         self.open.write().expect("no panic while pools are locked").remove(name);
@@ -140,7 +132,7 @@ impl Pools {
     /// The record of a pool.
     pub fn record(&self, name: &str) -> Result<PoolRecord> {
         let found = self.store.get_doc::<PoolRecord>(&[name])?;
-        Ok(found.ok_or_else(|| Error::not_found("Storage pool not found"))?.value)
+        Ok(found.ok_or_else(|| Error::not_found(format!("Storage pool {name:?} not found")))?.value)
     }
 
     /// Paths of the instances and profiles that use a pool.

@@ -185,7 +185,7 @@ impl Operations {
     /// The operation with this id.
     pub fn get(&self, id: &str) -> Result<Arc<Handle>> {
         let found = self.lock().get(id).cloned();
-        found.ok_or_else(|| Error::not_found("Operation not found"))
+        found.ok_or_else(|| Error::not_found(format!("Operation {id:?} not found")))
     }
 
     /// Every operation there is, oldest first.

@@ -136,7 +136,7 @@ pub enum CommitError {
         count: usize,
     },
     /// Too many bytes.
-    #[error("a commit of {bytes} bytes: at most {MAX_BYTES} are possible")]
+    #[error("too much to be kept at once: {bytes} bytes, and {MAX_BYTES} are the most")]
     TooLarge {
         /// How many there were.
         bytes: usize,

@@ -35,7 +35,10 @@ async fn what_is_too_much_is_refused_and_not_written() {
     let large = |bytes| put("/large", &format!("\"{}\"", "x".repeat(bytes - "/large".len() - 2)));
     store.commit(vec![], vec![large(MAX_BYTES)]).await.unwrap();
     let error = store.commit(vec![], vec![large(MAX_BYTES + 1)]).await.unwrap_err();
-    assert_eq!(error.to_string(), "a commit of 1500001 bytes: at most 1500000 are possible");
+    assert_eq!(
+        error.to_string(),
+        "too much to be kept at once: 1500001 bytes, and 1500000 are the most"
+    );
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(store.revision(), Revision(2));
 }
