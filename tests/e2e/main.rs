@@ -11,6 +11,7 @@ mod busybox;
 mod config;
 mod crash;
 mod hostile;
+mod http;
 mod isolation;
 mod limits;
 mod packages;

@@ -1,14 +1,14 @@
 //! `/1.0/instances/NAME/console`: the console, and its log.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use sc_agent_protocol::WindowSize;
 use sc_api::InstanceConsolePost;
 use serde_json::Map;
 
-use super::extract::Json;
+use super::extract::{Json, Path};
 use super::{logs, respond};
 use crate::app::App;
 use crate::error::{Error, Result};

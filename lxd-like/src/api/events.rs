@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket};
-use axum::extract::{Query, State, WebSocketUpgrade};
 use axum::response::Response;
 use sc_api::{Event, EventType};
 use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::extract::{Query, Upgrade};
 use crate::context::Ctx;
 
 /// How often a silent connection is pinged, so that a dead one is noticed.
@@ -27,12 +28,12 @@ pub struct EventsQuery {
 pub async fn listen(
     State(ctx): State<Ctx>,
     Query(query): Query<EventsQuery>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Response {
     // Subscribed before the answer: what happens after the client has seen it is not missed.
     let events = ctx.events.subscribe();
     let wanted = wanted_types(query.types.as_deref());
-    upgrade.on_upgrade(move |socket| forward(socket, events, wanted))
+    upgrade.then(move |socket| forward(socket, events, wanted))
 }
 
 /// The types asked for; none asked means all. What is unknown is never sent, so it may be asked.

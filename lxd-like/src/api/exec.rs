@@ -1,17 +1,17 @@
 //! `/1.0/instances/NAME/exec`.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
+use sc_agent_protocol::ExecRequest;
 use sc_api::InstanceExecPost;
 use serde_json::{Map, Value};
 
-use super::extract::Json;
+use super::extract::{Json, Path};
 use super::respond;
 use crate::error::{Error, Result};
 use crate::instance::Instances;
 use crate::instance::attach;
-use crate::operation::NewOperation;
-use crate::operation::Operations;
+use crate::operation::{NewOperation, Operations, Output, SocketSet};
 
 /// Runs a program inside, on websockets.
 pub async fn create(
@@ -23,29 +23,18 @@ pub async fn create(
     let instance = instances.get(&name)?;
     let run = instance.running()?;
     check(&post)?;
-    let environment = instance.view().environment();
-    let request = attach::request(&post, &environment);
+    let request = attach::request(&post, &instance.view().environment());
     let (set, sockets) = attach::exec_sockets(post.interactive);
-    let variables = request.environment.iter();
-    let variables: Map<_, _> =
-        variables.map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect();
-    let metadata = Map::from_iter([
-        ("command".to_owned(), Value::from(post.command)),
-        ("environment".to_owned(), variables.into()),
-        ("interactive".to_owned(), post.interactive.into()),
-        ("fds".to_owned(), set.secrets().into()),
-    ]);
     let new = NewOperation {
-        metadata: Some(metadata),
+        metadata: Some(metadata(&request, &set)),
         sockets: Some(set),
         ..NewOperation::on_instance("Executing command", &name)
     };
     let link = run.link.clone();
-    let interactive = post.interactive;
     let handle = operations.start(new, |operation| async move {
-        let outcome = match interactive {
-            true => attach::run_terminal(link, request, sockets).await,
-            false => attach::run_split(link, request, sockets).await,
+        let outcome = match request.terminal {
+            Some(_) => attach::run_terminal(link, request, sockets).await,
+            None => attach::run_split(link, request, sockets).await,
         };
         if let Err(error) = &outcome
             && let Some(status) = attach::shell_status(error)
@@ -55,6 +44,19 @@ pub async fn create(
         outcome
     });
     Ok(respond::operation(&handle))
+}
+
+/// What clients are told of it: what runs, and how to connect.
+fn metadata(request: &ExecRequest, sockets: &SocketSet) -> Output {
+    let variables = request.environment.iter();
+    let variables: Map<_, _> =
+        variables.map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect();
+    Map::from_iter([
+        ("command".to_owned(), Value::from(request.command.clone())),
+        ("environment".to_owned(), variables.into()),
+        ("interactive".to_owned(), request.terminal.is_some().into()),
+        ("fds".to_owned(), sockets.secrets().into()),
+    ])
 }
 
 fn check(post: &InstanceExecPost) -> Result<()> {

@@ -1,11 +1,13 @@
-//! What handlers take out of a request: bodies whose refusal names the field.
+//! What handlers take out of a request. A refusal comes in the API's envelope and names the field
+//! or parameter.
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request, WebSocketUpgrade, ws::WebSocket};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
+use super::body;
 use crate::error::Error;
 
 /// A JSON body. An empty one is read as `{}`.
@@ -14,44 +16,102 @@ pub struct Json<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            Error::invalid(format!("read the request's body: {rejection}")).into_response()
-        })?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
+        let bytes = body::read(request.into_body()).await?;
         parse(&bytes).map(Self).map_err(IntoResponse::into_response)
     }
 }
 
 /// Reads a JSON body; the error says where in it the trouble is.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let reason = error.into_inner();
         match path.as_str() {
             "." | "?" => Error::invalid(format!("Invalid request: {reason}")),
             path => Error::invalid(format!("Invalid request: field {path:?}: {reason}")),
         }
-    })
+    })?;
+    let rest = deserializer.end();
+    rest.map_err(|error| Error::invalid(format!("Invalid request: after the JSON: {error}")))?;
+    Ok(value)
+}
+
+/// The parameters of a request.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let found = axum::extract::Query::try_from_uri(&parts.uri);
+        let found = found.map_err(|rejection| {
+            let reason = std::error::Error::source(&rejection).map(ToString::to_string);
+            let reason = reason.unwrap_or_else(|| rejection.body_text());
+            Error::invalid(format!("Invalid request: parameter {reason}"))
+        })?;
+        Ok(Self(found.0))
+    }
+}
+
+/// The names in a request's path.
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let found = axum::extract::Path::from_request_parts(parts, state).await;
+        let found = found.map_err(|rejection| {
+            Error::invalid(format!("Invalid request: path: {}", rejection.body_text()))
+        })?;
+        Ok(Self(found.0))
+    }
+}
+
+/// A request to turn the connection into a websocket.
+pub struct Upgrade(WebSocketUpgrade);
+
+impl Upgrade {
+    /// Turns it, and hands the websocket to `work`.
+    pub fn then<F: Future<Output = ()> + Send + 'static>(
+        self,
+        work: impl FnOnce(WebSocket) -> F + Send + 'static,
+    ) -> Response {
+        self.0.on_upgrade(work)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
+        Ok(Self(upgrade.map_err(|rejection| {
+            Error::invalid(format!("this path wants a websocket: {}", rejection.body_text()))
+        })?))
+    }
 }
 
 /// The parameters that lists take.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ListQuery {
-    /// 0: paths; 1: objects; 2: objects with their state.
-    recursion: Option<String>,
+    /// How deep the list goes. 0: paths; 1: objects; 2: objects with their state.
+    #[serde(rename = "recursion", deserialize_with = "depth")]
+    pub depth: u8,
     /// LXD's filter language.
     pub filter: Option<String>,
-    /// The project; only `default` is there.
-    pub project: Option<String>,
 }
 
-impl ListQuery {
-    /// How deep the list goes. What is not a number counts as 0, as with LXD.
-    pub fn depth(&self) -> u8 {
-        self.recursion.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
+fn depth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "" | "0" => Ok(0),
+        "1" => Ok(1),
+        "2" => Ok(2),
+        other => Err(serde::de::Error::custom(format!("{other:?} is none of 0, 1 and 2"))),
     }
 }
 
@@ -64,5 +124,26 @@ mod tests {
         let body = br#"{"command":["true"],"width":"wide"}"#;
         let error = parse::<sc_api::InstanceExecPost>(body).unwrap_err();
         assert!(error.chain().contains("\"width\""), "{}", error.chain());
+    }
+
+    #[test]
+    fn more_than_one_value_is_refused() {
+        assert!(parse::<sc_api::ServerPut>(b"{} {}").is_err());
+        assert!(parse::<sc_api::ServerPut>(b" \n").is_err());
+        assert!(parse::<sc_api::ServerPut>(b"{}\n").is_ok());
+    }
+
+    #[test]
+    fn a_bad_parameter_is_named() {
+        let read = |query: &str| {
+            let uri = format!("/1.0/instances?{query}").parse().unwrap();
+            axum::extract::Query::<ListQuery>::try_from_uri(&uri).map(|query| query.0.depth)
+        };
+        assert_eq!(read("recursion=2").unwrap(), 2);
+        assert_eq!(read("recursion=").unwrap(), 0);
+        for bad in ["recursion=-1", "recursion=3", "recursion=x", "recursion=1&recursion=1"] {
+            let error = read(bad).unwrap_err();
+            assert!(error.body_text().contains("recursion"), "{}", error.body_text());
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! `/1.0/images/aliases`.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use sc_api::{ImageAlias, ImageAliasPut, ImageAliasesPost};
 use sc_store::Draft;
 
-use super::extract::{Json, ListQuery};
+use super::extract::{Json, ListQuery, Path, Query};
 use super::respond;
 use crate::context::Ctx;
 use crate::error::Result;
@@ -15,7 +15,7 @@ use crate::model::AliasRecord;
 pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Result<Response> {
     let all = ctx.store.list_docs::<AliasRecord>(&[])?;
     let all = all.into_iter().map(|doc| doc.value);
-    Ok(match query.depth() {
+    Ok(match query.depth {
         0 => respond::sync(all.map(|alias| path(&alias.name)).collect::<Vec<_>>()),
         _ => respond::sync(all.map(view).collect::<Vec<_>>()),
     })

@@ -1,13 +1,13 @@
 //! `/1.0/images`.
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use sc_api::{Image, ImageAlias, ImagePut, ImagesPost};
 use sc_store::Draft;
 use serde_json::Map;
 
-use super::extract::{self, Json, ListQuery};
+use super::extract::{Json, ListQuery, Path, Query};
 use super::filter::Filter;
 use super::{image_upload, respond};
 use crate::app::App;
@@ -27,7 +27,7 @@ pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Res
             views.push(view);
         }
     }
-    Ok(match query.depth() {
+    Ok(match query.depth {
         0 => {
             let path = |image: &Image| format!("/1.0/images/{}", image.fingerprint);
             respond::sync(views.iter().map(path).collect::<Vec<_>>())
@@ -37,15 +37,18 @@ pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Res
 }
 
 /// Takes an image in: from the request's body, or from a remote that a JSON body names.
-pub async fn create(State(app): State<App>, request: Request) -> Result<Response> {
+pub async fn create(State(app): State<App>, request: Request) -> Response {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !content_type.starts_with("application/json") {
-        return upload(app, request).await;
-    }
-    let body = axum::body::to_bytes(request.into_body(), super::BODY_MAX).await;
-    let body = body.map_err(|error| Error::invalid(format!("read the request's body: {error}")))?;
-    fetch(app, extract::parse(&body)?)
+    let started = if content_type.starts_with("application/json") {
+        match Json::from_request(request, &()).await {
+            Ok(Json(post)) => fetch(app, post),
+            Err(refusal) => return refusal,
+        }
+    } else {
+        upload(app, request).await
+    };
+    started.into_response()
 }
 
 /// One image.
@@ -87,7 +90,7 @@ pub async fn delete(
 /// The image that a path names, by fingerprint or a unique beginning of one. An alias is none.
 fn found(ctx: &Ctx, reference: &str) -> Result<ImageRecord> {
     if ctx.images.alias(reference).is_ok() {
-        return Err(Error::not_found("Image not found"));
+        return Err(Error::not_found(format!("Image {reference:?} not found")));
     }
     ctx.images.resolve(reference)
 }

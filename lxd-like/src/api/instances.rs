@@ -1,11 +1,11 @@
 //! `/1.0/instances`, and its alias `/1.0/containers`.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use sc_api::{InstanceName, InstancePatch, InstancePut, InstancesPost};
 
-use super::extract::{Json, ListQuery};
+use super::extract::{Json, ListQuery, Path, Query};
 use super::filter::Filter;
 use super::respond;
 use crate::app::App;
@@ -19,7 +19,7 @@ pub async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Response> {
     let filter = Filter::parse(query.filter.as_deref())?;
-    let depth = query.depth();
+    let depth = query.depth;
     let mut items = Vec::new();
     for handle in instances.list() {
         let view = handle.view();
@@ -63,7 +63,7 @@ pub async fn get(
 ) -> Result<Response> {
     let view = instances.get(&name)?.view();
     let guarded = view.record.put();
-    Ok(match query.depth() {
+    Ok(match query.depth {
         0 => respond::sync_with_etag(view.instance(), &guarded),
         _ => respond::sync_with_etag(view.full(), &guarded),
     })
@@ -119,7 +119,7 @@ pub async fn delete(
 ) -> Result<Response> {
     let instance = instances.get(&name)?;
     if instance.view().phase.run().is_some() {
-        return Err(Error::invalid("Instance is running"));
+        return Err(Error::invalid(format!("Instance {name:?} is running: stop it first")));
     }
     let new = NewOperation::on_instance("Deleting instance", &name);
     let handle = operations.start(new, |_| async move {

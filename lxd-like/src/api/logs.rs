@@ -3,10 +3,11 @@
 use std::path::Path as FilePath;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+use super::extract::Path;
 use super::respond;
 use crate::app::App;
 use crate::error::{Context, Error, Result};

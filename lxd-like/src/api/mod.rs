@@ -3,11 +3,14 @@
 //! One file a resource, each with the same function names (`list`, `create`, `get`, `replace`,
 //! `patch`, `delete`). Handlers are thin: parse, convert, hand on, convert back.
 
+mod body;
+mod connections;
 mod console;
 mod events;
 mod exec;
 mod extract;
 mod filter;
+mod held;
 mod image_aliases;
 mod image_upload;
 mod images;
@@ -25,15 +28,15 @@ mod storage;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
+use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::app::App;
 use crate::error::Error;
 
-/// The largest body of a request that is not an upload.
-const BODY_MAX: usize = 8 * 1024 * 1024;
+pub use connections::serve;
 
 /// The whole API.
 pub fn router(app: App) -> Router {
@@ -54,7 +57,6 @@ pub fn router(app: App) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(project::only_default))
-        .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(app)
 }
 
@@ -120,6 +122,7 @@ async fn no_such_path(uri: Uri) -> Error {
     Error::not_found(format!("{} is no path of this API", uri.path()))
 }
 
-async fn no_such_method(method: Method, uri: Uri) -> Error {
-    Error::new(sc_api::ErrorKind::Invalid, format!("{method} is not supported on {}", uri.path()))
+async fn no_such_method(method: Method, uri: Uri) -> Response {
+    let text = format!("{method} is not supported on {}", uri.path());
+    respond::failure(StatusCode::METHOD_NOT_ALLOWED, text)
 }

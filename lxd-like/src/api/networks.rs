@@ -1,13 +1,13 @@
 //! `/1.0/networks`: managed bridges.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use sc_api::{
     AddressFamily, Network, NetworkAddress, NetworkCounters, NetworkLease, NetworkState,
     NetworksPost,
 };
 
-use super::extract::{Json, ListQuery};
+use super::extract::{Json, ListQuery, Path, Query};
 use super::respond;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ use crate::model::NetworkRecord;
 /// Lists managed networks.
 pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Result<Response> {
     let all = ctx.store.list_docs::<NetworkRecord>(&[])?;
-    Ok(match query.depth() {
+    Ok(match query.depth {
         0 => {
             let path = |network: &NetworkRecord| format!("/1.0/networks/{}", network.name);
             respond::sync(all.iter().map(|doc| path(&doc.value)).collect::<Vec<_>>())

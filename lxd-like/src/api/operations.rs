@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State, WebSocketUpgrade};
+use axum::extract::State;
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::extract::ListQuery;
+use super::extract::{ListQuery, Path, Query, Upgrade};
 use super::respond;
 use crate::error::{Error, Result};
 use crate::operation::Operations;
@@ -20,7 +20,7 @@ pub async fn list(
     let mut by_status: BTreeMap<String, Vec<serde_json::Value>> = BTreeMap::new();
     for operation in operations.list() {
         let key = operation.status.to_lowercase();
-        let item = match query.depth() {
+        let item = match query.depth {
             0 => format!("/1.0/operations/{}", operation.id).into(),
             _ => serde_json::to_value(&operation).expect("an operation serialises"),
         };
@@ -44,9 +44,19 @@ pub async fn delete(
 }
 
 /// How long to wait.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct WaitQuery {
-    timeout: Option<i64>,
+    /// Seconds; negative or empty means without end.
+    #[serde(deserialize_with = "seconds")]
+    timeout: Option<u64>,
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let number = if text.is_empty() { Ok(-1) } else { text.parse::<i64>() };
+    let bad = |_| serde::de::Error::custom(format!("{text:?} is no number of seconds"));
+    Ok(u64::try_from(number.map_err(bad)?).ok())
 }
 
 /// Waits for an operation's end, or for the timeout, and answers with what it is by then.
@@ -56,7 +66,7 @@ pub async fn wait(
     Query(query): Query<WaitQuery>,
 ) -> Result<Response> {
     let handle = operations.get(&id)?;
-    let operation = match query.timeout.and_then(|seconds| u64::try_from(seconds).ok()) {
+    let operation = match query.timeout {
         None => handle.ended().await,
         Some(seconds) => tokio::time::timeout(Duration::from_secs(seconds), handle.ended())
             .await
@@ -76,13 +86,13 @@ pub async fn websocket(
     State(operations): State<Operations>,
     Path(id): Path<String>,
     Query(query): Query<SocketQuery>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Result<Response> {
     let handle = operations.get(&id)?;
     let secret = query.secret.ok_or_else(|| Error::invalid("missing secret"))?;
     let sockets = handle.sockets().ok_or_else(|| Error::invalid("not a websocket operation"))?;
     let place = sockets.claim(&secret)?;
-    Ok(upgrade.on_upgrade(move |socket| async move {
+    Ok(upgrade.then(move |socket| async move {
         // Nobody waits for it any more when the operation has ended: the socket closes.
         let _ = place.send(socket);
     }))

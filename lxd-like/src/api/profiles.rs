@@ -1,11 +1,11 @@
 //! `/1.0/profiles`.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use sc_api::{ProfilePut, ProfilesPost};
 
-use super::extract::{Json, ListQuery};
+use super::extract::{Json, ListQuery, Path, Query};
 use super::respond;
 use crate::app::App;
 use crate::context::Ctx;
@@ -17,7 +17,7 @@ pub async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Response> {
     let all = ctx.profiles.list()?;
-    Ok(match query.depth() {
+    Ok(match query.depth {
         0 => {
             let path =
                 |profile: &crate::model::ProfileRecord| format!("/1.0/profiles/{}", profile.name);

@@ -1,30 +1,38 @@
 //! `/1.0/projects`, of which there is one, and the refusal of requests for any other.
 
-use axum::extract::{Path, Query, Request};
+use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::extract::ListQuery;
+use super::extract::{ListQuery, Path, Query};
 use super::respond;
 use crate::error::{Error, Result};
 use crate::model::PROJECT;
 
+/// The project that any request may name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ProjectQuery {
+    project: String,
+}
+
 /// Lets requests for the default project through.
 pub async fn only_default(
-    Query(query): Query<ListQuery>,
+    Query(query): Query<ProjectQuery>,
     request: Request,
     next: Next,
 ) -> Response {
-    match query.project.as_deref() {
-        None | Some("" | PROJECT) => next.run(request).await,
-        Some(_) => Error::not_found("Project not found").into_response(),
+    match query.project.as_str() {
+        "" | PROJECT => next.run(request).await,
+        other => no_such(other).into_response(),
     }
 }
 
 /// Lists projects.
 pub async fn list(Query(query): Query<ListQuery>) -> Response {
-    match query.depth() {
+    match query.depth {
         0 => respond::sync(["/1.0/projects/default"]),
         _ => respond::sync([project()]),
     }
@@ -34,8 +42,12 @@ pub async fn list(Query(query): Query<ListQuery>) -> Response {
 pub async fn get(Path(name): Path<String>) -> Result<Response> {
     match name.as_str() {
         PROJECT => Ok(respond::sync(project())),
-        _ => Err(Error::not_found("Project not found")),
+        other => Err(no_such(other)),
     }
+}
+
+fn no_such(name: &str) -> Error {
+    Error::not_found(format!("Project {name:?} not found: there is {PROJECT:?} only"))
 }
 
 fn project() -> Value {

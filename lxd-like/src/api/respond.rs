@@ -72,9 +72,13 @@ impl IntoResponse for Error {
         if self.kind() == ErrorKind::Internal {
             tracing::warn!(error = %text, "request failed");
         }
-        let status = StatusCode::from_u16(status).expect("kinds map to valid statuses");
-        json(status, &Envelope::error(status.as_u16(), text))
+        failure(StatusCode::from_u16(status).expect("kinds map to valid statuses"), text)
     }
+}
+
+/// A failure of HTTP's own, for which there is no kind of error.
+pub fn failure(status: StatusCode, text: impl Into<String>) -> Response {
+    json(status, &Envelope::error(status.as_u16(), text))
 }
 
 fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {

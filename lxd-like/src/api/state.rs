@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use sc_api::{InstanceStatePut, StateAction};
 
-use super::extract::Json;
+use super::extract::{Json, Path};
 use super::respond;
 use crate::error::{Error, Result};
 use crate::instance::Instances;

@@ -1,10 +1,10 @@
 //! `/1.0/storage-pools`.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use sc_api::{PoolResources, PoolSpace, StoragePool, StoragePoolsPost};
 
-use super::extract::{Json, ListQuery};
+use super::extract::{Json, ListQuery, Path, Query};
 use super::respond;
 use crate::blocking::blocking;
 use crate::context::Ctx;
@@ -14,7 +14,7 @@ use crate::model::PoolRecord;
 /// Lists pools.
 pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Result<Response> {
     let all = ctx.store.list_docs::<PoolRecord>(&[])?;
-    Ok(match query.depth() {
+    Ok(match query.depth {
         0 => {
             let path = |pool: &PoolRecord| format!("/1.0/storage-pools/{}", pool.name);
             respond::sync(all.iter().map(|doc| path(&doc.value)).collect::<Vec<_>>())

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use rustix::process::Resource;
 use sc_store::{Journal, Steps, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,9 @@ use options::Options;
 
 /// How long the end waits for operations that are under way.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How many descriptors the daemon asks for, where its hard limit allows it.
+const DESCRIPTORS: u64 = 1 << 20;
 
 /// Reads the command line and runs the daemon.
 pub fn main() -> ExitCode {
@@ -60,6 +64,7 @@ async fn run(options: Options, events: Events) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::invalid("scd must be started as root"));
     }
+    raise_descriptor_limit();
     let ctx = open(&options, events).await?;
     prepare(&ctx).await?;
     let instances = Instances::new(ctx.clone());
@@ -72,28 +77,31 @@ async fn run(options: Options, events: Events) -> Result<()> {
     tokio::spawn(watch_signals(ctx.shutdown.clone()));
 
     let leave = ctx.shutdown.leave.clone();
-    let server = axum::serve(
-        listener,
-        api::router(App {
-            ctx: ctx.clone(),
-            instances: instances.clone(),
-            operations: operations.clone(),
-        }),
-    )
-    .with_graceful_shutdown(async move { leave.cancelled().await });
-    let serving = tokio::spawn(server.into_future());
+    let app =
+        App { ctx: ctx.clone(), instances: instances.clone(), operations: operations.clone() };
+    tokio::spawn(api::serve(listener, api::router(app), leave));
     tokio::select! {
         () = ctx.shutdown.leave.cancelled() => {}
         () = ctx.shutdown.stop_guests.cancelled() => autostart::stop_all(&instances).await,
     }
     end(&ctx, &operations).await;
-    serving.abort();
     Ok(())
 }
 
 async fn start_instances(ready: CancellationToken, instances: Instances, recovered: Recovered) {
     autostart::start(instances, recovered).await;
     ready.cancel();
+}
+
+/// Each instance, exec and client takes some descriptors, and the usual soft limit is meant for
+/// programs that use select(2). Guests have limits of their own.
+fn raise_descriptor_limit() {
+    use sc_sys::process::{Limit, limits, set_limit};
+    let hard = limits(Resource::Nofile).hard;
+    let wanted = Some(hard.unwrap_or(DESCRIPTORS).min(DESCRIPTORS));
+    if let Err(error) = set_limit(Resource::Nofile, Limit { soft: wanted, hard }) {
+        tracing::warn!(%error, "raise the limit of descriptors");
+    }
 }
 
 /// Opens what the daemon stands on.

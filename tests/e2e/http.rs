@@ -1,0 +1,146 @@
+//! The API as HTTP: connections, bodies, methods and parameters that no decent client sends.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::{Daemon, until};
+
+/// More than the daemon keeps open of those that say nothing.
+const SILENT: usize = 4000;
+
+fn connect(daemon: &Daemon) -> UnixStream {
+    UnixStream::connect(daemon.dir().join("unix.socket")).unwrap()
+}
+
+/// Sends a request as it stands and returns the answer as it came.
+fn ask(daemon: &Daemon, head: &str, body: &[u8]) -> String {
+    let mut stream = connect(daemon);
+    let head = format!(
+        "{head} HTTP/1.1\r\nHost: sc\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).expect("a client that reads no answer yet may finish its request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[track_caller]
+fn refused(daemon: &Daemon, head: &str, status: u16, part: &str) {
+    let answer = ask(daemon, head, b"");
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).expect("the API's envelope");
+    assert_eq!(body["error_code"], status, "{head}");
+    assert!(body["error"].as_str().unwrap().contains(part), "{head}: {body}");
+}
+
+fn descriptors(daemon: &Daemon) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count()
+}
+
+#[test]
+fn clients_that_say_nothing_or_too_slowly_keep_nobody_out() {
+    let daemon = Daemon::start();
+    let mut monitor = daemon.command(&["monitor", "--type", "lifecycle"]);
+    let mut monitor = monitor.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    daemon.sc(&["list"]).ok();
+    let before = descriptors(&daemon);
+
+    let silent: Vec<_> = (0..SILENT).map(|_| connect(&daemon)).collect();
+    let mut slow = connect(&daemon);
+    slow.write_all(b"GET /1.0 HT").unwrap();
+    let took = daemon.sc(&["list"]).took;
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let open = descriptors(&daemon);
+    assert!(open < before + 1100, "{open} descriptors, {before} before");
+
+    until("they are closed", Duration::from_secs(20), &true, || descriptors(&daemon) <= before);
+    slow.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    assert_eq!(slow.read(&mut [0]).unwrap_or_default(), 0, "the slow one was given up");
+    drop(silent);
+
+    // A listener is silent for as long as nothing happens, and keeps its place.
+    daemon.sc(&["profile", "create", "p1"]).ok();
+    let mut event = vec![0; 4096];
+    let length = monitor.stdout.as_mut().unwrap().read(&mut event).unwrap();
+    let event = String::from_utf8_lossy(&event[..length]).into_owned();
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+    assert!(event.contains("profile-created"), "{event}");
+}
+
+#[test]
+fn a_body_that_is_too_large_is_told_the_limit() {
+    let daemon = Daemon::start();
+    let body = format!("{{\"name\":\"{}\"}}", "x".repeat(12 << 20));
+    for path in ["/1.0/instances", "/1.0/profiles", "/1.0/nowhere"] {
+        let answer = ask(&daemon, &format!("POST {path}"), body.as_bytes());
+        match path {
+            "/1.0/nowhere" => assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}"),
+            _ => assert!(answer.contains("too large: 8 MiB are the most"), "{answer}"),
+        }
+    }
+    let config = serde_json::json!({"name": "p1", "config": {"user.a": "x".repeat(3 << 20)}});
+    let answer = ask(&daemon, "POST /1.0/profiles", config.to_string().as_bytes());
+    assert!(answer.contains("too much to be kept"), "{answer}");
+    assert_eq!(daemon.sc(&["profile", "list", "-f", "csv"]).ok().lines().count(), 1);
+}
+
+#[test]
+fn methods_and_parameters_are_refused_by_name() {
+    let daemon = Daemon::start();
+    refused(&daemon, "DELETE /1.0", 405, "DELETE is not supported on /1.0");
+    refused(&daemon, "PUT /1.0/instances", 405, "PUT");
+    refused(&daemon, "PATCH /1.0/networks/scbr0", 405, "PATCH");
+    refused(&daemon, "GET /1.0/instances?recursion=-1", 400, "recursion");
+    refused(&daemon, "GET /1.0/profiles?recursion=one", 400, "recursion");
+    refused(&daemon, "GET /1.0/images?recursion=1&recursion=2", 400, "recursion");
+    refused(&daemon, "GET /1.0/instances?filter=name", 400, "filter");
+    refused(&daemon, "GET /1.0/instances?project=other", 404, "\"other\"");
+    refused(&daemon, "GET /1.0/instances/%FF", 400, "path");
+    refused(&daemon, "GET /1.0/events", 400, "websocket");
+    refused(&daemon, "GET /1.0/operations/none/wait?timeout=soon", 400, "timeout");
+    refused(&daemon, "GET /1.0/operations/none/wait?timeout=-1", 404, "\"none\"");
+}
+
+#[test]
+fn a_websocket_wants_its_secret_and_a_poll_ends_with_its_client() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let body = br#"{"command":["sleep","99"],"wait-for-websocket":true}"#;
+    let answer = ask(&daemon, "POST /1.0/instances/c1/exec", body);
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let operation: serde_json::Value = serde_json::from_str(body).unwrap();
+    let path = operation["operation"].as_str().unwrap();
+
+    let upgrade = |query: &str| {
+        let mut stream = connect(&daemon);
+        let head = format!(
+            "GET {path}/websocket{query} HTTP/1.1\r\nHost: sc\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        (String::from_utf8_lossy(&answer).into_owned(), stream)
+    };
+    assert_eq!(upgrade("").0, "HTTP/1.1 400");
+    assert_eq!(upgrade("?secret=guessed").0, "HTTP/1.1 403");
+    let secret = operation["metadata"]["metadata"]["fds"]["0"].as_str().unwrap();
+    let first = upgrade(&format!("?secret={secret}"));
+    assert_eq!(first.0, "HTTP/1.1 101");
+    assert_eq!(upgrade(&format!("?secret={secret}")).0, "HTTP/1.1 403", "each serves once");
+
+    let before = descriptors(&daemon);
+    for _ in 0..50 {
+        let head = format!("GET {path}/wait HTTP/1.1\r\nHost: sc\r\n\r\n");
+        connect(&daemon).write_all(head.as_bytes()).unwrap();
+    }
+    until("the polls are gone", Duration::from_secs(5), &true, || descriptors(&daemon) <= before);
+    drop(first);
+}
