@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use clap::Command;
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use sc_api::Recipe;
 use sc_client::{Client, Detail};
 use sc_profiles::Status;
 
@@ -53,11 +54,16 @@ pub fn instance_names() -> ArgValueCompleter {
     })
 }
 
-/// Completes images: local aliases, and the remotes that have others.
+/// Completes images: local aliases, and those of the remote that builds them.
 pub fn image_names() -> ArgValueCompleter {
     completer(async |client| {
         let list = client.image_aliases().await?;
-        Ok(list.into_iter().map(|alias| (alias.name, alias.description)).collect())
+        let local = list.into_iter().map(|alias| (alias.name, alias.description));
+        let built = Recipe::all().into_iter().map(|recipe| {
+            let shortest = recipe.aliases.into_iter().next().expect("an image has a name");
+            (format!("debian:{shortest}"), recipe.description)
+        });
+        Ok(local.chain(built).collect())
     })
 }
 

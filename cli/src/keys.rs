@@ -1,6 +1,6 @@
 //! Configuration keys as the verbs read and write them.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use sc_api::ConfigMap;
 
 use crate::output;
@@ -14,6 +14,19 @@ pub fn print(config: &ConfigMap, key: &str) -> Result<()> {
             sc_profiles::known(key)?;
             output::line("")
         }
+    }
+}
+
+/// As [`print`], of a device's keys.
+pub fn print_of_device(device: &ConfigMap, key: &str) -> Result<()> {
+    let kind = device.get("type").map_or("", String::as_str);
+    let known = sc_profiles::device_kinds().iter().find(|known| known.name == kind);
+    match (device.get(key), known) {
+        (Some(value), _) => output::line(value),
+        (None, Some(known)) if !known.keys.iter().any(|known| known.name == key) => {
+            bail!("devices of type {kind} have no key {key:?}")
+        }
+        (None, _) => output::line(""),
     }
 }
 

@@ -66,7 +66,7 @@ impl Remotes {
     }
 
     /// Takes `remote:name` apart.
-    fn split<'t>(&self, text: &'t str) -> Result<(&'static Remote, &'t str)> {
+    pub fn split<'t>(&self, text: &'t str) -> Result<(&'static Remote, &'t str)> {
         match text.split_once(':') {
             Some((remote, name)) => Ok((find(remote)?, name)),
             None => Ok((self.default, text)),

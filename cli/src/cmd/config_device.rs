@@ -7,11 +7,11 @@ use clap::Args;
 use sc_api::Instance;
 
 use super::objects::change::change;
-use super::objects::device::{Add, List, Remove, Set, WithDevices};
+use super::objects::device::{Add, Get, List, Remove, Set, Show, Unset, WithDevices};
 use crate::complete::instance_names;
 use crate::context::Context;
-use crate::verb::{DONE, Entry, Group, Verb};
-use crate::{keyvalue, output};
+use crate::keyvalue;
+use crate::verb::{Entry, Group, Verb};
 
 /// The group.
 pub struct Device;
@@ -21,9 +21,11 @@ impl Group for Device {
     const ABOUT: &'static str = "Manage devices of instances";
     const VERBS: &'static [Entry] = &[
         Entry::verb::<List<Instance>>(),
-        Entry::verb::<Show>(),
+        Entry::verb::<Show<Instance>>(),
         Entry::verb::<Add<Instance>>(),
+        Entry::verb::<Get<Instance>>(),
         Entry::verb::<Set<Instance>>(),
+        Entry::verb::<Unset<Instance>>(),
         Entry::verb::<Override>(),
         Entry::verb::<Remove<Instance>>(),
     ];
@@ -31,32 +33,16 @@ impl Group for Device {
 
 impl WithDevices for Instance {
     const LIST: &'static str = "List an instance's own devices";
+    const SHOW: &'static str = "Show an instance's own devices";
     const ADD: &'static str = "Add a device to an instance";
+    const GET: &'static str = "Show the value of a key of an instance's own device";
     const SET: &'static str = "Set keys of an instance's own device";
+    const UNSET: &'static str = "Remove a key of an instance's own device";
     const REMOVE: &'static str = "Remove devices from an instance";
     const ELSEWHERE: &'static str = "; `override` changes a profile's";
 
     fn lacks(device: &str) -> String {
         format!("the instance has no device {device:?} of its own")
-    }
-}
-
-/// `sc config device show`.
-#[derive(Debug, Args)]
-pub struct Show {
-    /// The instance
-    #[arg(value_name = "NAME", add = instance_names())]
-    name: String,
-}
-
-impl Verb for Show {
-    const NAME: &'static str = "show";
-    const ABOUT: &'static str = "Show an instance's own devices";
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let name = context.remotes.object(&self.name)?;
-        output::yaml(&context.client.instance(&name).await?.value.devices)?;
-        DONE
     }
 }
 

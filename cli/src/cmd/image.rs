@@ -102,9 +102,9 @@ fn uploaded(image: &ApiImage) -> String {
 /// `sc image list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// A remote, such as debian:, and what to show only: beginnings of aliases or fingerprints, or
+    /// A remote, such as debian:, and which to show: beginnings of aliases or fingerprints, or
     /// PROPERTY=VALUE
-    #[arg(value_name = "[REMOTE:] [FILTER]")]
+    #[arg(value_name = "[REMOTE:]FILTER")]
     filters: Vec<String>,
     /// The columns
     #[arg(short, long, value_name = "COLUMNS", default_value = "lfpdatsu")]
@@ -126,10 +126,12 @@ impl Verb for List {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let shown = columns::choose(COLUMNS, &self.columns)?;
         let mut filters = self.filters;
-        let remote = match filters.first() {
-            Some(first) if first.ends_with(':') => context.remotes.named(&filters.remove(0))?,
-            _ => context.remotes.default,
-        };
+        let mut remote = context.remotes.default;
+        // A property's value may have a colon.
+        if let Some(first) = filters.first_mut().filter(|first| !first.contains('=')) {
+            let (named, filter) = context.remotes.split(first)?;
+            (remote, *first) = (named, filter.to_owned());
+        }
         let mut images = match remote.protocol {
             Protocol::Api => context.client.images().await?,
             Protocol::Packages => image_remote::all(),
@@ -210,6 +212,11 @@ fn describe(image: &ApiImage) -> String {
     if let Some(source) = &image.update_source {
         let _ = writeln!(text, "Source: {} {}", source.protocol, source.alias);
     }
+    describe_lists(&mut text, image);
+    text
+}
+
+fn describe_lists(text: &mut String, image: &ApiImage) {
     for (title, values) in [
         ("Properties", image.properties.iter().map(|(k, v)| format!("{k}: {v}")).collect()),
         ("Aliases", image.aliases.iter().map(|alias| alias.name.clone()).collect()),
@@ -223,7 +230,6 @@ fn describe(image: &ApiImage) -> String {
             }
         }
     }
-    text
 }
 
 /// `sc image copy`.

@@ -2,7 +2,7 @@
 
 use sc_api::Profile;
 
-use super::objects::device::{Add, List, Remove, Set, WithDevices};
+use super::objects::device::{Add, Get, List, Remove, Set, Show, Unset, WithDevices};
 use crate::verb::{Entry, Group};
 
 /// The group.
@@ -13,16 +13,22 @@ impl Group for Device {
     const ABOUT: &'static str = "Manage devices of profiles";
     const VERBS: &'static [Entry] = &[
         Entry::verb::<List<Profile>>(),
+        Entry::verb::<Show<Profile>>(),
         Entry::verb::<Add<Profile>>(),
+        Entry::verb::<Get<Profile>>(),
         Entry::verb::<Set<Profile>>(),
+        Entry::verb::<Unset<Profile>>(),
         Entry::verb::<Remove<Profile>>(),
     ];
 }
 
 impl WithDevices for Profile {
     const LIST: &'static str = "List a profile's devices";
+    const SHOW: &'static str = "Show a profile's devices";
     const ADD: &'static str = "Add a device to a profile";
+    const GET: &'static str = "Show the value of a key of a profile's device";
     const SET: &'static str = "Set keys of a profile's device";
+    const UNSET: &'static str = "Remove a key of a profile's device";
     const REMOVE: &'static str = "Remove devices from a profile";
     const ELSEWHERE: &'static str = "";
 

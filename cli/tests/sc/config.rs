@@ -139,6 +139,16 @@ fn devices_of_a_profile_are_added_set_and_removed() {
     }
     let cli = Cli::new();
     assert_eq!(cli.ok(&device(&["list", "default"])), "eth0\nroot\n");
+    assert!(cli.ok(&device(&["show", "default"])).contains("root:\n  path: /\n"));
+    assert_eq!(cli.ok(&device(&["get", "default", "root", "pool"])), "default\n");
+    assert_eq!(cli.ok(&device(&["get", "default", "root", "source"])), "\n");
+    assert_eq!(
+        cli.error(&device(&["get", "default", "root", "no.key"])),
+        "Error: devices of type disk have no key \"no.key\""
+    );
+    cli.ok(&device(&["unset", "default", "root", "pool"]));
+    assert_eq!(cli.fake.last("PUT").body["devices"]["root"].get("pool"), None);
+    assert!(cli.error(&device(&["unset", "default", "root", "size"])).contains("is not set"));
     cli.ok(&device(&["set", "default", "root", "size=2GiB"]));
     assert_eq!(cli.fake.last("PUT").body["devices"]["root"]["size"], "2GiB");
     cli.ok(&device(&["remove", "default", "root"]));

@@ -41,6 +41,7 @@ fn images_that_a_remote_builds_are_listed_before_they_are_built() {
     assert!(text.contains("Debian 13 trixie\n"), "{text}");
     let text = cli.ok(&["image", "list", "debian:", "variant=sysvinit", "-f", "csv"]);
     assert!(text.starts_with("12/sysvinit (1 more),,yes,Debian 12 bookworm with sysvinit,"));
+    assert!(cli.ok(&["image", "list", "debian:13", "-f", "csv"]).starts_with("13 (3 more),"));
     assert!(cli.ok(&["image", "info", "debian:13"]).contains("  trixie\n"));
     assert!(cli.error(&["image", "info", "debian:99"]).contains("`sc image list debian:`"));
     assert!(cli.fake.lines().is_empty());

@@ -1,10 +1,11 @@
-//! `device list`, `device add`, `device set` and `device remove`.
+//! `device list`, `show`, `add`, `get`, `set`, `unset` and `remove`.
 
 use std::marker::PhantomData;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use sc_api::ConfigMap;
 
 use super::change::{Changeable, change};
 use crate::context::Context;
@@ -15,17 +16,31 @@ use crate::{keys, keyvalue, output};
 pub trait WithDevices: Changeable {
     /// What `list` does.
     const LIST: &'static str;
+    /// What `show` does.
+    const SHOW: &'static str;
     /// What `add` does.
     const ADD: &'static str;
+    /// What `get` does.
+    const GET: &'static str;
     /// What `set` does.
     const SET: &'static str;
+    /// What `unset` does.
+    const UNSET: &'static str;
     /// What `remove` does.
     const REMOVE: &'static str;
-    /// Where else `set` might find a device that the object lacks.
+    /// Where else a device might be found that the object lacks.
     const ELSEWHERE: &'static str;
 
     /// Says that the object lacks a device.
     fn lacks(device: &str) -> String;
+}
+
+/// The keys of a device to read or change.
+fn own<'d, T: WithDevices>(form: &'d mut T::Form, device: &str) -> Result<&'d mut ConfigMap> {
+    match T::devices(form).get_mut(device) {
+        Some(keys) => Ok(keys),
+        None => bail!("{}{}", T::lacks(device), T::ELSEWHERE),
+    }
 }
 
 /// `device list`.
@@ -47,6 +62,84 @@ impl<T: WithDevices> Verb for List<T> {
         let names = T::devices(&mut form).keys().map(|name| format!("{name}\n"));
         output::print(names.collect::<String>())?;
         DONE
+    }
+}
+
+/// `device show`.
+#[derive(Args)]
+pub struct Show<T: WithDevices> {
+    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
+    name: String,
+    #[arg(skip)]
+    kind: PhantomData<T>,
+}
+
+impl<T: WithDevices> Verb for Show<T> {
+    const NAME: &'static str = "show";
+    const ABOUT: &'static str = T::SHOW;
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let name = context.remotes.object(&self.name)?;
+        let mut form = T::read(&context.client, &name).await?.value;
+        output::yaml(T::devices(&mut form))?;
+        DONE
+    }
+}
+
+/// `device get`.
+#[derive(Args)]
+pub struct Get<T: WithDevices> {
+    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
+    name: String,
+    /// The device's name
+    #[arg(value_name = "DEVICE")]
+    device: String,
+    /// The key
+    #[arg(value_name = "KEY")]
+    key: String,
+    #[arg(skip)]
+    kind: PhantomData<T>,
+}
+
+impl<T: WithDevices> Verb for Get<T> {
+    const NAME: &'static str = "get";
+    const ABOUT: &'static str = T::GET;
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let name = context.remotes.object(&self.name)?;
+        let mut form = T::read(&context.client, &name).await?.value;
+        keys::print_of_device(own::<T>(&mut form, &self.device)?, &self.key)?;
+        DONE
+    }
+}
+
+/// `device unset`.
+#[derive(Args)]
+pub struct Unset<T: WithDevices> {
+    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
+    name: String,
+    /// The device's name
+    #[arg(value_name = "DEVICE")]
+    device: String,
+    /// The key
+    #[arg(value_name = "KEY")]
+    key: String,
+    #[arg(skip)]
+    kind: PhantomData<T>,
+}
+
+impl<T: WithDevices> Verb for Unset<T> {
+    const NAME: &'static str = "unset";
+    const ABOUT: &'static str = T::UNSET;
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        change::<T>(&context, &self.name, |form| {
+            match own::<T>(form, &self.device)?.remove(&self.key) {
+                Some(_) => Ok(()),
+                None => bail!("the key {:?} of the device is not set", self.key),
+            }
+        })
+        .await
     }
 }
 
@@ -95,7 +188,7 @@ pub struct Set<T: WithDevices> {
     /// The device's name
     #[arg(value_name = "DEVICE")]
     device: String,
-    /// The keys
+    /// The keys; an empty value unsets
     #[arg(value_name = "KEY=VALUE", required = true)]
     keys: Vec<String>,
     #[arg(skip)]
@@ -108,12 +201,9 @@ impl<T: WithDevices> Verb for Set<T> {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let settings = keyvalue::settings(&self.keys)?;
-        change::<T>(&context, &self.name, |form| match T::devices(form).get_mut(&self.device) {
-            Some(device) => {
-                keys::merge(device, settings);
-                Ok(())
-            }
-            None => bail!("{}{}", T::lacks(&self.device), T::ELSEWHERE),
+        change::<T>(&context, &self.name, |form| {
+            keys::merge(own::<T>(form, &self.device)?, settings);
+            Ok(())
         })
         .await
     }

@@ -10,7 +10,7 @@
 //! | [`show::Show`]                                 | [`show::Shown`] |
 //! | [`delete::Delete`]                             | [`delete::Deleted`] |
 //! | [`change::Set`], [`change::Unset`], [`change::Edit`] | [`change::Changeable`] |
-//! | [`device::List`], [`device::Add`], [`device::Set`], [`device::Remove`] | [`device::WithDevices`] |
+//! | all of [`device`]                              | [`device::WithDevices`] |
 
 pub mod change;
 pub mod delete;
