@@ -69,14 +69,8 @@ impl Instances {
         let launch = post.start;
         let profiles = update::profile_names(post.put.profiles.clone())?;
         // What is wrong with the configuration is said before an image is fetched for minutes.
-        let origin = Origin::Client { before: &BTreeMap::new() };
-        let before = config::check(ctx, &profiles, &post.put.config, &post.put.devices, origin)
-            .map_err(|error| error.within("Failed creating instance record"))?;
+        let before = check(ctx, &profiles, &post)?;
         let pool: PoolName = before.effective.root.pool.parse()?;
-        ctx.pools.get(pool.as_str())?;
-        for nic in &before.effective.nics {
-            ctx.networks.get(&nic.network)?;
-        }
         let root = ctx.images.root(&post.source, progress).await?;
         let (root, layer) = ctx.images.ensure_layer(root, &pool, progress).await?;
         let mut record = new_record(name, post, profiles, pool, &root);
@@ -111,6 +105,18 @@ impl Instances {
             Err(_) => Ok(()),
         }
     }
+}
+
+/// The configuration that is asked for, with everything it refers to there.
+fn check(ctx: &Ctx, profiles: &[ProfileName], post: &InstancesPost) -> Result<Checked> {
+    let origin = Origin::Client { before: &BTreeMap::new() };
+    let checked = config::check(ctx, profiles, &post.put.config, &post.put.devices, origin)
+        .map_err(|error| error.within("Failed creating instance record"))?;
+    ctx.pools.get(&checked.effective.root.pool)?;
+    for nic in &checked.effective.nics {
+        ctx.networks.get(&nic.network)?;
+    }
+    Ok(checked)
 }
 
 async fn make(

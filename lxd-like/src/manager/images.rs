@@ -6,10 +6,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sc_api::{ConfigMap, ErrorKind, ImageAlias, InstanceSource, Timestamp};
+use sc_api::{ConfigMap, ErrorKind, InstanceSource, Timestamp};
 use sc_images::packages::{Recipe, Remote};
 use sc_images::{Fingerprint, ImageFiles, Metadata, Progress};
-use sc_store::{CommitError, Draft, Journal, Store};
+use sc_store::{Draft, Journal, Store};
 
 use super::Pools;
 use super::layers::Layers;
@@ -161,45 +161,6 @@ impl Images {
     pub fn get(&self, fingerprint: &str) -> Result<ImageRecord> {
         let found = self.store.get_doc::<ImageRecord>(&[fingerprint])?;
         Ok(found.ok_or_else(|| Error::not_found(format!("Image {fingerprint:?} not found")))?.value)
-    }
-
-    /// The alias of this name.
-    pub fn alias(&self, name: &str) -> Result<AliasRecord> {
-        if name.is_empty() {
-            return Err(Error::not_found(format!("Image alias {name:?} not found")));
-        }
-        let found = self.store.get_doc::<AliasRecord>(&[name])?;
-        Ok(found.ok_or_else(|| Error::not_found(format!("Image alias {name:?} not found")))?.value)
-    }
-
-    /// Every alias of an image.
-    pub fn aliases_of(&self, fingerprint: &str) -> Result<Vec<ImageAlias>> {
-        let all = self.store.list_docs::<AliasRecord>(&[])?;
-        let of_it = all.into_iter().filter(|doc| doc.value.target == fingerprint);
-        Ok(of_it
-            .map(|doc| ImageAlias {
-                name: doc.value.name,
-                description: doc.value.description,
-                target: String::new(),
-                alias_type: String::new(),
-            })
-            .collect())
-    }
-
-    /// Gives an image another name.
-    pub async fn create_alias(&self, alias: AliasRecord) -> Result<()> {
-        if alias.name.is_empty() {
-            return Err(Error::invalid("Alias name is required"));
-        }
-        let target = self.resolve(&alias.target)?.fingerprint;
-        let mut draft = Draft::new();
-        draft.create(&AliasRecord { target, ..alias.clone() })?;
-        match self.store.apply(draft).await {
-            Err(CommitError::Conflict { .. }) => {
-                Err(Error::conflict(format!("Alias \"{}\" already exists", alias.name)))
-            }
-            other => Ok(other.map(drop)?),
-        }
     }
 
     /// Takes image files in. Their metadata is read where it can do no harm.

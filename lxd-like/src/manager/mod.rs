@@ -1,6 +1,7 @@
 //! The managers: each looks after one kind of object besides instances, joining its records in
 //! the store with what stands outside.
 
+mod aliases;
 mod images;
 mod layers;
 mod networks;
