@@ -1,9 +1,12 @@
 //! The guest's console: held by the agent from before init runs until after it has ended.
 //!
 //! ```text
-//! guest ──pty──> ring buffer, bounded log ──> the client attached, if any
+//! guest ──pty──> bounded log ──> the client attached, if any
 //!       <──────────────────────────────────── what the client types
 //! ```
+//!
+//! A client sees what is shown from its coming on. Before that it gets the line that is not finished yet, so
+//! that a prompt which waits is seen; what went before is in the log.
 //!
 //! Nobody is waited for: a client that does not read loses the oldest of what waits for it, a guest that
 //! does not read lets the client's typing wait in the client's own socket.
@@ -22,8 +25,8 @@ use sc_sys::{Result, SysError};
 
 use crate::log::BoundedFile;
 
-/// As much of the output as a client sees when it attaches.
-const RING_BYTES: usize = 64 * 1024;
+/// As much of the unfinished line as a client sees when it attaches.
+const LINE_BYTES: usize = 4 * 1024;
 /// As much output as waits for a slow client.
 const BACKLOG_BYTES: usize = 1024 * 1024;
 /// As much input as waits for a slow guest.
@@ -45,7 +48,7 @@ pub(crate) struct Tokens {
 pub(crate) struct Console {
     tokens: Tokens,
     master: Option<Master>,
-    ring: Ring,
+    line: UnfinishedLine,
     log: BoundedFile,
     client: Option<Client>,
     input: VecDeque<u8>,
@@ -80,7 +83,7 @@ impl Console {
         Self {
             tokens,
             master: None,
-            ring: Ring::default(),
+            line: UnfinishedLine::default(),
             log,
             client: None,
             input: VecDeque::new(),
@@ -107,7 +110,7 @@ impl Console {
         self.master = None;
     }
 
-    /// Attaches a client: returns its end of a stream that begins with the recent output; `None` where
+    /// Attaches a client: returns its end of a stream that begins with the unfinished line; `None` where
     /// another is attached.
     pub(crate) fn attach(
         &mut self,
@@ -124,7 +127,7 @@ impl Console {
         set_blocking(&stream, Blocking::No)?;
         self.detach();
         poller.add(&stream, self.tokens.client, Interest::Read)?;
-        self.client = Some(Client { stream, backlog: self.ring.bytes.clone() });
+        self.client = Some(Client { stream, backlog: self.line.bytes.clone() });
         self.flush(poller);
         Ok(Some(theirs))
     }
@@ -141,11 +144,6 @@ impl Console {
             // A terminal that has gone has no size.
             let _ = set_size(&master.fd, Size { rows: size.rows, columns: size.columns });
         }
-    }
-
-    /// Returns the recent output as it is in the log.
-    pub(crate) fn log_contents(&self) -> Vec<u8> {
-        self.log.contents()
     }
 
     /// Deals with news of the terminal.
@@ -180,7 +178,7 @@ impl Console {
     }
 
     fn output(&mut self, bytes: &[u8]) {
-        self.ring.push(bytes);
+        self.line.push(bytes);
         self.log.append(bytes);
         if let Some(client) = &mut self.client {
             client.backlog.extend(bytes);
@@ -258,18 +256,21 @@ fn drain(fd: impl AsFd, waiting: &mut VecDeque<u8>) -> std::result::Result<(), E
     Ok(())
 }
 
-/// The newest bytes.
+/// What was written since the last end of a line; of a long one its end.
 #[derive(Debug, Default)]
-struct Ring {
+struct UnfinishedLine {
     bytes: VecDeque<u8>,
 }
 
-impl Ring {
-    fn push(&mut self, bytes: &[u8]) {
-        let bytes = &bytes[bytes.len().saturating_sub(RING_BYTES)..];
-        let surplus = (self.bytes.len() + bytes.len()).saturating_sub(RING_BYTES);
-        self.bytes.drain(..surplus);
+impl UnfinishedLine {
+    fn push(&mut self, mut bytes: &[u8]) {
+        if let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') {
+            self.bytes.clear();
+            bytes = &bytes[end + 1..];
+        }
         self.bytes.extend(bytes);
+        let surplus = self.bytes.len().saturating_sub(LINE_BYTES);
+        self.bytes.drain(..surplus);
     }
 }
 
@@ -287,7 +288,7 @@ mod tests {
     struct Fixture {
         console: Console,
         poller: Poller,
-        _dir: tempfile::TempDir,
+        dir: tempfile::TempDir,
         terminal: OwnedFd,
     }
 
@@ -298,7 +299,7 @@ mod tests {
         let mut console = Console::new(TOKENS, log);
         let pty = Pty::open().unwrap();
         console.connect(pty.master, &poller).unwrap();
-        Fixture { console, poller, _dir: dir, terminal: pty.terminal }
+        Fixture { console, poller, dir, terminal: pty.terminal }
     }
 
     fn stream(fixture: &mut Fixture, takeover: Takeover) -> Option<UnixStream> {
@@ -306,15 +307,29 @@ mod tests {
     }
 
     #[test]
-    fn a_client_sees_what_was_written_before_it_came() {
+    fn a_client_sees_the_prompt_that_waits_and_nothing_older() {
         let mut f = fixture();
-        rustix::io::write(&f.terminal, b"hello\n").unwrap();
+        rustix::io::write(&f.terminal, b"hello\nguest1 login: ").unwrap();
         f.console.master_ready(&f.poller);
         let mut client = stream(&mut f, Takeover::Polite).unwrap();
-        let mut buffer = [0; 7];
+        rustix::io::write(&f.terminal, b"root\n").unwrap();
+        f.console.master_ready(&f.poller);
+        let mut buffer = [0; 20];
         client.read_exact(&mut buffer).unwrap();
-        assert_eq!(&buffer, b"hello\r\n");
-        assert_eq!(f.console.log_contents(), b"hello\r\n");
+        assert_eq!(&buffer, b"guest1 login: root\r\n");
+        let log = std::fs::read(f.dir.path().join("console")).unwrap();
+        assert_eq!(log, b"hello\r\nguest1 login: root\r\n");
+    }
+
+    #[test]
+    fn of_a_line_without_end_only_so_much_is_kept() {
+        let mut line = UnfinishedLine::default();
+        line.push(b"old\r\nnew");
+        assert_eq!(line.bytes, b"new");
+        line.push(&[b'x'; 3 * LINE_BYTES]);
+        assert_eq!(line.bytes.len(), LINE_BYTES);
+        line.push(b"\n");
+        assert!(line.bytes.is_empty());
     }
 
     #[test]

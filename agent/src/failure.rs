@@ -40,15 +40,6 @@ pub(crate) fn plain(step: &str, object: impl Into<String>, errno: Errno) -> Boot
     }
 }
 
-/// Says a failure in one line, for logs.
-pub(crate) fn describe(failure: &BootFailure) -> String {
-    let mut text = format!("{}: {}", failure.step, failure.object);
-    if failure.errno != 0 {
-        text += &format!(": {}", std::io::Error::from_raw_os_error(failure.errno));
-    }
-    text
-}
-
 fn remedy(error: &SysError) -> Option<&'static str> {
     let is = |errno: Errno| error.is(errno.raw_os_error());
     let op = error.op();

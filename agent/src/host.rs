@@ -7,7 +7,7 @@
 //! | path | what |
 //! |---|---|
 //! | `/proc`, `/sys` | the host's; a guest's own may be mounted only where whole ones are in sight |
-//! | `/dev` | the host's, for the few devices that guests get |
+//! | `/dev` | the few device nodes that guests get |
 //! | `/root` | the guest's root, once it is mounted |
 //! | `/binds/N` | what the spec shows inside |
 //! | `/scratch` | where overlay layers are attached for a moment on older kernels |
@@ -26,6 +26,7 @@ use sc_sys::resolve::Root;
 use sc_sys::{Result, SysError};
 
 use crate::failure::{Step, plain};
+use crate::nodes;
 
 /// Where the guest's root is mounted.
 pub(crate) const GUEST_ROOT: &str = "/root";
@@ -195,7 +196,6 @@ fn own_pidfd() -> Result<OwnedFd> {
 fn pivot(binds: &[OwnedFd]) -> Result<()> {
     let proc = mount::clone_tree("/proc", Depth::This)?;
     let sys = mount::clone_tree("/sys", Depth::This)?;
-    let dev = mount::clone_tree("/dev", Depth::This)?;
     let root = NewMount::new("tmpfs")
         .option("mode", "0755")
         .option("size", "1m")
@@ -203,9 +203,10 @@ fn pivot(binds: &[OwnedFd]) -> Result<()> {
         .create()?;
     mount::attach(&root, FOOTHOLD)?;
     let root = Root::new(root);
-    for (name, tree) in [("proc", proc), ("sys", sys), ("dev", dev)] {
+    for (name, tree) in [("proc", proc), ("sys", sys)] {
         mount::attach_at(tree, root.make_dirs(name, 0o755)?)?;
     }
+    nodes::make_all(&root)?;
     for path in [GUEST_ROOT, SCRATCH, "/binds"] {
         root.make_dirs(path, 0o755)?;
     }

@@ -6,7 +6,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`supervisor`] | the event loop: states, requests, events |
-//! | [`host`], [`rootfs`] | what is kept of the host; the guest's mounts |
+//! | [`host`], [`nodes`], [`rootfs`] | what is kept of the host; device nodes; the guest's mounts |
 //! | [`user`] | the guest's user namespace |
 //! | [`boot`] | from namespaces to a running init |
 //! | [`init`] | which init it is, and what follows from that |
@@ -25,6 +25,7 @@ mod host;
 mod init;
 mod log;
 mod network;
+mod nodes;
 mod passwd;
 mod rootfs;
 mod stdio;
@@ -44,7 +45,7 @@ use sc_agent_protocol::{BootFailure, InstanceSpec};
 use sc_sys::inherited::take_inherited;
 use sc_sys::resolve::Root;
 
-use crate::failure::{Step, describe, plain};
+use crate::failure::{Step, plain};
 use crate::host::{GUEST_ROOT, Host, PositionedReader, Trees};
 use crate::init::detect::{Program, find};
 use crate::log::{BoundedFile, Journal};
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Before there is a log this is all there is; `scd` keeps it.
-            eprintln!("sc-agent: {}", describe(&failure));
+            eprintln!("sc-agent: {failure}");
             ExitCode::FAILURE
         }
     }

@@ -1,25 +1,62 @@
 //! An ordered stop under way.
 //!
-//! The signal is sent once the init listens to it: one that comes before is lost, since the kernel keeps
-//! from PID 1 what it has no handler for. Where two seconds after it the guest still runs and its init has
-//! a shutdown command, that is run inside.
+//! ```text
+//!             listens            no effect
+//! Listening ──────────> Signalled ─────────> Last      (an init that heeds its signal)
+//!     │                     ^
+//!     └──────> Commanded ───┘ failed                   (one whose stock configuration does not)
+//! ```
+//!
+//! Nothing is done before the init listens: a signal that comes earlier is lost, since the kernel keeps from
+//! PID 1 what it has no handler for, and a command finds nobody.
 
 use std::time::{Duration, Instant};
-
-use sc_agent_protocol::StopMethod;
 
 /// How long an init may take to listen, and then to show effect.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a stop is looked after.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How an init is asked to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StopMethod {
+    /// The signal sent to PID 1.
+    pub signal: i32,
+    /// Run inside; empty for none.
+    pub command: Vec<String>,
+    /// Which of the two is tried first.
+    pub first: First,
+}
+
+/// What an init is asked by first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum First {
+    /// The signal; the command when that has shown no effect after two seconds.
+    Signal,
+    /// The command; the signal when that has failed.
+    Command,
+}
+
 /// A stop under way.
 #[derive(Debug)]
 pub(crate) struct Stop {
     method: StopMethod,
     asked: Instant,
-    sent: Option<Instant>,
-    command_run: bool,
+    step: Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Waiting for the init to listen.
+    Listening,
+    /// The command runs, or has succeeded.
+    Commanded,
+    /// The command has failed.
+    Failed,
+    /// The signal was sent.
+    Signalled(Instant),
+    /// There is nothing more to try.
+    Last,
 }
 
 /// What is to be done next.
@@ -36,32 +73,57 @@ pub(crate) enum Action {
 impl Stop {
     /// Begins a stop.
     pub(crate) fn new(method: StopMethod, now: Instant) -> Self {
-        Self { method, asked: now, sent: None, command_run: false }
+        Self { method, asked: now, step: Step::Listening }
     }
 
     /// Decides what is next; `listens` says whether PID 1 has the signal handled or blocked.
     pub(crate) fn next(&mut self, now: Instant, listens: impl FnOnce(i32) -> bool) -> Action {
-        let Some(sent) = self.sent else {
-            if now.duration_since(self.asked) < PATIENCE && !listens(self.method.signal) {
-                return Action::Wait;
+        match self.step {
+            Step::Listening => {
+                if now.duration_since(self.asked) < PATIENCE && !listens(self.method.signal) {
+                    return Action::Wait;
+                }
+                match self.method.first {
+                    First::Signal => self.signal(now),
+                    First::Command => self.command(Step::Commanded),
+                }
             }
-            self.sent = Some(now);
-            return Action::Signal(self.method.signal);
-        };
-        if self.command_run || self.method.command.is_empty() || now.duration_since(sent) < PATIENCE
-        {
-            return Action::Wait;
+            Step::Failed => self.signal(now),
+            Step::Signalled(at) if now.duration_since(at) >= PATIENCE && self.has_command() => {
+                self.command(Step::Last)
+            }
+            Step::Signalled(_) | Step::Commanded | Step::Last => Action::Wait,
         }
-        self.command_run = true;
+    }
+
+    fn signal(&mut self, now: Instant) -> Action {
+        self.step = Step::Signalled(now);
+        Action::Signal(self.method.signal)
+    }
+
+    fn command(&mut self, then: Step) -> Action {
+        self.step = then;
         Action::Run(self.method.command.clone())
     }
 
-    /// Returns when to ask again; `None` when nothing more will come.
+    fn has_command(&self) -> bool {
+        !self.method.command.is_empty()
+    }
+
+    /// Takes note that the command has failed.
+    pub(crate) fn command_failed(&mut self) {
+        if self.step == Step::Commanded {
+            self.step = Step::Failed;
+        }
+    }
+
+    /// Returns when to ask again; `None` when nothing more will come of itself.
     pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
-        match self.sent {
-            None => Some(now + TICK),
-            Some(_) if self.command_run || self.method.command.is_empty() => None,
-            Some(sent) => Some(sent + PATIENCE),
+        match self.step {
+            Step::Listening => Some(now + TICK),
+            Step::Failed => Some(now),
+            Step::Signalled(at) if self.has_command() => Some(at + PATIENCE),
+            Step::Signalled(_) | Step::Commanded | Step::Last => None,
         }
     }
 }
@@ -88,15 +150,19 @@ fn status_listens(status: &str, signal: i32) -> bool {
 mod tests {
     use super::*;
 
-    fn stop(command: &[&str], now: Instant) -> Stop {
+    fn stop(command: &[&str], first: First, now: Instant) -> Stop {
         let command = command.iter().map(|word| (*word).to_owned()).collect();
-        Stop::new(StopMethod { signal: 30, command }, now)
+        Stop::new(StopMethod { signal: 30, command, first }, now)
+    }
+
+    fn run() -> Action {
+        Action::Run(vec!["telinit".into(), "0".into()])
     }
 
     #[test]
     fn the_signal_waits_until_init_listens() {
         let now = Instant::now();
-        let mut stop = stop(&[], now);
+        let mut stop = stop(&[], First::Signal, now);
         assert_eq!(stop.next(now, |_| false), Action::Wait);
         assert!(stop.due(now).is_some());
         assert_eq!(stop.next(now + TICK, |signal| signal == 30), Action::Signal(30));
@@ -107,20 +173,40 @@ mod tests {
     #[test]
     fn an_init_that_never_listens_is_signalled_all_the_same() {
         let now = Instant::now();
-        assert_eq!(stop(&[], now).next(now + PATIENCE, |_| false), Action::Signal(30));
+        let mut stop = stop(&[], First::Signal, now);
+        assert_eq!(stop.next(now + PATIENCE, |_| false), Action::Signal(30));
     }
 
     #[test]
     fn the_command_runs_once_when_the_signal_has_had_no_effect() {
         let now = Instant::now();
-        let mut stop = stop(&["telinit", "0"], now);
+        let mut stop = stop(&["telinit", "0"], First::Signal, now);
         assert_eq!(stop.next(now, |_| true), Action::Signal(30));
         assert_eq!(stop.next(now + PATIENCE / 2, |_| true), Action::Wait);
-        assert_eq!(
-            stop.next(now + PATIENCE, |_| true),
-            Action::Run(vec!["telinit".into(), "0".into()])
-        );
+        assert_eq!(stop.next(now + PATIENCE, |_| true), run());
         assert_eq!(stop.next(now + PATIENCE * 2, |_| true), Action::Wait);
+    }
+
+    #[test]
+    fn a_command_that_comes_first_is_alone_where_it_succeeds() {
+        let now = Instant::now();
+        let mut stop = stop(&["telinit", "0"], First::Command, now);
+        assert_eq!(stop.next(now, |_| true), run());
+        assert_eq!(stop.due(now), None);
+        assert_eq!(stop.next(now + PATIENCE * 2, |_| true), Action::Wait);
+    }
+
+    #[test]
+    fn a_command_that_comes_first_and_fails_is_followed_by_the_signal_and_tried_again() {
+        let now = Instant::now();
+        let mut stop = stop(&["telinit", "0"], First::Command, now);
+        assert_eq!(stop.next(now, |_| true), run());
+        stop.command_failed();
+        assert_eq!(stop.due(now), Some(now));
+        assert_eq!(stop.next(now, |_| true), Action::Signal(30));
+        assert_eq!(stop.next(now + PATIENCE, |_| true), run());
+        stop.command_failed();
+        assert_eq!(stop.due(now), None);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use message::{
 pub use record::{ExitRecord, Recorded};
 pub use spec::{
     BindMount, CgroupSpec, CgroupView, IdRangeSpec, InitKind, InstanceSpec, Layer, RootSpec,
-    SeedFile, StopMethod, Tree,
+    SeedFile, Tree,
 };
 
 /// The version of the conversation; raised when a message changes its meaning.

@@ -1,5 +1,6 @@
 //! The messages of the conversation.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -77,8 +78,16 @@ pub enum Request {
         /// The signal's number.
         signal: i32,
     },
-    /// Attach to the console: the reply `Console` brings one end of a stream socket whose first
-    /// bytes are the ring buffer's. With `force`, whoever is attached is detached.
+    /// Nobody is at the other end of a program started by `Exec` any more: it is told by SIGHUP, and killed
+    /// where it has not ended in three seconds. One in a terminal is told by the kernel, when the daemon
+    /// closes the master. The end of the daemon's connection does this to all of its programs. Answered as
+    /// `Signal`.
+    HangUp {
+        /// The number from `ExecStarted`.
+        exec: u64,
+    },
+    /// Attach to the console: the reply `Console` brings one end of a stream socket. It begins with the
+    /// line that is not finished yet, at most 4 KiB of it. With `force`, whoever is attached is detached.
     Console {
         /// The size to give the console.
         size: Option<WindowSize>,
@@ -87,8 +96,6 @@ pub enum Request {
     },
     /// Give the console another size.
     ConsoleResize(WindowSize),
-    /// The console's recent output, as in the log file; answered with `Log` and a memfd.
-    ConsoleLog,
     /// Send the interfaces as they are; answered with `Interfaces`.
     Interfaces,
     /// End: kill the guest's processes and exit. Answered with `Done` before it happens.
@@ -154,8 +161,6 @@ pub enum Reply {
     Console,
     /// Somebody else is attached to the console.
     ConsoleBusy,
-    /// One descriptor: a memfd.
-    Log,
     /// The interfaces inside.
     Interfaces(Vec<Interface>),
     /// It failed.
@@ -207,6 +212,16 @@ pub enum Exit {
     },
 }
 
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Halted => f.write_str("halted"),
+            Self::Failed { status } => write!(f, "its init left with status {status}"),
+            Self::Killed { signal } => write!(f, "killed by signal {signal}"),
+        }
+    }
+}
+
 /// Why a boot failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootFailure {
@@ -218,6 +233,17 @@ pub struct BootFailure {
     pub errno: i32,
     /// What to do about it, where the agent knows.
     pub remedy: Option<String>,
+}
+
+impl fmt::Display for BootFailure {
+    /// In one line, without the remedy.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.step, self.object)?;
+        match self.errno {
+            0 => Ok(()),
+            errno => write!(f, ": {}", std::io::Error::from_raw_os_error(errno)),
+        }
+    }
 }
 
 /// Something happened inside.

@@ -1,5 +1,6 @@
 //! Everything an agent must know to boot one instance, resolved.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -170,11 +171,19 @@ pub enum InitKind {
     Other,
 }
 
-/// How an init is asked to stop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StopMethod {
-    /// The signal sent to PID 1.
-    pub signal: i32,
-    /// Run inside when the signal has had no effect after two seconds; empty for none.
-    pub command: Vec<String>,
+impl fmt::Display for InitKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Systemd => "systemd",
+            Self::Upstart => "upstart",
+            Self::SysvInit => "SysV init",
+            Self::OpenrcInit => "openrc-init",
+            Self::Runit => "runit",
+            Self::Busybox => "busybox init",
+            Self::Finit => "finit",
+            Self::Dinit => "dinit",
+            Self::S6 => "s6",
+            Self::Other => "an unknown program",
+        })
+    }
 }

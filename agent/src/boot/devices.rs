@@ -14,11 +14,7 @@ use sc_sys::resolve::Root;
 use super::apifs::cover;
 use crate::failure::Step;
 use crate::host::make_place;
-
-/// Devices shown from the host; a guest cannot make nodes of its own.
-const ALWAYS: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
-/// Devices shown where the host has them.
-const WHERE_PRESENT: [&str; 2] = ["fuse", "net/tun"];
+use crate::nodes;
 
 const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
@@ -44,10 +40,7 @@ pub(super) struct Console {
 /// Fills `/dev` and opens the console.
 pub(super) fn populate(root: &Root) -> std::result::Result<Console, BootFailure> {
     mount_dev(root).step("mount /dev")?;
-    for name in ALWAYS {
-        show(root, name).step("show device")?;
-    }
-    for name in WHERE_PRESENT {
+    for name in nodes::names() {
         if Path::new("/dev").join(name).exists() {
             show(root, name).step("show device")?;
         }

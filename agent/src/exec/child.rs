@@ -13,7 +13,8 @@ use sc_sys::process::{
 use sc_sys::resolve::Root;
 use sc_sys::{Result, SysError};
 
-use super::{ExecFailure, Stdio};
+use super::ExecFailure;
+use super::stdio::Stdio;
 use crate::birth;
 use crate::environment::{Environment, PATH};
 use crate::host::Host;

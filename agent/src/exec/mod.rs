@@ -1,23 +1,36 @@
 //! Programs started inside: forked by the agent, born into the guest's pid namespace and a cgroup of their
 //! own, and reaped at once, since an unreaped one keeps PID 1 from ending.
 
+//!
+//! One whose daemon has gone has nobody at its other end, and ends as the programs of a closed terminal do:
+//! by SIGHUP, and by SIGKILL where that has not ended it.
+
 mod child;
 mod leaf;
+mod stdio;
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
-use sc_agent_protocol::{ExecRequest, IdRangeSpec, WindowSize};
-use sc_sys::mount::FsIds;
+use sc_agent_protocol::{ExecRequest, IdRangeSpec};
 use sc_sys::process::{Child, CloneOptions, Exit, spawn_child};
-use sc_sys::pty::{Pty, Size, set_size};
+use sc_sys::signal::signal_group;
 use sc_sys::{Result, SysError};
 
 use self::leaf::{Leaf, Leaves};
+use self::stdio::Stdio;
 use crate::host::Host;
+
+const SIGHUP: i32 = 1;
+const SIGKILL: i32 = 9;
+const SIGCONT: i32 = 18;
+/// How long a program that nobody listens to any more may take to end.
+const HANG_UP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a program did not start.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -26,6 +39,12 @@ pub(crate) struct ExecFailure {
     pub step: String,
     /// The error's number.
     pub errno: i32,
+}
+
+impl fmt::Display for ExecFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.step, std::io::Error::from_raw_os_error(self.errno))
+    }
 }
 
 impl From<SysError> for ExecFailure {
@@ -60,6 +79,18 @@ struct Exec {
     status: Option<OwnedFd>,
     master: Option<OwnedFd>,
     has_terminal: bool,
+    hung_up: HungUp,
+}
+
+/// Whether a program has lost who asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HungUp {
+    /// Somebody is there.
+    No,
+    /// It was told, and is killed at this time.
+    Until(Instant),
+    /// It was killed.
+    Killed,
 }
 
 /// News of a program.
@@ -112,12 +143,6 @@ pub(crate) struct Job<'a> {
     pub descriptors: Vec<OwnedFd>,
 }
 
-/// A program's standard input, output and error.
-enum Stdio {
-    Streams([OwnedFd; 3]),
-    Terminal(Pty),
-}
-
 /// All programs that run.
 #[derive(Debug, Default)]
 pub(crate) struct Execs {
@@ -136,42 +161,23 @@ impl Execs {
         job: Job<'_>,
         owner: Owner,
     ) -> std::result::Result<(u64, BorrowedFd<'_>), ExecFailure> {
-        let (host, request) = (job.host, job.request);
-        let stdio = open_stdio(&job)?;
+        let stdio = stdio::open(&job)?;
         let (status, tell) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
             .map_err(|error| SysError::new("create", "pipe", error))?;
-        let leaf = match &host.cgroups.payload {
+        let leaf = match &job.host.cgroups.payload {
             Some(payload) => Some(self.leaves.make(payload)?),
             None => None,
         };
-        let options =
-            CloneOptions { cgroup: leaf.as_ref().map(Leaf::fd), ..CloneOptions::default() };
-        let (init, base) = (job.init, job.environment);
-        let spawned = spawn_child(&options, || {
-            child::run(
-                &child::Task { host, init, request, environment: base, stdio: &stdio },
-                &tell,
-            )
-        });
-        let child = spawned.inspect_err(|_| {
+        let child = spawn(&job, &stdio, leaf.as_ref(), &tell).inspect_err(|_| {
             if let Some(leaf) = &leaf {
                 self.leaves.remove(leaf);
             }
         })?;
-        let master = match stdio {
-            Stdio::Terminal(pty) => Some(pty.master),
-            Stdio::Streams(_) => None,
-        };
         self.last += 1;
-        self.running.push(Exec {
-            id: self.last,
-            owner,
-            child,
-            leaf,
-            status: Some(status),
-            has_terminal: master.is_some(),
-            master,
-        });
+        let master = stdio.into_master();
+        let has_terminal = master.is_some();
+        let (id, status, hung_up) = (self.last, Some(status), HungUp::No);
+        self.running.push(Exec { id, owner, child, leaf, status, master, has_terminal, hung_up });
         let exec = self.running.last().expect("it was pushed just now");
         Ok((exec.id, exec.status.as_ref().expect("it was set just now").as_fd()))
     }
@@ -216,37 +222,87 @@ impl Execs {
     pub(crate) fn signal(&self, id: u64, signal: i32) -> Result<bool> {
         let Some(exec) = self.running.iter().find(|exec| exec.id == id) else { return Ok(false) };
         if exec.has_terminal {
-            sc_sys::signal::signal_group(exec.child.pid(), signal)?;
+            signal_group(exec.child.pid(), signal)?;
         } else {
             exec.child.signal(signal)?;
         }
         Ok(true)
     }
+
+    /// Tells a program that nobody is at its other end any more; `false` where it has ended.
+    pub(crate) fn hang_up(&mut self, id: u64, now: Instant) -> bool {
+        let exec = self.running.iter_mut().find(|exec| exec.id == id);
+        exec.map(|exec| exec.hang_up(now)).is_some()
+    }
+
+    /// Does so for all whose daemon's connection is not there any more; returns how many.
+    pub(crate) fn hang_up_orphans(
+        &mut self,
+        is_there: impl Fn(u64) -> bool,
+        now: Instant,
+    ) -> usize {
+        let orphans = self.running.iter_mut().filter(|exec| match exec.owner {
+            Owner::Daemon { connection, .. } => !is_there(connection),
+            Owner::Agent => false,
+        });
+        orphans.map(|exec| exec.hang_up(now)).count()
+    }
+
+    /// Returns when a program that was hung up is due to be killed.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let times = self.running.iter().filter_map(|exec| match exec.hung_up {
+            HungUp::Until(at) => Some(at),
+            HungUp::No | HungUp::Killed => None,
+        });
+        times.min()
+    }
+
+    /// Kills those that are due.
+    pub(crate) fn kill_due(&mut self, now: Instant) {
+        for exec in &mut self.running {
+            if matches!(exec.hung_up, HungUp::Until(at) if at <= now) {
+                exec.signal_group(SIGKILL);
+                exec.hung_up = HungUp::Killed;
+            }
+        }
+    }
 }
 
-fn open_stdio(job: &Job<'_>) -> std::result::Result<Stdio, ExecFailure> {
-    let invalid =
-        |step: &str| ExecFailure { step: step.into(), errno: Errno::INVAL.raw_os_error() };
-    let ids = job.ids;
-    let (user, group) = (job.request.user, job.request.group);
-    if user >= ids.count || group >= ids.count {
-        return Err(invalid("check user and group against the instance's ids"));
-    }
-    let Some(WindowSize { columns, rows }) = job.request.terminal else {
-        let mut copies = Vec::with_capacity(3);
-        for fd in &job.descriptors {
-            let copy =
-                fd.try_clone().map_err(|error| SysError::new("duplicate", "stream", error))?;
-            copies.push(copy);
+impl Exec {
+    /// A terminal's programs hear it from the kernel, once its last master is closed: here, and with the
+    /// daemon that has gone. Telling them twice would keep an editor from saving what it can.
+    fn hang_up(&mut self, now: Instant) {
+        if self.hung_up != HungUp::No {
+            return;
         }
-        let streams = <[OwnedFd; 3]>::try_from(copies);
-        return streams.map(Stdio::Streams).map_err(|_| invalid("take three descriptors"));
+        self.master = None;
+        if !self.has_terminal {
+            self.signal_group(SIGHUP);
+            self.signal_group(SIGCONT);
+        }
+        self.hung_up = HungUp::Until(now + HANG_UP_PATIENCE);
+    }
+
+    /// Signals the program and what it has started, but for what went off into a session of its own.
+    fn signal_group(&self, signal: i32) {
+        // It leads no group as long as it is being started.
+        if signal_group(self.child.pid(), signal).is_err() {
+            // Ended already is as good.
+            let _ = self.child.signal(signal);
+        }
+    }
+}
+
+fn spawn(job: &Job<'_>, stdio: &Stdio, leaf: Option<&Leaf>, tell: &OwnedFd) -> Result<Child> {
+    let options = CloneOptions { cgroup: leaf.map(Leaf::fd), ..CloneOptions::default() };
+    let task = child::Task {
+        host: job.host,
+        init: job.init,
+        request: job.request,
+        environment: job.environment,
+        stdio,
     };
-    // The terminal belongs to the user who works in it.
-    let _ids = FsIds::assume(ids.base + user, ids.base + group)?;
-    let pty = Pty::open_in(job.devpts)?;
-    set_size(&pty.master, Size { rows, columns })?;
-    Ok(Stdio::Terminal(pty))
+    spawn_child(&options, || child::run(&task, tell))
 }
 
 /// Returns how the execution went; `None` while it is open.

@@ -1,5 +1,6 @@
 //! Reads from a guest's root what tells its init, before anything of the guest runs.
 
+use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,19 @@ pub(crate) struct Program {
     pub facts: Facts,
     /// The processor it was made for, where that is another than this one.
     pub foreign: Option<&'static str>,
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.command.join(" "), self.facts.kind())?;
+        if let Some(version) = self.facts.systemd_version {
+            write!(f, " {version}")?;
+        }
+        match self.foreign {
+            Some(processor) => write!(f, ", made for {processor}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Finds the init of a root: the command given, or else the first of the usual places.

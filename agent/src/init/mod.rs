@@ -7,7 +7,9 @@
 
 pub(crate) mod detect;
 
-use sc_agent_protocol::{CgroupView, InitKind, StopMethod};
+use sc_agent_protocol::{CgroupView, InitKind};
+
+use crate::stop::{First, StopMethod};
 
 /// Signals by number, where the names differ from machine to machine only for the real-time ones.
 const SIGUSR2: i32 = 12;
@@ -92,8 +94,9 @@ pub(crate) fn kind_by_name(name: &str) -> Option<InitKind> {
 
 /// Returns how this kind is asked to stop.
 ///
-/// The command is for stock configurations that leave the signal without effect: Debian's inittab calls a
-/// script that is not there. Where an init heeds its signal in every configuration there is none.
+/// The command is for stock configurations that leave the signal without effect. Where an init heeds its
+/// signal in every configuration there is none. SysV init has its command first: Debian's inittab, and most
+/// others, calls a script on SIGPWR that is not there.
 pub(crate) fn stop_method(kind: InitKind) -> StopMethod {
     let (signal, command): (i32, &[&str]) = match kind {
         InitKind::Systemd => (SIGRTMIN + 3, &[]),
@@ -106,7 +109,8 @@ pub(crate) fn stop_method(kind: InitKind) -> StopMethod {
         InitKind::S6 => (SIGPWR, &["s6-linux-init-shutdown", "-p", "now"]),
         InitKind::Other => (SIGPWR, &["poweroff"]),
     };
-    StopMethod { signal, command: command.iter().map(|word| (*word).to_owned()).collect() }
+    let first = if kind == InitKind::SysvInit { First::Command } else { First::Signal };
+    StopMethod { signal, command: command.iter().map(|word| (*word).to_owned()).collect(), first }
 }
 
 /// Whether this kind wants the console as its controlling terminal. An init proper finds none, as after a
@@ -173,7 +177,8 @@ mod tests {
 
     #[test]
     fn inits_whose_stock_configuration_ignores_the_signal_have_a_command() {
-        assert_eq!(stop_method(InitKind::SysvInit).command, ["telinit", "0"]);
+        let sysv = stop_method(InitKind::SysvInit);
+        assert_eq!((sysv.command.join(" ").as_str(), sysv.first), ("telinit 0", First::Command));
         for kind in [InitKind::OpenrcInit, InitKind::Runit, InitKind::Upstart, InitKind::S6] {
             assert!(!stop_method(kind).command.is_empty(), "{kind:?}");
         }

@@ -1,6 +1,7 @@
 //! The guest's network namespace as it is inside: watched, told, and put back to its beginning when the
 //! guest reboots.
 
+mod changes;
 mod message;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,6 +15,7 @@ use sc_agent_protocol::Interface;
 use sc_sys::namespace::{self, Namespaces};
 use sc_sys::{Result, SysError};
 
+pub(crate) use self::changes::Changes;
 use self::message::{Address, Link, Received, kind};
 
 /// rtnetlink's number is 0, which is no protocol for the library.

@@ -32,7 +32,7 @@ use crate::exec::Execs;
 use crate::host::{Host, Trees};
 use crate::init::detect::Program;
 use crate::log::{BoundedFile, Journal};
-use crate::network::Network;
+use crate::network::{Changes, Network};
 use crate::stop::Stop;
 use crate::verdict::Wanted;
 
@@ -57,8 +57,6 @@ const FIRST_BOOT_PATIENCE: Duration = Duration::from_secs(60);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// The same where no daemon has ever come to hear why the boot failed.
 const LONELY_FAREWELL: Duration = Duration::from_secs(10);
-/// Changes of addresses come in bursts; they are told once a burst is over.
-const SETTLES: Duration = Duration::from_millis(50);
 /// Pending connections that have not said hello; one daemon needs one.
 const MOST_CONNECTIONS: usize = 8;
 
@@ -80,7 +78,7 @@ pub(crate) struct Supervisor {
     state: State,
     guest: Option<Guest>,
     network: Option<Network>,
-    network_changed: Option<Instant>,
+    network_changes: Changes,
     console: Console,
     execs: Execs,
     stop: Option<Stop>,
@@ -163,7 +161,7 @@ impl Supervisor {
             state: State::Over(Ended::Abandoned, now),
             guest: None,
             network: None,
-            network_changed: None,
+            network_changes: Changes::default(),
             console: Console::new(tokens, console_log),
             execs: Execs::default(),
             stop: None,
@@ -252,9 +250,8 @@ impl Supervisor {
     }
 
     fn network_ready(&mut self) {
-        let changed = self.network.as_mut().is_some_and(Network::drain);
-        if changed && self.network_changed.is_none() {
-            self.network_changed = Some(Instant::now() + SETTLES);
+        if self.network.as_mut().is_some_and(Network::drain) {
+            self.network_changes.happened(Instant::now());
         }
     }
 
@@ -262,12 +259,12 @@ impl Supervisor {
     fn next_deadline(&self) -> Option<Instant> {
         let now = Instant::now();
         let by_state = match &self.state {
-            State::Waiting(_) => Some(self.began + FIRST_BOOT_PATIENCE),
+            State::Waiting(_) if self.daemon.is_none() => Some(self.began + FIRST_BOOT_PATIENCE),
             State::Rebooting(at) | State::Over(_, at) => Some(*at),
-            State::Booting(..) | State::Running => None,
+            State::Waiting(_) | State::Booting(..) | State::Running => None,
         };
         let stop = self.stop.as_ref().and_then(|stop| stop.due(now));
-        [by_state, stop, self.network_changed].into_iter().flatten().min()
+        [by_state, stop, self.execs.due(), self.network_changes.due()].into_iter().flatten().min()
     }
 
     fn on_time(&mut self) -> Result<()> {
@@ -282,7 +279,8 @@ impl Supervisor {
             _ => {}
         }
         self.advance_stop(now);
-        if self.network_changed.is_some_and(|at| now >= at) {
+        self.execs.kill_due(now);
+        if self.network_changes.is_due(now) {
             self.tell_interfaces(now);
         }
         Ok(())
@@ -292,10 +290,9 @@ impl Supervisor {
     /// has caught up, so that a guest cannot fill its queue.
     fn tell_interfaces(&mut self, now: Instant) {
         if !self.connections.iter().all(Connection::is_flushed) {
-            self.network_changed = Some(now + SETTLES);
-            return;
+            return self.network_changes.put_off(now);
         }
-        self.network_changed = None;
+        self.network_changes.told(now);
         if let Some(interfaces) = self.interfaces() {
             self.tell(Event::Interfaces(interfaces), Vec::new());
         }

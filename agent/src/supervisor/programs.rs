@@ -24,7 +24,14 @@ impl Supervisor {
             terminal: None,
         };
         if let Err(failure) = self.start_exec(&request, descriptors, Owner::Agent) {
-            self.journal.say(format!("stop: {failure:?}"));
+            self.stop_command_failed(&failure.to_string());
+        }
+    }
+
+    fn stop_command_failed(&mut self, why: &str) {
+        self.journal.say(format!("stop: the command failed: {why}"));
+        if let Some(stop) = &mut self.stop {
+            stop.command_failed();
         }
     }
 
@@ -79,7 +86,10 @@ impl Supervisor {
                     self.tell(Event::ExecExited { exec, status }, Vec::new());
                 }
                 News::Failed { owner: Owner::Agent, failure } => {
-                    self.journal.say(format!("stop: {failure:?}"));
+                    self.stop_command_failed(&failure.to_string());
+                }
+                News::Exited { owner: Owner::Agent, exit, .. } if !exit.success() => {
+                    self.stop_command_failed(&exit.to_string());
                 }
                 News::Started { .. } | News::Exited { .. } => {}
             }

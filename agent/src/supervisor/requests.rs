@@ -1,9 +1,11 @@
 //! What daemons ask, and the coming and going of daemons.
 
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
-use sc_agent_protocol::{Event, Exit, PROTOCOL_VERSION, Phase, Reply, Request, ToAgent};
-use sc_sys::memfd::{Content, sealed};
+use sc_agent_protocol::{
+    Event, ExecRequest, Exit, PROTOCOL_VERSION, Phase, Reply, Request, ToAgent,
+};
 use sc_sys::unix::Blocking;
 
 use super::{Ended, MOST_CONNECTIONS, Pending, State, Supervisor, token};
@@ -52,11 +54,22 @@ impl Supervisor {
 
     fn disconnect(&mut self, token: u64) {
         self.connections.retain(|connection| connection.token() != token);
+        self.hang_up_orphans();
         if self.daemon == Some(token) {
             self.daemon = None;
             if matches!(self.state, State::Waiting(_)) {
                 self.abandon("the daemon went away before the first boot");
             }
+        }
+    }
+
+    /// Ends the programs whose daemon's connection has ended: nobody reads them any more.
+    fn hang_up_orphans(&mut self) {
+        let connections = &self.connections;
+        let is_there = |token| connections.iter().any(|connection| connection.token() == token);
+        let count = self.execs.hang_up_orphans(is_there, Instant::now());
+        if count > 0 {
+            self.journal.say(format!("hung up, their daemon having gone: {count} programs"));
         }
     }
 
@@ -70,25 +83,18 @@ impl Supervisor {
                 self.quit();
             }
             Request::Stop { signal } => self.stop(to, signal),
-            Request::Exec(request) => {
-                let owner = Owner::Daemon { connection, request: to.request };
-                match self.state {
-                    State::Running => {
-                        if let Err(failure) = self.start_exec(&request, fds, owner) {
-                            let (step, errno) = (failure.step, failure.errno);
-                            self.reply(to, Reply::ExecFailed { step, errno }, Vec::new());
-                        }
-                    }
-                    _ => self.wrong_phase(to),
-                }
-            }
+            Request::Exec(request) => self.exec(to, &request, fds),
             Request::Signal { exec, signal } => self.signal_exec(to, exec, signal),
+            Request::HangUp { exec } => {
+                let is_there = self.execs.hang_up(exec, Instant::now());
+                let reply = if is_there { Reply::Done } else { no_such_program() };
+                self.reply(to, reply, Vec::new());
+            }
             Request::Console { size, force } => self.attach_console(to, size, force),
             Request::ConsoleResize(size) => {
                 self.console.resize(size);
                 self.reply(to, Reply::Done, Vec::new());
             }
-            Request::ConsoleLog => self.console_log(to),
             Request::Interfaces => match self.interfaces() {
                 Some(interfaces) => self.reply(to, Reply::Interfaces(interfaces), Vec::new()),
                 None => self.wrong_phase(to),
@@ -100,6 +106,7 @@ impl Supervisor {
     fn hello(&mut self, to: Pending, version: u32) {
         self.journal.say(format!("a daemon has come, version {version}"));
         self.connections.retain(|connection| connection.token() == to.connection);
+        self.hang_up_orphans();
         self.daemon = Some(to.connection);
         let welcome = Reply::Welcome {
             version: PROTOCOL_VERSION,
@@ -178,6 +185,17 @@ impl Supervisor {
         }
     }
 
+    fn exec(&mut self, to: Pending, request: &ExecRequest, fds: Vec<OwnedFd>) {
+        if !matches!(self.state, State::Running) {
+            return self.wrong_phase(to);
+        }
+        let owner = Owner::Daemon { connection: to.connection, request: to.request };
+        if let Err(failure) = self.start_exec(request, fds, owner) {
+            let reply = Reply::ExecFailed { step: failure.step, errno: failure.errno };
+            self.reply(to, reply, Vec::new());
+        }
+    }
+
     fn signal_exec(&mut self, to: Pending, exec: u64, signal: i32) {
         let reply = match self.execs.signal(exec, signal) {
             Ok(true) => Reply::Done,
@@ -206,16 +224,6 @@ impl Supervisor {
             Ok(None) => self.reply(to, Reply::ConsoleBusy, Vec::new()),
             Err(error) => {
                 let failure = crate::failure::of("attach console", &error);
-                self.reply(to, Reply::Failed(failure), Vec::new());
-            }
-        }
-    }
-
-    fn console_log(&mut self, to: Pending) {
-        match sealed("console-log", &self.console.log_contents(), Content::Data) {
-            Ok(file) => self.reply(to, Reply::Log, vec![file]),
-            Err(error) => {
-                let failure = crate::failure::of("read console log", &error);
                 self.reply(to, Reply::Failed(failure), Vec::new());
             }
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use sc_agent_protocol::{BootFailure, Event, Exit, InitKind, Phase, Recorded, Reply, StopMethod};
+use sc_agent_protocol::{BootFailure, Event, Exit, InitKind, Phase, Recorded, Reply};
 use sc_sys::epoll::Interest;
 use sc_sys::namespace::{self, Namespaces};
 use sc_sys::process;
@@ -13,12 +13,12 @@ use sc_sys::process;
 use super::{Ended, FAREWELL, Guest, LONELY_FAREWELL, State, Supervisor, token};
 use crate::boot::parent::{Boot, Progress};
 use crate::clock;
-use crate::failure::{Step, describe};
+use crate::failure::Step;
 use crate::host::Host;
 use crate::init::detect::{Program, running_name};
 use crate::init::{kind_by_name, stop_method};
 use crate::network::Network;
-use crate::stop::{self, Action, Stop};
+use crate::stop::{self, Action, First, Stop, StopMethod};
 use crate::verdict::{Verdict, Wanted, judge};
 
 const SIGKILL: i32 = 9;
@@ -41,7 +41,7 @@ impl Supervisor {
         let boot = Boot::begin(&self.spec, self.host())?;
         let (user, program) = mount()?;
         boot.enter(self.entry(&program), user.as_fd(), None)?;
-        self.journal.say(format!("init is {:?}: {:?}", program.facts.kind(), program));
+        self.journal.say(format!("init is {program}"));
         (self.user, self.program) = (Some(user), Some(program));
         self.watch_boot(&boot)?;
         self.state = State::Waiting(boot);
@@ -225,7 +225,6 @@ impl Supervisor {
             return self.end(Exit::Killed { signal: SIGKILL });
         }
         let failure = self.with_remedy(failure);
-        self.journal.say(describe(&failure));
         self.record(Recorded::Failed(failure.clone()));
         self.settle(Reply::Failed(failure.clone()));
         self.kill_guest();
@@ -294,7 +293,7 @@ impl Supervisor {
             told => told,
         };
         let method = match signal {
-            Some(signal) => StopMethod { signal, command: Vec::new() },
+            Some(signal) => StopMethod { signal, command: Vec::new(), first: First::Signal },
             None => stop_method(kind),
         };
         let now = Instant::now();
@@ -315,7 +314,7 @@ impl Supervisor {
                 });
             }
             Action::Run(command) => {
-                self.journal.say(format!("stop: no effect, running {command:?}"));
+                self.journal.say(format!("stop: running {} inside", command.join(" ")));
                 self.run_inside(command);
             }
         }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use sc_agent_protocol::{
     Event, ExecRequest, Exit, IdRangeSpec, InstanceSpec, LISTENER_FD, PROTOCOL_VERSION, Packet,
-    Phase, Reply, Request, RootSpec, SPEC_FD, ToAgent, ToDaemon, Tree, WindowSize,
+    Phase, Reply, Request, RootSpec, SPEC_FD, SeedFile, ToAgent, ToDaemon, Tree, WindowSize,
 };
 use sc_sys::command::Spawn;
 use sc_sys::memfd::{Content, sealed};
@@ -357,4 +357,23 @@ pub fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
 pub fn is_alive(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or_default().starts_with('Z'))
+}
+
+/// Three streams to and from nowhere.
+pub fn nulls() -> Vec<OwnedFd> {
+    let null = || File::options().read(true).write(true).open("/dev/null").unwrap();
+    (0..3).map(|_| null().into()).collect()
+}
+
+/// A file for the guest, written whatever is there.
+pub fn seed(path: &str, content: Option<&str>) -> SeedFile {
+    SeedFile {
+        path: path.into(),
+        content: content.map(str::to_owned),
+        mode: 0o640,
+        uid: 0,
+        gid: 33,
+        only_existing: false,
+        only_missing: false,
+    }
 }
