@@ -17,6 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a stop is looked after.
 const TICK: Duration = Duration::from_millis(50);
 
+/// rt_sigtimedwait(2): this processor's own, and the two of its 32-bit ancestor, which x86 and arm number
+/// alike.
+const SIGNAL_WAITS: [i64; 3] = [nix::libc::SYS_rt_sigtimedwait, 177, 421];
+
 /// How an init is asked to stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StopMethod {
@@ -128,10 +132,18 @@ impl Stop {
     }
 }
 
-/// Whether a process handles or blocks a signal; blocked is how one reads signals from a descriptor.
+/// Whether a process handles or blocks a signal, or waits for signals: blocked is how one reads signals from
+/// a descriptor, and while it waits the kernel shows those that it waits for as not blocked.
 pub(crate) fn listens(pid: i32, signal: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/status"))
-        .is_ok_and(|status| status_listens(&status, signal))
+    let read = |name| std::fs::read_to_string(format!("/proc/{pid}/{name}"));
+    read("status").is_ok_and(|status| status_listens(&status, signal))
+        || read("syscall").is_ok_and(|call| is_signal_wait(&call))
+}
+
+/// Whether a line of `/proc/PID/syscall` is of rt_sigtimedwait(2).
+fn is_signal_wait(line: &str) -> bool {
+    let number = line.split(' ').next().and_then(|number| number.parse().ok());
+    number.is_some_and(|number| SIGNAL_WAITS.contains(&number))
 }
 
 fn status_listens(status: &str, signal: i32) -> bool {
@@ -216,5 +228,12 @@ mod tests {
         assert!(status_listens(status, 37));
         assert!(status_listens(status, 30));
         assert!(!status_listens(status, 13));
+    }
+
+    #[test]
+    fn a_process_that_waits_for_signals_is_known_by_its_system_call() {
+        let own = format!("{} 0x7ffd 0x7ffe", nix::libc::SYS_rt_sigtimedwait);
+        assert!(is_signal_wait(&own));
+        assert!(!is_signal_wait("running\n") && !is_signal_wait("0 0x3 0x7ffd"));
     }
 }

@@ -66,6 +66,18 @@ fn a_guest_stops_in_order_by_its_inits_own_signal() {
 }
 
 #[test]
+fn an_init_that_waits_for_signals_gets_its_signal_at_once() {
+    need_root!();
+    let fixture = Fixture::busybox();
+    let mut agent = fixture.boot();
+    eventually("its shell runs", || fixture.read("console.log").contains('#'));
+    let start = Instant::now();
+    agent.ask(Request::Stop { signal: None }, &[]);
+    eventually("the signal is sent", || fixture.read("agent.log").contains("stop: signal"));
+    assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
+}
+
+#[test]
 fn a_stop_sent_as_soon_as_the_guest_starts_is_not_lost() {
     need_root!();
     let fixture = Fixture::busybox();
