@@ -191,3 +191,62 @@ fn what_runs_in_a_guest_that_stops_ends_with_it() {
         eventually("its client ends", Duration::from_secs(10), || child.try_wait().unwrap());
     assert!(!status.success());
 }
+
+/// Starts `sleep SECONDS` in c1 through a client of its own, and waits until it runs.
+fn sleeper(daemon: &Daemon, options: &[&str], seconds: &str) -> std::process::Child {
+    let args = [&["exec"], options, &["c1", "--", "sleep", seconds]].concat();
+    let mut command = daemon.command(&args);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    eventually("the program runs", Duration::from_secs(10), || runs(daemon, seconds).then_some(()));
+    child.unwrap()
+}
+
+fn runs(daemon: &Daemon, seconds: &str) -> bool {
+    daemon.inside("c1", "ps -o args").lines().any(|line| line == format!("sleep {seconds}"))
+}
+
+#[test]
+fn what_runs_inside_ends_with_a_daemon_that_is_killed() {
+    let mut daemon = with_guest();
+    let clients = [("-T", "1001"), ("-t", "1002")]
+        .map(|(terminal, seconds)| sleeper(&daemon, &[terminal], seconds));
+    daemon.kill9();
+    for client in clients {
+        let output = client.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("the connection to the daemon broke"), "{said}");
+    }
+    daemon.run_again();
+    eventually("both programs end", Duration::from_secs(10), || {
+        let left = runs(&daemon, "1001") || runs(&daemon, "1002");
+        (!left).then_some(())
+    });
+}
+
+#[test]
+fn what_runs_inside_ends_with_a_client_that_is_killed() {
+    let daemon = with_guest();
+    for (terminal, seconds) in [("-T", "1001"), ("-t", "1002")] {
+        let mut client = sleeper(&daemon, &[terminal], seconds);
+        client.kill().unwrap();
+        client.wait().unwrap();
+        eventually("the program ends", Duration::from_secs(10), || {
+            (!runs(&daemon, seconds)).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_program_in_a_terminal_whose_client_is_killed_can_still_save_what_it_has() {
+    let daemon = with_guest();
+    let line = "trap 'echo saved > /root/saved; exit' HUP; echo ready; while :; do sleep 0.1; done";
+    let mut command = daemon.command(&["exec", "-t", "c1", "--", "sh", "-c", line]);
+    let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    client.stdout.take().unwrap().read_exact(&mut [0; 5]).unwrap();
+    client.kill().unwrap();
+    client.wait().unwrap();
+    eventually("it has saved", Duration::from_secs(10), || {
+        (daemon.inside("c1", "cat /root/saved 2>/dev/null || true") == "saved").then_some(())
+    });
+}

@@ -62,7 +62,10 @@ mod tests {
         };
         for (what, text) in [
             (Recorded::Started { pid: 7, reboots: 0 }, "init runs, pid 7 on the host"),
-            (Recorded::Ended(Exit::Killed { signal: 9 }), "the guest has ended: killed by signal 9"),
+            (
+                Recorded::Ended(Exit::Killed { signal: 9 }),
+                "the guest has ended: killed by signal 9",
+            ),
             (
                 Recorded::Failed(failure),
                 "the boot failed: mount overlay: /pool/1: No space left on device (os error 28)",

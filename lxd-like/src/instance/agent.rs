@@ -24,6 +24,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::{Context, Error, Result};
 
+const SIGKILL: i32 = 9;
+
 /// What the owner task hears of its agent.
 #[derive(Debug)]
 pub enum AgentEvent {
@@ -130,6 +132,15 @@ impl AgentLink {
     /// Sends a signal to a program started by [`exec`](Self::exec).
     pub async fn signal(&self, exec: u64, signal: i32) -> Result<()> {
         self.done("signal a program inside", Request::Signal { exec, signal }).await
+    }
+
+    /// Tells a program that its client has gone; it ends within seconds.
+    pub async fn hang_up(&self, exec: u64) -> Result<()> {
+        match self.ask(Request::HangUp { exec }, &[]).await?.reply {
+            // An agent of before can do no better.
+            Reply::Unsupported => self.signal(exec, SIGKILL).await,
+            _done_or_ended => Ok(()),
+        }
     }
 
     /// Attaches to the console.
@@ -278,7 +289,12 @@ fn unexpected(what: &str, reply: &Reply) -> Error {
             format!("{what}: the instance was started by an older sc: restart it"),
         ),
         Reply::WrongPhase(_) => Error::invalid("Instance is not running"),
-        other => Error::internal(format!("{what}: unexpected reply {other:?}")),
+        Reply::Failed(failure) => boot_failure(failure),
+        Reply::ExecFailed { step, errno } => {
+            let cause = std::io::Error::from_raw_os_error(*errno);
+            Error::internal(format!("{what}: {step}: {cause}"))
+        }
+        _ => Error::internal(format!("{what}: the agent's answer does not fit the request")),
     }
 }
 

@@ -33,7 +33,7 @@ pub async fn run(
     let attached = link.console(size, force).await?;
     let console = Arc::new(Stream::new(attached).context("open the console's stream")?);
     let control = sockets.remove("control").expect("made with the operation");
-    let data = exec::connected(&mut sockets, "0").await?;
+    let [data] = exec::connected(&mut sockets, ["0"]).await?;
     let (mut sink, mut source) = data.split();
     let never = CancellationToken::new();
     tokio::select! {

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
 use futures::StreamExt;
+use futures::future::{OptionFuture, try_join_all};
 use sc_agent_protocol::{ExecRequest, WindowSize};
 use sc_api::{ErrorKind, InstanceExecPost};
 use serde::Deserialize;
 use serde_json::Map;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::agent::{AgentLink, RunningExec};
 use super::stream::{self, ClientLeft, Stream};
@@ -62,32 +62,38 @@ pub async fn run_split(
     mut sockets: Sockets,
 ) -> Result<Option<Output>> {
     let control = take(&mut sockets, "control");
-    let stdin = connected(&mut sockets, "0").await?;
-    let stdout = connected(&mut sockets, "1").await?;
-    let stderr = connected(&mut sockets, "2").await?;
+    let [stdin, stdout, stderr] = connected(&mut sockets, ["0", "1", "2"]).await?;
     let (input, input_ours) = pipe()?;
     let (output_ours, output) = pipe()?;
     let (errors_ours, errors) = pipe()?;
     let fds = [input.as_fd(), output.as_fd(), errors.as_fd()];
-    let exec = link.exec(request, &fds).await?;
+    let RunningExec { id, mut exit, .. } = link.exec(request, &fds).await?;
     // Ours must go, or the pipes would never end.
     drop((input, output, errors));
 
-    let ended = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    tasks.spawn(copy_output(output_ours, stdout, ended.clone()));
-    tasks.spawn(copy_output(errors_ours, stderr, ended.clone()));
-    tasks.close();
-    let watcher = ControlWatcher { link: link.clone(), exec: exec.id, terminal: None };
-    let controlling = tokio::spawn(watcher.run(control));
+    let (ended, left) = (CancellationToken::new(), CancellationToken::new());
+    let showing = tokio::spawn({
+        let (ended, left) = (ended.clone(), left.clone());
+        async move {
+            let output = copy_output(output_ours, stdout, &ended);
+            let errors = copy_output(errors_ours, stderr, &ended);
+            if tokio::join!(output, errors) == (ClientLeft::Yes, ClientLeft::Yes) {
+                left.cancel();
+            }
+        }
+    });
     let feeding = tokio::spawn(feed_split(input_ours, stdin, ended.clone()));
-
-    let status = exec.exit.await;
+    let watcher = ControlWatcher { link: &link, exec: id, terminal: None };
+    let status = tokio::select! {
+        status = &mut exit => status,
+        () = watcher.run(control) => hang_up(&link, id, exit).await,
+        // Without a control websocket the client has gone when it takes no output any more.
+        () = left.cancelled() => hang_up(&link, id, exit).await,
+    };
     ended.cancel();
-    tasks.wait().await;
-    controlling.abort();
+    let _ = showing.await;
     feeding.abort();
-    exit(status)
+    finished(status)
 }
 
 /// Runs the program on a terminal of its own, on one websocket.
@@ -97,33 +103,71 @@ pub async fn run_terminal(
     mut sockets: Sockets,
 ) -> Result<Option<Output>> {
     let control = take(&mut sockets, "control");
-    let data = connected(&mut sockets, "0").await?;
-    let RunningExec { id, exit: exited, terminal, .. } = link.exec(request, &[]).await?;
+    let [data] = connected(&mut sockets, ["0"]).await?;
+    let RunningExec { id, mut exit, terminal, .. } = link.exec(request, &[]).await?;
     let terminal = terminal.ok_or_else(|| Error::internal("the agent sent no terminal"))?;
-    let terminal = Arc::new(Stream::new(terminal).context("open the program's terminal")?);
-    let ended = CancellationToken::new();
-    let watcher = ControlWatcher { link: link.clone(), exec: id, terminal: Some(terminal.clone()) };
-    let controlling = tokio::spawn(watcher.run(control));
-
-    let (mut sink, mut source) = data.split();
-    let typing = tokio::spawn({
-        let terminal = terminal.clone();
-        async move { stream::receive_input(&terminal, &mut source).await }
-    });
-    let mut showing = tokio::spawn({
-        let (terminal, ended) = (terminal.clone(), ended.clone());
-        async move { stream::send_output(&terminal, &mut sink, &ended).await }
-    });
-    let status = exited.await;
-    ended.cancel();
-    let _ = (&mut showing).await;
-    controlling.abort();
-    typing.abort();
-    exit(status)
+    let terminal = Stream::new(terminal).context("open the program's terminal")?;
+    let watcher = ControlWatcher { link: &link, exec: id, terminal: Some(&terminal) };
+    let status = join(&terminal, data, &mut exit, watcher.run(control)).await;
+    // Its last master, by whose end the kernel tells the programs in the terminal.
+    drop(terminal);
+    match status {
+        Some(status) => finished(status),
+        None => finished(hang_up(&link, id, exit).await),
+    }
 }
 
+/// Joins a terminal to its websocket until the program has ended; `None` where its client is gone
+/// before that.
+async fn join(
+    terminal: &Stream,
+    data: WebSocket,
+    exit: &mut oneshot::Receiver<i32>,
+    control_ends: impl Future<Output = ()>,
+) -> Option<ExitStatus> {
+    let (mut sink, mut source) = data.split();
+    let [ended, shown, gone] = [(); 3].map(|()| CancellationToken::new());
+    let showing = async {
+        tokio::select! {
+            () = stream::send_output(terminal, &mut sink, &ended) => shown.cancel(),
+            () = gone.cancelled() => {}
+        }
+    };
+    let leaving = async {
+        stream::receive_until_left(terminal, &mut source).await;
+        if shown.is_cancelled() {
+            // It has seen all there is, and waits for the exit status.
+            std::future::pending().await
+        }
+    };
+    let running = async {
+        tokio::select! {
+            status = exit => {
+                ended.cancel();
+                return Some(status);
+            }
+            () = control_ends => {}
+            () = leaving => {}
+        }
+        gone.cancel();
+        None
+    };
+    tokio::join!(running, showing).0
+}
+
+/// Tells a program that its client has gone, and waits for its end.
+async fn hang_up(link: &AgentLink, exec: u64, exit: oneshot::Receiver<i32>) -> ExitStatus {
+    if let Err(error) = link.hang_up(exec).await {
+        tracing::debug!(error = %error.chain(), "hang up a program inside");
+    }
+    exit.await
+}
+
+/// How a program ended; the error is that its agent has ended first.
+type ExitStatus = std::result::Result<i32, oneshot::error::RecvError>;
+
 /// The result of an exec: its exit status; an agent that has gone took the program with it.
-fn exit(status: Result<i32, oneshot::error::RecvError>) -> Result<Option<Output>> {
+fn finished(status: ExitStatus) -> Result<Option<Output>> {
     // 137 is what a program shows that was killed, which is what has happened to it.
     let status = status.unwrap_or(137);
     Ok(Some(Map::from_iter([("return".to_owned(), status.into())])))
@@ -139,20 +183,20 @@ pub fn shell_status(error: &Error) -> Option<i32> {
     }
 }
 
-async fn copy_output(from: OwnedFd, to: WebSocket, ended: CancellationToken) {
+async fn copy_output(from: OwnedFd, to: WebSocket, ended: &CancellationToken) -> ClientLeft {
     let stream = match Stream::new(from) {
         Ok(stream) => stream,
         Err(error) => {
             tracing::warn!(%error, "cannot read a program's output");
-            return;
+            return ClientLeft::No;
         }
     };
     let (mut sink, mut source) = to.split();
     // The client's side is read too: pings are answered, and a client that leaves is noticed.
     let gone = async { while let Some(Ok(_)) = source.next().await {} };
     tokio::select! {
-        () = stream::send_output(&stream, &mut sink, &ended) => {}
-        () = gone => {}
+        () = stream::send_output(&stream, &mut sink, ended) => ClientLeft::No,
+        () = gone => ClientLeft::Yes,
     }
 }
 
@@ -168,11 +212,11 @@ async fn feed_split(to: OwnedFd, from: WebSocket, ended: CancellationToken) {
 }
 
 /// Watches the control websocket: window sizes and signals come in; its end before the program's
-/// is a client that has died, whose program is killed.
-struct ControlWatcher {
-    link: Arc<AgentLink>,
+/// is a client that has died.
+struct ControlWatcher<'a> {
+    link: &'a AgentLink,
     exec: u64,
-    terminal: Option<Arc<Stream>>,
+    terminal: Option<&'a Stream>,
 }
 
 /// What clients send on the control websocket.
@@ -185,11 +229,13 @@ struct ControlMessage {
     signal: i32,
 }
 
-impl ControlWatcher {
+impl ControlWatcher<'_> {
+    /// Returns when the client has gone.
     async fn run(self, socket: Option<oneshot::Receiver<WebSocket>>) {
-        let Some(socket) = socket else { return };
         // pylxd never connects it.
-        let Ok(mut socket) = socket.await else { return };
+        let Some(Ok(mut socket)) = OptionFuture::from(socket).await else {
+            return std::future::pending().await;
+        };
         while let Some(Ok(message)) = socket.next().await {
             match message {
                 Message::Text(text) => self.obey(text.as_bytes()).await,
@@ -198,7 +244,6 @@ impl ControlWatcher {
                 Message::Ping(_) | Message::Pong(_) => {}
             }
         }
-        self.signal(9).await;
     }
 
     async fn obey(&self, text: &[u8]) {
@@ -222,7 +267,7 @@ impl ControlWatcher {
     fn resize(&self, args: &BTreeMap<String, String>) {
         let number = |key: &str| args.get(key).and_then(|text| text.parse::<u16>().ok());
         let (Some(columns), Some(rows)) = (number("width"), number("height")) else { return };
-        let Some(terminal) = &self.terminal else { return };
+        let Some(terminal) = self.terminal else { return };
         let size =
             rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         if let Err(error) = rustix::termios::tcsetwinsize(terminal.fd(), size) {
@@ -235,13 +280,23 @@ fn take(sockets: &mut Sockets, name: SocketSlot) -> Option<oneshot::Receiver<Web
     sockets.remove(name)
 }
 
-pub(super) async fn connected(sockets: &mut Sockets, name: SocketSlot) -> Result<WebSocket> {
-    let receiver = take(sockets, name).expect("the socket was made with the operation");
-    match tokio::time::timeout(CONNECTING, receiver).await {
-        Ok(Ok(socket)) => Ok(socket),
-        Ok(Err(_)) => Err(Error::internal("the operation's websockets are gone")),
+/// Waits for the client to connect these websockets.
+pub(super) async fn connected<const N: usize>(
+    sockets: &mut Sockets,
+    names: [SocketSlot; N],
+) -> Result<[WebSocket; N]> {
+    let receivers =
+        names.map(|name| {
+            let receiver = take(sockets, name).expect("the socket was made with the operation");
+            async move {
+                receiver.await.map_err(|_| Error::internal("the operation's websockets are gone"))
+            }
+        });
+    match tokio::time::timeout(CONNECTING, try_join_all(receivers)).await {
+        Ok(connected) => Ok(connected?.try_into().expect("as many as there are names")),
         Err(_) => Err(Error::invalid(format!(
-            "websocket {name} was not connected within {} seconds",
+            "not all of the websockets {} were connected within {} seconds",
+            names.join(", "),
             CONNECTING.as_secs()
         ))),
     }
@@ -254,6 +309,9 @@ fn pipe() -> Result<(OwnedFd, OwnedFd)> {
 
 #[cfg(test)]
 mod tests {
+    use sc_agent_protocol::{Packet, Phase, Reply, Request, ToAgent, ToDaemon};
+    use sc_sys::unix::{Blocking, Listener};
+
     use super::*;
 
     #[test]
@@ -273,5 +331,44 @@ mod tests {
         let request = request(&post, &environment);
         assert_eq!(request.environment, [("A".into(), "2".into()), ("B".into(), "1".into())]);
         assert_eq!(request.terminal, None);
+    }
+
+    /// An agent that greets, and hands back what it is asked after that until the connection ends.
+    fn listening_agent(listener: Listener) -> std::thread::JoinHandle<Vec<Request>> {
+        std::thread::spawn(move || {
+            let socket = listener.accept(Blocking::Yes).unwrap();
+            let mut asked = Vec::new();
+            while let Ok(Some(message)) = socket.receive() {
+                let ToAgent { id, request } = ToAgent::decode(&message.bytes).unwrap();
+                let phase = Phase::Waiting;
+                let reply = Reply::Welcome { version: 1, pid: 1, phase };
+                socket.send(&ToDaemon::Reply(id, reply).encode(), &[]).unwrap();
+                asked.push(request);
+            }
+            asked
+        })
+    }
+
+    #[tokio::test]
+    async fn an_exec_whose_websockets_nobody_connects_ends_without_a_program() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let agent = listening_agent(Listener::bind(&path, Blocking::Yes).unwrap());
+        let link = Arc::new(AgentLink::connect(&path).await.unwrap().0);
+        let post = InstanceExecPost { command: vec!["env".into()], ..Default::default() };
+        let request = request(&post, &BTreeMap::new());
+        tokio::time::pause();
+        for interactive in [false, true] {
+            let (_set, sockets) = sockets(interactive);
+            let error = match interactive {
+                true => run_terminal(link.clone(), request.clone(), sockets).await,
+                false => run_split(link.clone(), request.clone(), sockets).await,
+            }
+            .unwrap_err();
+            assert!(error.to_string().contains("connected within 30 seconds"), "{error}");
+        }
+        drop(link);
+        let asked = tokio::task::spawn_blocking(|| agent.join().unwrap()).await.unwrap();
+        assert_eq!(asked.len(), 1, "hello alone: {asked:?}");
     }
 }

@@ -130,6 +130,13 @@ pub async fn receive_input(stream: &Stream, socket: &mut SplitStream<WebSocket>)
     ClientLeft::Yes
 }
 
+/// Hands what the client sends to `stream`, and returns when the client has left.
+pub async fn receive_until_left(stream: &Stream, socket: &mut SplitStream<WebSocket>) {
+    if receive_input(stream, socket).await == ClientLeft::No {
+        while let Some(Ok(_)) = socket.next().await {}
+    }
+}
+
 /// Whether the client's connection has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientLeft {
