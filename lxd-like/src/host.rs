@@ -130,7 +130,7 @@ impl fmt::Debug for Host {
 /// folder, so that several daemons keep apart.
 fn tree_name(daemon: &str) -> String {
     use sha2::{Digest, Sha256};
-    if daemon == crate::daemon::DEFAULT_DIR {
+    if daemon == crate::paths::DEFAULT_DIR {
         return "sc".into();
     }
     let digest = Sha256::digest(daemon.as_bytes());

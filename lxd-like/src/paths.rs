@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Result};
 
+/// Where state lies unless told otherwise.
+pub const DEFAULT_DIR: &str = "/var/lib/sc";
+
 /// The longest path of a unix socket, the closing zero included (`unix(7)`).
 const SOCKET_PATH_MAX: usize = 108;
 

@@ -23,8 +23,6 @@ use sc_store::{Journal, Steps, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-pub use options::DEFAULT_DIR;
-
 use crate::api;
 use crate::app::App;
 use crate::context::{Context, Ctx, Shutdown};

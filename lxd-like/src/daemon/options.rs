@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Where state lies unless told otherwise.
-pub const DEFAULT_DIR: &str = "/var/lib/sc";
+use crate::paths::DEFAULT_DIR;
 
 /// The sc daemon: manages system containers and serves their API on a unix socket.
 #[derive(Debug, Parser)]

@@ -1,26 +1,17 @@
 //! The handle through which everyone else deals with an instance's owner task.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sc_api::InstanceName;
 use sc_store::IntentId;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::owner::Command;
+use super::command::{Command, StopMode};
+use super::run::Run;
 use super::update::Update;
-use super::view::{Phase, Run, View};
+use super::view::{Phase, View};
 use crate::error::{Error, Result};
 use crate::etag::IfMatch;
-
-/// How an instance is stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopMode {
-    /// Ask its init, and wait this long.
-    Orderly(Duration),
-    /// Kill it.
-    Force,
-}
 
 /// A handle to an instance.
 #[derive(Debug)]

@@ -20,6 +20,7 @@
 //! plan, whoever made it.
 
 mod agent;
+mod command;
 mod config;
 mod console;
 mod create;
@@ -33,16 +34,16 @@ mod profile_users;
 mod queue;
 mod recover;
 mod registry;
+mod run;
 mod spec;
 mod start;
 mod stop;
-mod stopping;
 mod stream;
 mod update;
 mod view;
 
+pub use command::StopMode;
 pub use create::precheck;
-pub use handle::StopMode;
 pub use recover::Recovered;
 pub use registry::Instances;
 pub use update::Update;

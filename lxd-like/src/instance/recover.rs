@@ -12,9 +12,10 @@ use tokio::task::JoinSet;
 
 use super::agent::AgentLink;
 use super::config::Checked;
-use super::owner::{self, Active};
+use super::owner;
 use super::registry::Instances;
-use super::view::{Phase, Run, View};
+use super::run::{Active, Run};
+use super::view::{Phase, View};
 use super::{config, create, delete, start, stop, update};
 use crate::context::Ctx;
 use crate::error::{Error, Result};

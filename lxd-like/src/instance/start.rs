@@ -16,8 +16,7 @@ use tokio::sync::mpsc;
 
 use super::agent::{AgentEvent, AgentLink, boot_failure};
 use super::config::Checked;
-use super::owner::Active;
-use super::view::{Observed, Run};
+use super::run::{Active, Observed, Run};
 use super::{spec, stop, update};
 use crate::blocking::blocking;
 use crate::context::Ctx;

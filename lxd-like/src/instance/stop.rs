@@ -12,8 +12,7 @@ use sc_agent_protocol::{Interface, Scope};
 use sc_store::{Draft, IntentId};
 
 use super::agent::{AgentEvent, AgentLink};
-use super::owner::Active;
-use super::view::Run;
+use super::run::{Active, Run};
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};

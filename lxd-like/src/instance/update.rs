@@ -7,7 +7,7 @@ use sc_profiles::{Diff, Limits, Origin};
 use sc_store::Draft;
 use sc_sys::cgroup::{CpuLimit, InstanceCgroup};
 
-use super::view::Run;
+use super::run::Run;
 use super::{config, nics, stop};
 use crate::blocking::blocking;
 use crate::context::Ctx;

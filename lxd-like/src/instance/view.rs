@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sc_agent_protocol::{InitKind, Interface, Scope};
+use sc_agent_protocol::{Interface, Scope};
 use sc_api::{
     AddressFamily, ByteSize, CpuUsage, Instance, InstanceState, InstanceType, MemoryUsage,
     NetworkAddress, NetworkCounters, NetworkInterfaceState, StatusCode, no_time,
 };
 use sc_profiles::Settings;
-use sc_sys::cgroup::InstanceCgroup;
 
-use super::agent::AgentLink;
 use super::queue::Standing;
-use crate::model::{InstanceRecord, PROJECT, RunPlan};
+use super::run::Run;
+use crate::model::{InstanceRecord, PROJECT};
 
 /// Everything that readers may know of an instance, as of now.
 #[derive(Debug, Clone)]
@@ -41,44 +40,6 @@ pub enum Phase {
     Stopping(Arc<Run>),
     /// It is being deleted.
     Deleting,
-}
-
-/// One run of an instance.
-#[derive(Debug)]
-pub struct Run {
-    /// What stands outside for it.
-    pub plan: RunPlan,
-    /// Its agent.
-    pub link: Arc<AgentLink>,
-    /// Its cgroup.
-    pub cgroup: Arc<InstanceCgroup>,
-    /// What its agent has told so far.
-    pub observed: std::sync::RwLock<Observed>,
-}
-
-/// What an agent tells of its guest.
-#[derive(Debug, Clone)]
-pub struct Observed {
-    /// PID 1's pid on the host.
-    pub pid: u32,
-    /// Which init it is.
-    pub init: InitKind,
-    /// How often the guest has rebooted itself.
-    pub reboots: u32,
-    /// Its interfaces.
-    pub interfaces: Vec<Interface>,
-}
-
-impl Run {
-    /// What its agent has told last.
-    pub fn observed(&self) -> Observed {
-        self.observed.read().expect("no panic while observations are locked").clone()
-    }
-
-    /// Notes what the agent tells.
-    pub fn observe(&self, change: impl FnOnce(&mut Observed)) {
-        change(&mut self.observed.write().expect("no panic while observations are locked"));
-    }
 }
 
 impl Phase {

@@ -9,54 +9,27 @@
 
 mod changes;
 mod power;
+mod stopping;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use sc_agent_protocol::{Event, Exit};
+use sc_agent_protocol::Event;
 use sc_api::InstanceName;
-use sc_store::IntentId;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
+use self::stopping::{Stopping, Then, answer};
 use super::agent::AgentEvent;
-use super::handle::{InstanceHandle, StopMode};
+use super::command::{Command, Reply};
+use super::handle::InstanceHandle;
 use super::queue::{Ask, admit};
 use super::registry::Instances;
-use super::stopping::{Stopping, Then, answer};
-use super::update::Update;
-use super::view::{Phase, Run, View};
+use super::run::{Active, Run};
+use super::view::{Phase, View};
 use super::{keep, stop};
 use crate::context::Ctx;
 use crate::error::Result;
-use crate::etag::IfMatch;
 use crate::model::InstanceRecord;
-
-/// How a request is answered.
-pub(super) type Reply = oneshot::Sender<Result<()>>;
-
-/// What is asked of the owner.
-#[derive(Debug)]
-pub(super) enum Command {
-    Created(bool, Reply),
-    /// With the creation that is done with it.
-    Start(Option<IntentId>, Reply),
-    Stop(StopMode, Reply),
-    Restart(StopMode, Reply),
-    Delete(Reply),
-    Update(Update, IfMatch, Reply),
-    ProfilesChanged(Reply),
-}
-
-/// An instance that runs, as its owner holds it.
-#[derive(Debug)]
-pub(super) struct Active {
-    pub run: Arc<Run>,
-    /// The journal's entry of the run.
-    pub intent: IntentId,
-    pub events: mpsc::UnboundedReceiver<AgentEvent>,
-    /// How the guest ended, once it has.
-    pub exit: Option<Exit>,
-}
 
 /// Where the instance is, with what the owner holds there.
 #[derive(Debug)]

@@ -3,11 +3,12 @@
 use sc_store::IntentId;
 use tokio::sync::oneshot;
 
-use super::{Active, Owner, Reply, State};
+use super::stopping::{Stopping, Then, answer, forced};
+use super::{Owner, State};
 use crate::error::{Error, Result};
-use crate::instance::handle::StopMode;
+use crate::instance::command::{Reply, StopMode};
 use crate::instance::queue::Ask;
-use crate::instance::stopping::{Stopping, Then, answer, forced};
+use crate::instance::run::Active;
 use crate::instance::view::Phase;
 use crate::instance::{config, start, stop};
 use crate::model::Intent;

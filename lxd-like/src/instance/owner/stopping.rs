@@ -5,11 +5,10 @@ use std::time::Duration;
 use sc_store::IntentId;
 use tokio::time::Instant;
 
-use super::handle::StopMode;
-use super::owner::Reply;
-use super::queue::Ask;
-use super::stop::KILL_PATIENCE;
 use crate::error::{Error, Result};
+use crate::instance::command::{Reply, StopMode};
+use crate::instance::queue::Ask;
+use crate::instance::stop::KILL_PATIENCE;
 
 /// A stop that is under way.
 #[derive(Debug)]

@@ -1,0 +1,35 @@
+//! What may be asked of an instance's owner.
+
+use std::time::Duration;
+
+use sc_store::IntentId;
+use tokio::sync::oneshot;
+
+use super::update::Update;
+use crate::error::Result;
+use crate::etag::IfMatch;
+
+/// How an instance is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// Ask its init, and wait this long.
+    Orderly(Duration),
+    /// Kill it.
+    Force,
+}
+
+/// How a request is answered.
+pub(super) type Reply = oneshot::Sender<Result<()>>;
+
+/// What is asked of the owner.
+#[derive(Debug)]
+pub(super) enum Command {
+    Created(bool, Reply),
+    /// With the creation that is done with it.
+    Start(Option<IntentId>, Reply),
+    Stop(StopMode, Reply),
+    Restart(StopMode, Reply),
+    Delete(Reply),
+    Update(Update, IfMatch, Reply),
+    ProfilesChanged(Reply),
+}
