@@ -128,48 +128,51 @@ impl BridgeConfig {
 
     /// Checks what one key cannot know of another.
     fn check_together(&self) -> Result<()> {
-        let wrong = |key: &str, reason: String| {
-            let value = self.given.get(key).cloned().unwrap_or_default();
-            Err(NetworkError::InvalidValue { key: key.to_owned(), value, reason })
-        };
         if let Some(net) = self.ipv4 {
             let host = net.addr();
             if net.prefix_len() > 30 || host == net.network() || host == net.broadcast() {
-                return wrong("ipv4.address", "must be a host's address in its subnet".to_owned());
-            }
-        }
-        for (key, ranges) in [
-            (
-                "ipv4.dhcp.ranges",
-                self.ipv4.map(|net| outside(&self.ipv4_dhcp_ranges, |a| net.contains(a))),
-            ),
-            (
-                "ipv6.dhcp.ranges",
-                self.ipv6.map(|net| outside(&self.ipv6_dhcp_ranges, |a| net.contains(a))),
-            ),
-        ] {
-            match ranges {
-                Some(false) => {}
-                None if !self.given.contains_key(key) => {}
-                _ => return wrong(key, "lies outside the network's subnet".to_owned()),
+                return Err(self.wrong("ipv4.address", NO_HOST));
             }
         }
         if let Some(net) = self.ipv6 {
-            if net.addr() == net.network() && net.prefix_len() < 127 {
-                return wrong("ipv6.address", "must be a host's address in its subnet".to_owned());
-            }
-            if net.prefix_len() != 64 && !self.gives_ipv6() {
-                let reason = "guests make their own addresses in a /64 only; \
-                              set ipv6.dhcp.stateful=true for another prefix";
-                return wrong("ipv6.address", reason.to_owned());
-            }
-            if self.mtu < 1280 {
-                return wrong("bridge.mtu", "IPv6 needs at least 1280".to_owned());
-            }
+            self.check_ipv6(net)?;
+        }
+        let ipv4 = self.ipv4.map(|net| outside(&self.ipv4_dhcp_ranges, |a| net.contains(a)));
+        self.check_ranges("ipv4.dhcp.ranges", ipv4)?;
+        let ipv6 = self.ipv6.map(|net| outside(&self.ipv6_dhcp_ranges, |a| net.contains(a)));
+        self.check_ranges("ipv6.dhcp.ranges", ipv6)
+    }
+
+    fn check_ipv6(&self, net: Ipv6Net) -> Result<()> {
+        if net.addr() == net.network() && net.prefix_len() < 127 {
+            return Err(self.wrong("ipv6.address", NO_HOST));
+        }
+        if net.prefix_len() != 64 && !self.gives_ipv6() {
+            let reason = "guests make their own addresses in a /64 only; \
+                          set ipv6.dhcp.stateful=true for another prefix";
+            return Err(self.wrong("ipv6.address", reason));
+        }
+        if self.mtu < 1280 {
+            return Err(self.wrong("bridge.mtu", "IPv6 needs at least 1280"));
         }
         Ok(())
     }
+
+    /// Checks ranges of which it is known whether one lies outside; of no subnet, `None`, all do.
+    fn check_ranges(&self, key: &str, outside: Option<bool>) -> Result<()> {
+        if outside.unwrap_or(self.given.contains_key(key)) {
+            return Err(self.wrong(key, "lies outside the network's subnet"));
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, key: &str, reason: &str) -> NetworkError {
+        let value = self.given.get(key).cloned().unwrap_or_default();
+        NetworkError::InvalidValue { key: key.to_owned(), value, reason: reason.to_owned() }
+    }
 }
+
+const NO_HOST: &str = "must be a host's address in its subnet";
 
 /// Whether any of the ranges ends outside.
 fn outside<A: Copy>(ranges: &[(A, A)], contains: impl Fn(&A) -> bool) -> bool {

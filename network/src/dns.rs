@@ -35,6 +35,12 @@ pub(crate) use files::{Files, check_host};
 pub(crate) use lease::FileLease;
 use process::Process;
 
+/// The name of a network's own address; no instance can be called so.
+pub(crate) const GATEWAY: &str = "_gateway";
+
+/// How often the size of the log is looked at: time enough for some megabytes.
+const LOG_CHECK: Duration = Duration::from_secs(5);
+
 /// The first pause before a dnsmasq that died is started again, doubled up to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -203,7 +209,10 @@ async fn watch(shared: Arc<Shared>) {
     loop {
         let exit = shared.process.lock().await.exit();
         let since = tokio::time::Instant::now();
-        exit.wait().await;
+        tokio::select! {
+            () = exit.wait() => {}
+            () = bound_log(&shared.files) => {}
+        }
         if since.elapsed() > SETTLED {
             pause = PAUSE;
         }
@@ -225,6 +234,15 @@ async fn watch(shared: Arc<Shared>) {
                 tracing::error!(network = shared.network, error, "dnsmasq does not start");
             }
         }
+    }
+}
+
+/// Keeps the log small for as long as it is polled. A guest can make dnsmasq complain as fast as it
+/// can send.
+async fn bound_log(files: &Files) {
+    loop {
+        tokio::time::sleep(LOG_CHECK).await;
+        files.bound_log();
     }
 }
 

@@ -24,7 +24,8 @@ pub fn ruleset(config: &BridgeConfig) -> String {
     // Writing to a string cannot fail.
     let _ = write!(
         text,
-        "table inet {table} {{\n{}{}{}}}\n",
+        "table inet {table} {{\n{}{}{}{}}}\n",
+        prerouting(config),
         input(config),
         forward(config),
         nat(config)
@@ -37,6 +38,25 @@ pub fn ruleset(config: &BridgeConfig) -> String {
 fn removal(network: &str) -> String {
     let table = table_name(network);
     format!("add table inet {table}\ndelete table inet {table}\n")
+}
+
+/// Guests speak for themselves: what claims to come from where the way back does not lead through the
+/// bridge is dropped, unless it answers (a guest with two networks may answer through the other).
+fn prerouting(config: &BridgeConfig) -> String {
+    let name = &config.name;
+    let mut rules = String::new();
+    for (wanted, who) in [
+        (config.ipv4_firewall, "ip saddr != 0.0.0.0"),
+        (config.ipv6_firewall, "ip6 saddr != { ::, fe80::/10 }"),
+    ] {
+        if wanted {
+            let _ = writeln!(
+                rules,
+                "    iifname \"{name}\" {who} ct state != {{ established, related }} fib saddr . iif oif missing drop"
+            );
+        }
+    }
+    chain("prerouting", "type filter hook prerouting priority filter; policy accept;", &rules)
 }
 
 fn input(config: &BridgeConfig) -> String {
@@ -140,7 +160,7 @@ mod tests {
             ["add table inet sc_br-x.1", "delete table inet sc_br-x.1", "table inet sc_br-x.1 {",]
         );
         assert!(text.contains("ip saddr 10.1.2.0/24 ip daddr != 10.1.2.0/24 masquerade"));
-        assert!(!text.contains("ip6"));
+        assert!(!text.contains("icmpv6"));
     }
 
     #[test]

@@ -38,16 +38,37 @@ fn keep_router_advertisements() -> Result<()> {
     Ok(())
 }
 
+/// What a bridge is told, whatever the host's own defaults are: its guests may be hostile. It learns
+/// no routes from them, follows no source routes, answers for nobody else, and keeps what belongs to
+/// the loopback interface there.
+const IPV4: [(&str, &str); 6] = [
+    ("accept_redirects", "0"),
+    ("send_redirects", "0"),
+    ("accept_source_route", "0"),
+    ("route_localnet", "0"),
+    ("proxy_arp", "0"),
+    ("arp_accept", "0"),
+];
+
+/// The same for IPv6. Addresses are its own at once: nobody else is there to have them.
+const IPV6: [(&str, &str); 6] = [
+    ("accept_ra", "0"),
+    ("autoconf", "0"),
+    ("accept_dad", "0"),
+    ("accept_redirects", "0"),
+    ("accept_source_route", "0"),
+    ("proxy_ndp", "0"),
+];
+
 /// Prepares a bridge: it takes no configuration from its own guests, and has no IPv6 where the
 /// network has none.
 pub fn prepare_bridge(name: &str, ipv6: bool) -> Result<()> {
+    let conf = path("ipv4/conf").join(name);
+    for (key, value) in IPV4 {
+        set(&conf.join(key), value)?;
+    }
     let conf = path("ipv6/conf").join(name);
-    for (key, value) in [
-        ("accept_ra", "0"),
-        ("autoconf", "0"),
-        ("accept_dad", "0"),
-        ("disable_ipv6", if ipv6 { "0" } else { "1" }),
-    ] {
+    for (key, value) in IPV6.into_iter().chain([("disable_ipv6", if ipv6 { "0" } else { "1" })]) {
         // A kernel without IPv6 has none of these, and nothing to turn off.
         if ipv6 { set(&conf.join(key), value)? } else { set_if_there(&conf.join(key), value)? }
     }

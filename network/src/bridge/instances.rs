@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::{Network, all_gone, any};
 use crate::config::DnsMode;
-use crate::dns::{self, Dnsmasq, FileLease};
+use crate::dns::{self, Dnsmasq, FileLease, GATEWAY};
 use crate::link::Veth;
 use crate::{
     AttachedNic, BridgeConfig, Lease, LeaseKind, Mac, NetworkError, NicRequest, Reservation,
@@ -136,7 +136,6 @@ impl Network {
         }
         addresses.sort_unstable();
         addresses.dedup();
-        self.0.files.bound_log();
         self.write_names(&config, &reservation, &addresses)
     }
 
@@ -149,10 +148,8 @@ impl Network {
         };
         let gateways = config.ipv4.map(|net| any(net.addr())).into_iter();
         let gateways = gateways.chain(config.ipv6.map(|net| net.addr().into()));
-        let gateway_name = format!("{}.gw", config.name);
-        let mut leases: Vec<Lease> = gateways
-            .map(|address| lease(&gateway_name, None, address, LeaseKind::Gateway))
-            .collect();
+        let mut leases: Vec<Lease> =
+            gateways.map(|address| lease(GATEWAY, None, address, LeaseKind::Gateway)).collect();
         let ipam = self.ipam();
         for held in ipam.iter() {
             for address in addresses(held) {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::Files;
+use super::{Files, GATEWAY};
 use crate::BridgeConfig;
 use crate::config::DnsMode;
 use crate::ipam::Ranges;
@@ -69,7 +69,9 @@ fn dns(config: &BridgeConfig, files: &Files, args: &mut Vec<String>) {
     // The domain is ours: nobody upstream is asked about it, nor about bare names.
     args.push(format!("--local=/{domain}/"));
     args.push("--domain-needed".to_owned());
-    args.push(format!("--interface-name=_gateway.{domain},{name}"));
+    // As any instance: with the domain, which a look-up of the address finds, and without.
+    args.push(format!("--interface-name={GATEWAY}.{domain},{name}"));
+    args.push(format!("--interface-name={GATEWAY},{name}"));
 }
 
 fn dhcp(config: &BridgeConfig, files: &Files, args: &mut Vec<String>) {

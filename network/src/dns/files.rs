@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -175,17 +175,22 @@ impl Files {
         let _ = fs::rename(self.log(), self.0.join("dnsmasq.log.old"));
     }
 
-    /// Empties the log where it has grown large, keeping what it held: a guest that changes its
-    /// addresses without end makes dnsmasq talk without end. The file itself stays, since dnsmasq
-    /// has it open and appends to it.
+    /// Empties the log where it has grown large, keeping the end of what it held. The file itself
+    /// stays, since dnsmasq has it open and appends to it.
     pub fn bound_log(&self) {
-        let log = self.log();
-        if !fs::metadata(&log).is_ok_and(|metadata| metadata.len() > LOG_BYTES) {
+        let Ok(mut log) = fs::File::options().read(true).write(true).open(self.log()) else {
+            return;
+        };
+        let Ok(length) = log.metadata().map(|metadata| metadata.len()) else { return };
+        if length <= LOG_BYTES {
             return;
         }
         // A log that cannot be kept is of less use than a disk with space left.
-        let _ = fs::copy(&log, self.0.join("dnsmasq.log.old"));
-        let _ = fs::File::options().write(true).open(&log).and_then(|file| file.set_len(0));
+        let _ = log.seek(SeekFrom::Start(length - LOG_BYTES)).and_then(|_| {
+            let mut old = fs::File::create(self.0.join("dnsmasq.log.old"))?;
+            io::copy(&mut (&log).take(LOG_BYTES), &mut old)
+        });
+        let _ = log.set_len(0);
     }
 
     /// Removes the network's folder and everything in it.
@@ -342,10 +347,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::new(dir.path());
         let mut writer = fs::File::options().create(true).append(true).open(files.log()).unwrap();
-        writer.write_all(&vec![b'x'; LOG_BYTES as usize + 1]).unwrap();
+        writer.write_all(&vec![b'x'; 3 * LOG_BYTES as usize]).unwrap();
+        writer.write_all(b"last").unwrap();
         files.bound_log();
         writer.write_all(b"after").unwrap();
         assert_eq!(fs::read(files.log()).unwrap(), b"after");
-        assert!(fs::metadata(dir.path().join("dnsmasq.log.old")).unwrap().len() > LOG_BYTES);
+        let old = fs::read(dir.path().join("dnsmasq.log.old")).unwrap();
+        assert!(old.len() as u64 == LOG_BYTES && old.ends_with(b"last"));
     }
 }

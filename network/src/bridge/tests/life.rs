@@ -1,0 +1,170 @@
+//! A network's life: brought up, taken up again, changed, taken away.
+
+use super::*;
+
+#[test]
+fn a_network_is_taken_up_again_with_the_same_dnsmasq() {
+    in_namespace(async {
+        let (folder, context) = (Folder::new(), context());
+        let first = Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap();
+        let web1 = Guest::attach(&first, &request("web1")).await;
+        let (pid, bridge) = (folder.pid(), context.links.get("scbr0").await.unwrap().unwrap());
+        let held = first.reservations();
+        drop(first);
+
+        // Without its pid file too.
+        fs::remove_file(folder.path().join("dnsmasq.pid")).unwrap();
+        let again = Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap();
+        again.load_reservations(held).await.unwrap();
+        fs::write(folder.path().join("dnsmasq.pid"), pid.unwrap().to_string()).unwrap();
+        assert_eq!(context.links.get("scbr0").await.unwrap().unwrap().index, bridge.index);
+        assert!(web1.dhcp().starts_with("10.77.5.2 "));
+        assert!(web1.look_up("web1", Some("10.77.5.2")).contains("10.77.5.2"));
+        again.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_dnsmasq_that_dies_is_started_again() {
+    in_namespace(async {
+        let folder = Folder::new();
+        let placed = Arc::new(Mutex::new(Vec::new()));
+        let mut context = context();
+        let seen = Arc::clone(&placed);
+        context.place = Some(Arc::new(move |pid| {
+            seen.lock().unwrap().push(pid);
+            Ok(())
+        }));
+        let network = Network::start(config(&[]), &folder.path(), context).await.unwrap();
+        let web1 = Guest::attach(&network, &request("web1")).await;
+        kill(folder.pid().unwrap());
+        let until = Instant::now() + Duration::from_secs(10);
+        while placed.lock().unwrap().len() < 2 {
+            assert!(Instant::now() < until, "it is not started again");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(web1.dhcp().starts_with("10.77.5.2 "));
+        network.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn another_configuration_moves_the_network_under_its_guests() {
+    in_namespace(async {
+        let folder = Folder::new();
+        let network = Network::start(config(&[]), &folder.path(), context()).await.unwrap();
+        let web1 = Guest::attach(&network, &request("web1")).await;
+        let moved =
+            [("ipv4.address", "10.77.6.1/24"), ("ipv6.address", "none"), ("bridge.mtu", "1400")];
+        let changed = network.apply(config(&moved)).await.unwrap();
+        assert_eq!(changed.len(), 1);
+        assert_eq!((changed[0].ipv4, changed[0].ipv6), (Some(Ipv4Addr::new(10, 77, 6, 2)), None));
+        let state = network.state().await.unwrap();
+        assert_eq!(state.addresses, [("10.77.6.1".parse().unwrap(), 24)]);
+        assert_eq!(state.mtu, 1400);
+        assert!(web1.dhcp().starts_with("10.77.6.2 10.77.6.1 "));
+        // What cannot be applied leaves what was.
+        let mut broken = network.config().to_map();
+        broken.insert("ipv4.address".to_owned(), "127.0.0.1/8".to_owned());
+        let broken = BridgeConfig::parse("scbr0", &broken).unwrap();
+        assert_eq!(network.apply(broken).await.unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(network.config().to_map(), config(&moved).to_map());
+        assert_eq!(network.reservations(), changed);
+        network.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_not_ours_is_left_alone() {
+    in_namespace(async {
+        let (folder, context) = (Folder::new(), context());
+        context.links.create_bridge("scbr0", Mac::random(), 1500).await.unwrap();
+        let error =
+            Network::start(config(&[]), &folder.path(), context.clone()).await.err().unwrap();
+        assert!(matches!(error, NetworkError::ForeignLink { .. }), "{error}");
+        Network::remove_traces("scbr0", &folder.path(), &context).await.unwrap();
+        assert!(context.links.get("scbr0").await.unwrap().is_some());
+        assert!(!folder.path().exists());
+        assert_eq!(pick_free_name(&context.links, "scbr").await.unwrap(), "scbr1");
+    });
+}
+
+#[test]
+fn a_missing_program_is_named_with_its_package_and_nothing_stays() {
+    in_namespace(async {
+        let (folder, mut context) = (Folder::new(), context());
+        context.dnsmasq = "/nonexistent/dnsmasq".into();
+        let error =
+            Network::start(config(&[]), &folder.path(), context.clone()).await.err().unwrap();
+        let text = error.to_string();
+        assert!(
+            text.contains("install the package dnsmasq-base") && text.contains("scbr0"),
+            "{text}"
+        );
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(context.links.get("scbr0").await.unwrap(), None);
+        assert!(!rules().contains("sc_scbr0"));
+        assert!(!folder.path().exists());
+    });
+}
+
+#[test]
+fn the_traces_of_a_crash_go_without_the_network() {
+    in_namespace(async {
+        let (folder, context) = (Folder::new(), context());
+        let network = Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap();
+        drop(network);
+        let pid = folder.pid().unwrap();
+        Network::remove_traces("scbr0", &folder.path(), &context).await.unwrap();
+        Network::remove_traces("scbr0", &folder.path(), &context).await.unwrap();
+        assert_eq!(context.links.get("scbr0").await.unwrap(), None);
+        assert!(fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().is_empty());
+        assert!(!rules().contains("sc_scbr0"));
+    });
+}
+
+#[test]
+fn chosen_subnets_are_free_and_serve() {
+    in_namespace(async {
+        let (folder, context) = (Folder::new(), context());
+        let given = [("ipv6.nat".to_owned(), "false".to_owned())].into();
+        let map = choose_subnets(&given, &context.links).await.unwrap();
+        assert_eq!((map["ipv4.nat"].as_str(), map["ipv6.nat"].as_str()), ("true", "false"));
+        let config = BridgeConfig::parse("scbr0", &map).unwrap();
+        let network = Network::start(config, &folder.path(), context.clone()).await.unwrap();
+        assert_eq!(network.state().await.unwrap().addresses.len(), 2);
+        network.shut_down().await.unwrap();
+        assert!(folder.path().exists());
+        network.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_bridge_without_a_free_port_says_so() {
+    in_namespace(async {
+        let folder = Folder::new();
+        let wide = [("ipv4.address", "10.77.0.1/20"), ("ipv6.address", "none")];
+        let context = context();
+        let network = Network::start(config(&wide), &folder.path(), context.clone()).await.unwrap();
+        let bridge = context.links.get("scbr0").await.unwrap().unwrap().index;
+        let netns = Namespace::new();
+        for number in 0..1023 {
+            let (host_name, guest_name) = (format!("veth{number:08x}"), format!("eth{number}"));
+            let (host_name, guest_name, mac) = (&*host_name, &*guest_name, Mac::random());
+            let veth = crate::link::Veth { host_name, guest_name, mac, mtu: 1500, bridge };
+            context.links.create_veth(&veth, netns.fd()).await.unwrap();
+        }
+        let nic = NicRequest {
+            reservation: network.reserve(&request("web1")).unwrap(),
+            host_name: "vethffffffff".to_owned(),
+            guest_name: "eth0".to_owned(),
+            mtu: None,
+        };
+        let error = network.attach(&nic, Namespace::new().fd()).await.unwrap_err();
+        assert!(matches!(error, NetworkError::BridgeFull { .. }), "{error}");
+        assert_eq!(context.links.get("vethffffffff").await.unwrap(), None);
+        let names = folder.path().join("dnsmasq.names");
+        assert_eq!(fs::read_dir(names).unwrap().count(), 0);
+        network.stop().await.unwrap();
+    });
+}
