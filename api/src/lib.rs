@@ -19,6 +19,7 @@ mod profile;
 mod recipe;
 mod response;
 mod server;
+mod shown;
 mod size;
 mod state;
 mod status;
@@ -40,6 +41,7 @@ pub use profile::{Profile, ProfilePut, ProfilesPost};
 pub use recipe::Recipe;
 pub use response::{Envelope, ResponseType};
 pub use server::{Environment, Server, ServerPut};
+pub use shown::{plain, quoted, without_os_errors};
 pub use size::{ByteSize, SizeError};
 pub use state::{
     AddressFamily, CpuUsage, DiskUsage, InstanceState, MemoryUsage, NetworkAddress,

@@ -9,10 +9,17 @@ pub struct ByteSize(pub u64);
 
 /// Why a size was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid size {text:?}: {reason}")]
+#[error("invalid size {}: {reason}", crate::quoted(text))]
 pub struct SizeError {
     text: String,
     reason: &'static str,
+}
+
+impl SizeError {
+    /// What is wrong, for a sentence that has named the text already.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
 }
 
 /// Units, the larger first within a family so that rendering finds the largest that divides.

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use sc_api::ErrorKind;
+use sc_api::{ErrorKind, quoted};
 
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -37,7 +37,7 @@ pub enum Error {
     #[error("{0}")]
     Format(String),
     /// The archive was refused while it was unpacked or inspected.
-    #[error("{step}: {reason}{}", entry.as_ref().map(|e| format!(" (entry {e:?})")).unwrap_or_default())]
+    #[error("{step}: {reason}{}", entry.as_ref().map(|e| format!(" (entry {})", quoted(e))).unwrap_or_default())]
     Refused {
         /// What was being done, such as "unpack root filesystem".
         step: String,
@@ -89,7 +89,7 @@ pub enum Error {
     #[error("{0}")]
     Unavailable(String),
     /// A template of the image cannot be rendered.
-    #[error("render template {name}: {reason}")]
+    #[error("render template {}: {reason}", quoted(name))]
     Template {
         /// The template's file name.
         name: String,

@@ -53,7 +53,8 @@ impl FromStr for Fingerprint {
             Ok(Self(text.to_owned()))
         } else {
             Err(Error::Invalid(format!(
-                "{text:?} is no image fingerprint: 64 hexadecimal digits are needed"
+                "{} is no image fingerprint: 64 hexadecimal digits are needed",
+                sc_api::quoted(text)
             )))
         }
     }

@@ -101,7 +101,7 @@ impl Error {
             }
             next = error.source();
         }
-        printable(text)
+        printable(sc_api::without_os_errors(&text))
     }
 }
 

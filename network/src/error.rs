@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use sc_api::ErrorKind;
+use sc_api::{ErrorKind, quoted};
 
 /// A result whose error is a [`NetworkError`].
 pub type Result<T, E = NetworkError> = std::result::Result<T, E>;
@@ -13,13 +13,13 @@ pub type Result<T, E = NetworkError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum NetworkError {
     /// A key that no network has.
-    #[error("unknown network key {key:?}")]
+    #[error("unknown network key {}", quoted(key))]
     UnknownKey {
         /// The key.
         key: String,
     },
     /// A key that is known and not honoured.
-    #[error("network key {key:?} is not supported: {reason}")]
+    #[error("network key {} is not supported: {reason}", quoted(key))]
     UnsupportedKey {
         /// The key.
         key: String,
@@ -27,7 +27,7 @@ pub enum NetworkError {
         reason: &'static str,
     },
     /// A value that its key does not take.
-    #[error("invalid value {value:?} of network key {key:?}: {reason}")]
+    #[error("invalid value {} of network key {}: {reason}", quoted(value), quoted(key))]
     InvalidValue {
         /// The key.
         key: String,
@@ -37,7 +37,7 @@ pub enum NetworkError {
         reason: String,
     },
     /// A name that an interface cannot have.
-    #[error("invalid network name {name:?}: {reason}")]
+    #[error("invalid network name {}: {reason}", quoted(name))]
     InvalidName {
         /// The name.
         name: String,
@@ -45,7 +45,7 @@ pub enum NetworkError {
         reason: &'static str,
     },
     /// A name that cannot be a host's, or a part of a file's name.
-    #[error("invalid name {name:?} of a host on a network: {reason}")]
+    #[error("invalid name {} of a host on a network: {reason}", quoted(name))]
     InvalidHost {
         /// The name.
         name: String,
@@ -53,7 +53,7 @@ pub enum NetworkError {
         reason: &'static str,
     },
     /// A text that is no hardware address.
-    #[error("invalid hardware address {text:?}")]
+    #[error("invalid hardware address {}", quoted(text))]
     InvalidMac {
         /// The text.
         text: String,

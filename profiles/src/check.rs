@@ -1,6 +1,6 @@
 //! The one decision: whether a configuration is allowed.
 
-use sc_api::{ConfigMap, DeviceMap};
+use sc_api::{ConfigMap, DeviceMap, quoted};
 
 use crate::key::{self, Applies, Key, Status};
 use crate::{Effective, Error, Layer, Settings, expand, volatile};
@@ -86,7 +86,8 @@ fn allow(expanded: &Settings) -> Result<Effective, Error> {
 pub fn known(name: &str) -> Result<&'static Key, Error> {
     key::find(name).ok_or_else(|| {
         let meant = key::suggestion(name);
-        let hint = meant.map(|meant| format!(" (did you mean {meant:?}?)")).unwrap_or_default();
+        let hint =
+            meant.map(|meant| format!(" (did you mean {}?)", quoted(&meant))).unwrap_or_default();
         Error::UnknownKey { key: name.to_owned(), hint }
     })
 }

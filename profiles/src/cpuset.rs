@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use sc_api::quoted;
+
 /// The highest processor number that any kernel can be built for.
 const HIGHEST: u32 = 8_191;
 
@@ -38,7 +40,7 @@ impl FromStr for CpuSet {
 fn number(text: &str) -> Result<u32, String> {
     match text.trim().parse() {
         Ok(number @ 0..=HIGHEST) => Ok(number),
-        _ => Err(format!("{text:?} is no processor's number; use a set such as 0-3,6")),
+        _ => Err(format!("{} is no processor's number; use a set such as 0-3,6", quoted(text))),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sc_api::quoted;
+
 use crate::{CpuLimit, Disk, Effective, MemoryLimit, Nic};
 
 /// A change that a running instance takes at once.
@@ -61,7 +63,7 @@ pub fn diff(before: &Effective, after: &Effective) -> Diff {
     let disks = changed(&before.disks, &after.disks, |disk: &Disk| &disk.device);
     for (what, devices) in [("network interface", nics), ("disk", disks)] {
         diff.stopped_only.extend(devices.into_iter().map(|device| Refusal {
-            what: format!("device {device:?}"),
+            what: format!("device {}", quoted(device)),
             why: format!(
                 "a {what} cannot be added, changed or removed while the instance runs: \
                  stop it first"
@@ -70,11 +72,11 @@ pub fn diff(before: &Effective, after: &Effective) -> Diff {
     }
     if before.root.pool != after.root.pool {
         diff.never.push(Refusal {
-            what: format!("device {:?}", after.root.device),
+            what: format!("device {}", quoted(&after.root.device)),
             why: format!(
-                "the root disk is in pool {:?} and cannot be put into {:?} by a change of \
-                 configuration",
-                before.root.pool, after.root.pool
+                "the root disk is in pool {} and cannot be put into {} by a change of configuration",
+                quoted(&before.root.pool),
+                quoted(&after.root.pool)
             ),
         });
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::device_table::KINDS;
+use crate::device_kinds;
 use crate::key::{Applies, Key, Scope, Status, keys};
 
 const INTRODUCTION: &str = "\
@@ -36,7 +36,7 @@ fn write_all(out: &mut String) -> fmt::Result {
         writeln!(out, "| `{name}` | {kind} | {} | {} |", effect(key), key.text)?;
     }
     writeln!(out, "\n## Devices\n")?;
-    for kind in KINDS.iter().filter(|kind| kind.honoured) {
+    for kind in device_kinds().iter().filter(|kind| kind.honoured) {
         writeln!(out, "### `{}`: {}\n", kind.name, kind.text)?;
         if kind.keys.is_empty() {
             continue;
@@ -53,7 +53,7 @@ fn write_all(out: &mut String) -> fmt::Result {
         writeln!(out)?;
     }
     writeln!(out, "### Known and refused types\n")?;
-    for kind in KINDS.iter().filter(|kind| !kind.honoured) {
+    for kind in device_kinds().iter().filter(|kind| !kind.honoured) {
         writeln!(out, "- `{}`: {}", kind.name, kind.text)?;
     }
     writeln!(out, "\n## Known and refused keys\n")?;

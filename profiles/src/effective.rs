@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 
-use sc_api::ConfigMap;
+use sc_api::{ConfigMap, quoted};
 
 use crate::device::{Device, interface_name};
 use crate::value::{parse_bool, parse_cpus, parse_integer, parse_mac, parse_memory};
@@ -152,15 +152,19 @@ impl Devices {
             Device::Nic(nic) => self.nics.push(nic),
             Device::Disk(disk) => {
                 if let Some(other) = self.disks.iter().find(|other| other.path == disk.path) {
-                    let reason =
-                        format!("device {:?} is at {} already", other.device, disk.path.display());
+                    let reason = format!(
+                        "device {} is at {} already",
+                        quoted(&other.device),
+                        quoted(&disk.path.to_string_lossy())
+                    );
                     return Err(Error::Device { device: disk.device, reason });
                 }
                 self.disks.push(disk);
             }
             Device::Root(root) => {
                 if let Some(other) = &self.root {
-                    let reason = format!("device {:?} is the root disk already", other.device);
+                    let reason =
+                        format!("device {} is the root disk already", quoted(&other.device));
                     return Err(Error::Device { device: root.device, reason });
                 }
                 self.root = Some(root);
@@ -201,7 +205,8 @@ impl Devices {
             for (what, text) in [("name", Some(&nic.name)), ("hwaddr", nic.hwaddr.as_ref())] {
                 let Some(text) = text else { continue };
                 if !seen.insert(text) {
-                    let reason = format!("another NIC of the instance has the {what} {text:?}");
+                    let reason =
+                        format!("another NIC of the instance has the {what} {}", quoted(text));
                     return Err(Error::Device { device: nic.device.clone(), reason });
                 }
             }

@@ -1,12 +1,12 @@
 //! Why a configuration was refused.
 
-use sc_api::ErrorKind;
+use sc_api::{ErrorKind, plain, quoted};
 
 /// A refused configuration. The text is for the user: key first, then what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No such key, in LXD's words; `hint` is empty or a suggestion with a leading space.
-    #[error("Unknown configuration key: {key}{hint}")]
+    #[error("Unknown configuration key: {}{hint}", name(key))]
     UnknownKey {
         /// The key.
         key: String,
@@ -14,7 +14,7 @@ pub enum Error {
         hint: String,
     },
     /// LXD knows the key, this version does nothing for it.
-    #[error("{key} is a known key that this version does not honour{why}: remove it")]
+    #[error("{} is a known key that this version does not honour{why}: remove it", name(key))]
     NotHonoured {
         /// The key.
         key: String,
@@ -22,7 +22,7 @@ pub enum Error {
         why: String,
     },
     /// The value does not fit the key.
-    #[error("Invalid value {value:?} for {key}: {reason}")]
+    #[error("Invalid value {} for {}: {reason}", quoted(value), name(key))]
     Value {
         /// The key.
         key: String,
@@ -32,7 +32,7 @@ pub enum Error {
         reason: String,
     },
     /// Such keys belong to instances, not to profiles.
-    #[error("{key}: {what} keys can only be set on instances")]
+    #[error("{}: {what} keys can only be set on instances", name(key))]
     InstanceOnly {
         /// The key.
         key: String,
@@ -40,13 +40,13 @@ pub enum Error {
         what: &'static str,
     },
     /// The key is the daemon's own record.
-    #[error("{key} is kept by the daemon and cannot be changed")]
+    #[error("{} is kept by the daemon and cannot be changed", name(key))]
     DaemonOnly {
         /// The key.
         key: String,
     },
     /// A device is wrong.
-    #[error("Device {device:?}: {reason}")]
+    #[error("Device {}: {reason}", quoted(device))]
     Device {
         /// The device's name.
         device: String,
@@ -57,11 +57,16 @@ pub enum Error {
     #[error("No root device could be found: add a disk device with path=/ and pool=POOL")]
     NoRoot,
     /// An expanded configuration was asked for with a profile that does not exist twice or more.
-    #[error("Profile {profile:?} is applied twice")]
+    #[error("Profile {} is applied twice", quoted(profile))]
     DuplicateProfile {
         /// The profile.
         profile: String,
     },
+}
+
+/// A key, which anyone may have made up, as it stands in a sentence.
+fn name(key: &str) -> String {
+    plain(key, 160)
 }
 
 impl Error {

@@ -18,7 +18,6 @@
 mod check;
 mod cpuset;
 mod device;
-mod device_table;
 mod diff;
 mod docs;
 mod effective;

@@ -37,7 +37,9 @@ impl Kind {
             Self::Text => Ok(()),
             Self::Bool => parse_bool(value).map(drop).ok_or_else(|| "use true or false".into()),
             Self::Integer(from, to) => parse_integer(value, from, to).map(drop),
-            Self::Size => value.parse::<ByteSize>().map(drop).map_err(|err| err.to_string()),
+            Self::Size => {
+                value.parse::<ByteSize>().map(drop).map_err(|err| err.reason().to_owned())
+            }
             Self::Memory => parse_memory(value).map(drop),
             Self::Cpus => parse_cpus(value).map(drop),
             Self::Choice(values) if values.contains(&value) => Ok(()),
@@ -91,7 +93,7 @@ pub(crate) fn parse_memory(text: &str) -> Result<MemoryLimit, String> {
     match text.parse::<ByteSize>() {
         Ok(ByteSize(0)) => Err("a limit of 0 leaves no memory".into()),
         Ok(ByteSize(bytes)) => Ok(MemoryLimit::Bytes(bytes)),
-        Err(err) => Err(err.to_string()),
+        Err(err) => Err(err.reason().to_owned()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use sc_api::ErrorKind;
+use sc_api::{ErrorKind, quoted};
 
 use crate::driver::BoxError;
 
@@ -46,13 +46,13 @@ pub enum Error {
         image: String,
     },
     /// No such volume is in the pool.
-    #[error("no volume {name:?} in the storage pool")]
+    #[error("no volume {} in the storage pool", quoted(name))]
     NoVolume {
         /// The volume's name.
         name: String,
     },
     /// There is one already.
-    #[error("{what} {name:?} exists already")]
+    #[error("{what} {} exists already", quoted(name))]
     Exists {
         /// What kind of thing.
         what: &'static str,
@@ -60,7 +60,7 @@ pub enum Error {
         name: String,
     },
     /// Somebody holds its lock.
-    #[error("{what} {name:?} is in use")]
+    #[error("{what} {} is in use", quoted(name))]
     InUse {
         /// What kind of thing.
         what: &'static str,
@@ -68,7 +68,7 @@ pub enum Error {
         name: String,
     },
     /// The name cannot be one.
-    #[error("invalid {what} name {name:?}")]
+    #[error("invalid {what} name {}", quoted(name))]
     Name {
         /// What it was to name.
         what: &'static str,
@@ -76,7 +76,7 @@ pub enum Error {
         name: String,
     },
     /// No such driver.
-    #[error("unknown storage driver {driver:?}: this version has dir and overlay")]
+    #[error("unknown storage driver {}: this version has dir and overlay", quoted(driver))]
     UnknownDriver {
         /// The driver asked for.
         driver: String,
@@ -90,7 +90,7 @@ pub enum Error {
         reason: String,
     },
     /// An option is not known to the driver.
-    #[error("storage driver {driver} has no option {option:?}")]
+    #[error("storage driver {driver} has no option {}", quoted(option))]
     UnknownOption {
         /// The driver.
         driver: &'static str,

@@ -26,6 +26,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sc_api::quoted;
 use sc_sys::sandbox;
 
 use self::{
@@ -263,10 +264,10 @@ fn link(entry: &Entry, depth: u32) -> Inside<Option<EntryPath>> {
     if entry.kind != Kind::HardLink {
         return Ok(None);
     }
-    let shown = String::from_utf8_lossy(&entry.link);
+    let shown = quoted(&String::from_utf8_lossy(&entry.link));
     EntryPath::parse(&entry.link, depth)
         .map(Some)
-        .map_err(|reason| Failure::image(format!("it is a hard link to {shown:?}: {reason}")))
+        .map_err(|reason| Failure::image(format!("it is a hard link to {shown}: {reason}")))
 }
 
 /// Takes one entry of a unified or metadata archive to where it belongs.
@@ -287,8 +288,8 @@ fn take<R: Read>(
                 None => None,
                 Some(link) => Some(link.below(b"rootfs").ok_or_else(|| {
                     Failure::image(format!(
-                        "it is a hard link to {:?}, which leads out of the root filesystem",
-                        String::from_utf8_lossy(&entry.link)
+                        "it is a hard link to {}, which leads out of the root filesystem",
+                        quoted(&String::from_utf8_lossy(&entry.link))
                     ))
                 })?),
             };

@@ -103,7 +103,7 @@ impl Failure {
         Self {
             step: String::new(),
             entry: None,
-            reason: format!("{what}: {source}"),
+            reason: sc_api::without_os_errors(&format!("{what}: {source}")),
             cause: Cause::Machine,
         }
     }

@@ -32,7 +32,7 @@ pub(crate) fn refusal(name: &[u8]) -> String {
     format!(
         "its extended attribute {} belongs to overlayfs and must not come from an image: make the \
          image from the merged view of the filesystem",
-        String::from_utf8_lossy(name)
+        sc_api::quoted(&String::from_utf8_lossy(name))
     )
 }
 

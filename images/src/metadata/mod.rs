@@ -4,6 +4,7 @@ mod yaml;
 
 use std::collections::BTreeMap;
 
+use sc_api::quoted;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -82,32 +83,34 @@ impl Metadata {
             }
             None => {
                 return wrong(format!(
-                    "field architecture names an unknown processor {:?}",
-                    self.architecture
+                    "field architecture names an unknown processor {}",
+                    quoted(&self.architecture)
                 ));
             }
         };
         for (path, template) in &self.templates {
+            let shown = quoted(path);
             if !path.starts_with('/')
                 || path.contains('\0')
                 || path.split('/').any(|name| name == "..")
                 || path.ends_with('/')
             {
                 return wrong(format!(
-                    "field templates: {path:?} must be an absolute path of a file without \"..\""
+                    "field templates: {shown} must be an absolute path of a file without \"..\""
                 ));
             }
             let file = &template.template;
             if file.is_empty() || file.contains('/') || file == ".." || file == "." {
                 return wrong(format!(
-                    "field templates, {path:?}, template: {file:?} must be a file's name in the \
-                     image's templates/ folder"
+                    "field templates, {shown}, template: {} must be a file's name in the image's \
+                     templates/ folder",
+                    quoted(file)
                 ));
             }
             if template.file_mode().is_none() {
                 return wrong(format!(
-                    "field templates, {path:?}, mode: {:?} is no octal mode",
-                    template.mode
+                    "field templates, {shown}, mode: {} is no octal mode",
+                    quoted(&template.mode)
                 ));
             }
         }

@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use sc_api::{plain, quoted};
 use serde::{Deserialize, Deserializer, de};
 use serde_saphyr::{MessageFormatter, UserMessageFormatter};
 
@@ -13,7 +14,7 @@ pub(super) fn parse(text: &str) -> Result<Metadata, String> {
     serde_saphyr::from_str::<Document>(text).map(Metadata::from).map_err(|error| {
         // The message goes on with a picture of the place; its first line says it all.
         let text = error.without_snippet().render_with_formatter(&Plain);
-        text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+        plain(text.lines().next().unwrap_or_default().trim_start_matches("error: "), 300)
     })
 }
 
@@ -130,7 +131,8 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     if text.is_empty() {
         return Ok(0);
     }
-    text.parse().map_err(|_| de::Error::custom(format!("{text:?} is no user or group number")))
+    text.parse()
+        .map_err(|_| de::Error::custom(format!("{} is no user or group number", quoted(&text))))
 }
 
 fn null_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>

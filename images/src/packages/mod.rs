@@ -60,8 +60,8 @@ impl Remote {
     pub fn find(&self, alias: &str) -> Result<Recipe> {
         Recipe::find(alias).ok_or_else(|| {
             let names: Vec<_> = Recipe::all().into_iter().flat_map(|one| one.aliases).collect();
-            let names = names.join(", ");
-            Error::NotFound(format!("no image {alias:?} can be built from packages: use {names}"))
+            let (alias, names) = (sc_api::quoted(alias), names.join(", "));
+            Error::NotFound(format!("no image {alias} can be built from packages: use {names}"))
         })
     }
 

@@ -5,6 +5,8 @@
 //! so there is nothing here that makes a value from several others: no operator that joins texts, no
 //! lists, no maps, no blocks captured in a variable.
 
+use sc_api::quoted;
+
 /// Why a template is refused: the line, counted from one, and the reason.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -98,8 +100,9 @@ fn tokens<'s>(inner: &'s str, close: &str) -> Result<(Vec<Token<'s>>, &'s str), 
             let length = until(|c| !c.is_alphanumeric() && c != '_');
             (Token::Word(&rest[..length]), length)
         } else {
-            let (operator, length) =
-                operator(rest).ok_or_else(|| format!("{first:?} is not supported in templates"))?;
+            let (operator, length) = operator(rest).ok_or_else(|| {
+                format!("{} is not supported in templates", quoted(&first.to_string()))
+            })?;
             (Token::Operator(operator), length)
         };
         tokens.push(token);
@@ -148,7 +151,8 @@ fn statement(tokens: &[Token<'_>]) -> Result<String, String> {
         Some(name) if STATEMENTS.contains(&name) => expression(tokens),
         Some(name) => {
             let known = STATEMENTS.join(", ");
-            Err(format!("the tag {name:?} is not supported in templates: there are {known}"))
+            let name = quoted(name);
+            Err(format!("the tag {name} is not supported in templates: there are {known}"))
         }
         None => Err("a tag has no name".into()),
     }
@@ -173,59 +177,77 @@ fn for_statement(tokens: &[Token<'_>]) -> Result<String, String> {
     Ok(format!("{variables}in{bare}|items{}", &over[bare.len()..]))
 }
 
-/// Any other inside of a tag: filters' arguments get parentheses (`x|default:"y"`).
+/// Any other inside of a tag.
 fn expression(tokens: &[Token<'_>]) -> Result<String, String> {
-    let mut out = String::new();
-    // For every open parenthesis, whether it holds a call's arguments.
-    let mut calls = Vec::new();
-    // The last two tokens, spaces aside.
-    let (mut earlier, mut before) = (None, None);
-    let mut argument = Argument::None;
+    let mut expression = Expression::default();
     for token in tokens {
-        if let Token::Space(space) = token {
-            out.push_str(space);
-            continue;
+        match token {
+            Token::Space(space) => expression.out.push_str(space),
+            _ => expression.take(*token)?,
         }
-        argument = match argument.next(*token, before) {
+    }
+    expression.finish()
+}
+
+/// An inside of a tag being rewritten: filters' arguments get parentheses (`x|default:"y"`).
+#[derive(Default)]
+struct Expression<'s> {
+    out: String,
+    /// For every open parenthesis, whether it holds a call's arguments.
+    calls: Vec<bool>,
+    /// The last two tokens, spaces aside.
+    earlier: Option<Token<'s>>,
+    before: Option<Token<'s>>,
+    argument: Argument,
+}
+
+impl<'s> Expression<'s> {
+    fn take(&mut self, token: Token<'s>) -> Result<(), String> {
+        self.argument = match self.argument.next(token, self.before) {
             Argument::Ended => {
                 // Before the spaces, which may end with the sign that swallows those after the tag.
-                out.insert(out.trim_end().len(), ')');
+                self.out.insert(self.out.trim_end().len(), ')');
                 Argument::None
             }
             other => other,
         };
-        let after_name = matches!(before, Some(Token::Word(word)) if !WORDS.contains(&word));
+        let after_name = matches!(self.before, Some(Token::Word(word)) if !WORDS.contains(&word));
         match token {
-            Token::Operator(":") if earlier == Some(Token::Operator("|")) && after_name => {
-                argument = Argument::Awaited;
-                out.push('(');
+            Token::Operator(":") if self.earlier == Some(Token::Operator("|")) && after_name => {
+                self.argument = Argument::Awaited;
+                self.out.push('(');
             }
             Token::Operator(":") => {
                 return Err("\":\" is only supported before a filter's argument".into());
             }
-            Token::Operator(",") if calls.last() != Some(&true) => {
+            Token::Operator(",") if self.calls.last() != Some(&true) => {
                 return Err("lists are not supported in templates".into());
             }
-            _ => out.push_str(token.text()),
+            _ => self.out.push_str(token.text()),
         }
         match token {
-            Token::Operator("(") => calls.push(after_name),
-            Token::Operator(")") => drop(calls.pop()),
+            Token::Operator("(") => self.calls.push(after_name),
+            Token::Operator(")") => drop(self.calls.pop()),
             _ => {}
         }
-        (earlier, before) = (before, Some(*token));
+        (self.earlier, self.before) = (self.before, Some(token));
+        Ok(())
     }
-    match argument {
-        Argument::Awaited => return Err("a filter's argument is missing".into()),
-        Argument::Begun => out.insert(out.trim_end_matches([' ', '-']).len(), ')'),
-        Argument::None | Argument::Ended => {}
+
+    fn finish(mut self) -> Result<String, String> {
+        match self.argument {
+            Argument::Awaited => return Err("a filter's argument is missing".into()),
+            Argument::Begun => self.out.insert(self.out.trim_end_matches([' ', '-']).len(), ')'),
+            Argument::None | Argument::Ended => {}
+        }
+        Ok(self.out)
     }
-    Ok(out)
 }
 
 /// An argument of a filter: a text, a number, or a name with dots.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 enum Argument {
+    #[default]
     None,
     Awaited,
     Begun,

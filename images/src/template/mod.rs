@@ -6,31 +6,17 @@
 //! configuration; `config`, `devices`, `properties`, `path`, `trigger`; and `config_get(key, default)`.
 
 mod dialect;
+mod engine;
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-};
+use std::collections::BTreeMap;
 
-use minijinja::{
-    Environment, UndefinedBehavior, Value, context,
-    syntax::SyntaxConfig,
-    value::{Rest, ValueKind},
-};
+use minijinja::{Value, context};
+use sc_api::quoted;
 
 use crate::{
     Error, Result,
     metadata::{Metadata, Template, When},
 };
-
-/// How long a template may be, in bytes.
-const MAX_SOURCE: usize = 256 << 10;
-
-/// How long what it renders to may be, in bytes.
-const MAX_OUTPUT: usize = 1 << 20;
-
-/// How many steps its rendering may take.
-const FUEL: u64 = 100_000;
 
 /// What a template may know of the instance.
 #[derive(Debug, Clone)]
@@ -79,77 +65,23 @@ pub fn render(
     due.map(|(path, template)| {
         let fail = |reason: String| Error::Template {
             name: template.template.clone(),
-            reason: format!("{reason} (for {path})"),
+            reason: format!("{reason} (for {})", quoted(path)),
         };
         let source = sources
             .get(&template.template)
             .ok_or_else(|| fail("the image has no such file in templates/".into()))?;
-        let engine = engine.get_or_insert_with(|| engine_for(context));
+        let engine = engine.get_or_insert_with(|| engine::new(context));
         let values = values(path, template, when, context);
         Ok(RenderedFile {
             path: path.clone(),
-            content: expand(engine, source, &values).map_err(fail)?,
+            content: engine::expand(engine, source, &values).map_err(fail)?,
             mode: template
                 .file_mode()
-                .ok_or_else(|| fail(format!("{:?} is no octal mode", template.mode)))?,
+                .ok_or_else(|| fail(format!("{} is no octal mode", quoted(&template.mode))))?,
             uid: template.uid,
             gid: template.gid,
             create_only: template.create_only,
         })
-    })
-    .collect()
-}
-
-fn engine_for(context: &Context<'_>) -> Environment<'static> {
-    // Only what is added here: the engine's own filters and functions include some that build values
-    // of any size in one step.
-    let mut engine = Environment::empty();
-    let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
-    let syntax = syntax.expect("Jinja's own delimiters are valid");
-    engine.set_fuel(Some(FUEL));
-    engine.set_syntax(syntax);
-    // What is not there renders to nothing, as in pongo2.
-    engine.set_undefined_behavior(UndefinedBehavior::Chainable);
-    engine.add_filter(
-        "default",
-        |value: Value, other: Value| {
-            if value.is_true() { value } else { other }
-        },
-    );
-    // Nothing is escaped to begin with.
-    engine.add_filter("safe", |value: Value| value);
-    engine.add_filter("lower", |text: String| text.to_lowercase());
-    engine.add_filter("upper", |text: String| text.to_uppercase());
-    engine.add_filter("trim", |text: String| text.trim().to_owned());
-    engine.add_filter(
-        "cut",
-        |text: String, part: String| {
-            if part.is_empty() { text } else { text.replace(&part, "") }
-        },
-    );
-    engine.add_filter("length", |value: Value| value.len().unwrap_or_default());
-    engine.add_filter("items", items);
-    engine.add_global("on", true);
-    engine.add_global("off", false);
-    let config = context.config.clone();
-    engine.add_function("config_get", move |key: String, default: Rest<Value>| {
-        match config.get(&key) {
-            Some(value) => Value::from(value.trim_end_matches(['\r', '\n'])),
-            None => default.first().cloned().unwrap_or_else(|| Value::from("")),
-        }
-    });
-    engine
-}
-
-/// Keys and values of a map; nothing of anything else.
-fn items(value: Value) -> Value {
-    if value.kind() != ValueKind::Map {
-        return Value::from(Vec::<Value>::new());
-    }
-    let keys = value.try_iter().into_iter().flatten();
-    keys.map(|key| {
-        let item = value.get_item(&key).unwrap_or_default();
-        Value::from(vec![key, item])
     })
     .collect()
 }
@@ -177,47 +109,6 @@ fn values(path: &str, template: &Template, when: When, context: &Context<'_>) ->
         config => context.config,
         devices => context.devices,
         properties => &template.properties,
-    }
-}
-
-fn expand(engine: &Environment<'_>, source: &str, values: &Value) -> Result<Vec<u8>, String> {
-    if source.len() > MAX_SOURCE {
-        return Err(format!("it is longer than {MAX_SOURCE} bytes"));
-    }
-    let jinja = dialect::translate(source)
-        .map_err(|refusal| format!("line {}: {}", refusal.line, refusal.reason))?;
-    let mut output = Bounded(Vec::new());
-    let told = |error: minijinja::Error| {
-        let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
-        let text = match (error.kind(), error.detail()) {
-            (minijinja::ErrorKind::WriteFailure, _) => {
-                format!("it renders to more than {MAX_OUTPUT} bytes")
-            }
-            (minijinja::ErrorKind::OutOfFuel, _) => "it takes too many steps".to_owned(),
-            (kind, None) => kind.to_string(),
-            (kind, Some(detail)) => format!("{kind}: {detail}"),
-        };
-        format!("{line}{text}")
-    };
-    let template = engine.template_from_str(&jinja).map_err(told)?;
-    template.render_captured_to(values, &mut output).map_err(told)?;
-    Ok(output.0)
-}
-
-/// A buffer that takes no more than [`MAX_OUTPUT`].
-struct Bounded(Vec<u8>);
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_OUTPUT {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -379,7 +270,7 @@ config:
             ("{% include \"y\" %}", "\"include\" is not supported"),
         ] {
             let text = rendered_with(source, &[], &[]).unwrap_err().to_string();
-            assert!(text.starts_with("render template x.tpl: "), "{text}");
+            assert!(text.starts_with("render template \"x.tpl\": "), "{text}");
             assert!(text.contains(part) && text.contains("/etc/x"), "{text}");
         }
     }
@@ -397,7 +288,8 @@ config:
         let long = "x".repeat(1000);
         let error = rendered_with(&nested(&long), &config, &[]).unwrap_err().to_string();
         assert!(error.contains("more than 1048576 bytes"), "{error}");
-        let error = rendered_with(&"x".repeat(MAX_SOURCE + 1), &[], &[]).unwrap_err().to_string();
+        let error =
+            rendered_with(&"x".repeat(engine::MAX_SOURCE + 1), &[], &[]).unwrap_err().to_string();
         assert!(error.contains("longer than"), "{error}");
         let error = rendered_with(&"{% if a %}".repeat(20_000), &[], &[]).unwrap_err().to_string();
         assert!(error.contains("x.tpl"), "{error}");

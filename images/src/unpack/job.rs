@@ -23,7 +23,8 @@ use crate::{
 
 const POLL: Duration = Duration::from_millis(50);
 const STEP: &str = "unpack image";
-const SHOWN: usize = 4096;
+/// How much of what comes from inside is shown, in characters.
+const SHOWN: usize = 800;
 const SIGKILL: i32 = 9;
 
 impl ImageFiles {
@@ -55,6 +56,32 @@ pub(super) fn outcome_metadata(outcome: Outcome) -> Result<Metadata> {
     outcome.metadata.ok_or_else(|| broken("it reported no metadata")).and_then(Metadata::checked)
 }
 
+impl Job {
+    fn new(role: Role, limits: &Limits) -> Self {
+        Self {
+            role,
+            total_bytes: limits.total_bytes,
+            file_bytes: limits.file_bytes,
+            files: limits.files,
+            depth: limits.depth,
+            ids: RANGE_SIZE,
+            memory_bytes: limits.memory_bytes,
+        }
+    }
+}
+
+impl Limits {
+    fn of_process(&self) -> sandbox::Limits {
+        sandbox::Limits {
+            memory: self.memory_bytes,
+            cpu: self.cpu,
+            file_size: self.file_bytes,
+            wall: self.wall,
+            ..sandbox::Limits::default()
+        }
+    }
+}
+
 impl Sandboxing {
     pub(super) fn run(
         &self,
@@ -64,16 +91,8 @@ impl Sandboxing {
         limits: &Limits,
         progress: &dyn Progress,
     ) -> Result<Outcome> {
-        let job = Job {
-            role,
-            total_bytes: limits.total_bytes,
-            file_bytes: limits.file_bytes,
-            files: limits.files,
-            depth: limits.depth,
-            ids: RANGE_SIZE,
-            memory_bytes: limits.memory_bytes,
-        };
-        let payload = serde_json::to_vec(&job).expect("a job has nothing JSON cannot say");
+        let payload = serde_json::to_vec(&Job::new(role, limits));
+        let payload = payload.expect("a job has nothing JSON cannot say");
         let inputs: Vec<_> = inputs.iter().map(AsFd::as_fd).collect();
         let sandbox = Sandbox {
             exe: &self.exe,
@@ -84,13 +103,7 @@ impl Sandboxing {
             inputs: &inputs,
             target: target.map(AsFd::as_fd),
             payload: &payload,
-            limits: sandbox::Limits {
-                memory: limits.memory_bytes,
-                cpu: limits.cpu,
-                file_size: limits.file_bytes,
-                wall: limits.wall,
-                ..sandbox::Limits::default()
-            },
+            limits: limits.of_process(),
         };
         let mut running = sandbox.spawn().map_err(not_started)?;
         let followed = follow(&mut running, progress);
@@ -173,7 +186,7 @@ fn refused(failure: Failure) -> Error {
     let step = if failure.step.is_empty() { STEP } else { &failure.step };
     Error::Refused {
         step: printable(step),
-        entry: failure.entry.as_deref().map(printable),
+        entry: failure.entry,
         reason: printable(&failure.reason),
         kind: failure.cause.kind(),
     }
@@ -193,7 +206,7 @@ fn not_started(error: SysError) -> Error {
 
 /// Text for a terminal, whatever is in it.
 fn printable(text: &str) -> String {
-    text.chars().take(SHOWN).map(|c| if c.is_control() { '?' } else { c }).collect()
+    sc_api::plain(text, SHOWN)
 }
 
 fn broken(reason: &str) -> Error {
@@ -240,8 +253,8 @@ mod tests {
 
     #[test]
     fn an_entry_with_escape_sequences_reaches_no_terminal() {
-        let failure = Failure::image("bad").entry(b"\x1b[2Jx\ny");
+        let failure = Failure::image("bad\x07").entry(b"\x1b[2Jx\ny");
         let text = refused(failure).to_string();
-        assert!(!text.contains('\x1b') && text.contains("?[2Jx?y"), "{text}");
+        assert_eq!(text, "unpack image: bad\\u{7} (entry \"\\u{1b}[2Jx\\ny\")");
     }
 }

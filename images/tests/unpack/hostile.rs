@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("hostile::a_size_bomb_is_refused", size_bomb),
     ("hostile::too_many_files_are_refused", too_many_files),
     ("hostile::a_path_that_is_too_deep_is_refused", too_deep),
+    ("hostile::a_path_of_thousands_of_folders_is_shown_short", thousands_of_folders),
     ("hostile::a_cut_off_archive_is_refused_wherever_it_ends", cut_off),
     ("hostile::a_cut_off_compressed_archive_is_refused", cut_off_compressed),
     ("hostile::a_file_where_a_folder_is_needed_is_refused", file_for_folder),
@@ -176,6 +177,15 @@ fn too_many_files() {
     let archive = (0..100).fold(Tar::unified(), |tar, n| tar.file(&format!("rootfs/{n}"), b""));
     let limits = Limits { files: 50, ..Limits::default() };
     assert_says(&refusal_with(&archive.done(), &limits), &["more than 50 files"]);
+}
+
+fn thousands_of_folders() {
+    let name = format!("rootfs/{}\x1b[2Jend", "f/".repeat(3000));
+    let long = Tar::header(EntryType::GNULongName, "././@LongLink", "", name.len() as u64);
+    let archive = Tar::unified().raw(long, name.as_bytes()).file("rootfs/f", b"x");
+    let text = refusal(&archive.done());
+    assert_says(&text, &["deeper than 128", "(entry \"rootfs/f/f/", "…", "[2Jend\")"]);
+    assert!(text.len() < 400 && !text.contains('\x1b'), "{text}");
 }
 
 fn too_deep() {

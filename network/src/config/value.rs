@@ -111,7 +111,9 @@ fn to_ranges<A: FromStr + Ord>(value: &str) -> Result<Vec<(A, A)>, String> {
     };
     value
         .split(',')
-        .map(|text| range(text).ok_or_else(|| format!("{text:?} is no range FIRST-LAST")))
+        .map(|text| {
+            range(text).ok_or_else(|| format!("{} is no range FIRST-LAST", sc_api::quoted(text)))
+        })
         .collect()
 }
 

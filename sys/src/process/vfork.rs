@@ -67,7 +67,6 @@ pub(crate) unsafe fn vfork(
 }
 
 /// The bare call; the child continues on the new stack, where only a call that never returns may follow.
-#[cfg(target_arch = "x86_64")]
 unsafe fn clone3(
     args: &libc::clone_args,
     entry: extern "C" fn(*mut c_void) -> !,
@@ -76,6 +75,7 @@ unsafe fn clone3(
     let ret: i64;
     // SAFETY: the parent sees a system call that clobbers rcx and r11; the child leaves this block only
     // through `entry`, whose address and argument lie in registers that the kernel keeps.
+    #[cfg(target_arch = "x86_64")]
     unsafe {
         std::arch::asm!(
             "syscall",
@@ -95,19 +95,9 @@ unsafe fn clone3(
             lateout("r11") _,
         );
     }
-    ret
-}
-
-/// The bare call; the child continues on the new stack, where only a call that never returns may follow.
-#[cfg(target_arch = "aarch64")]
-unsafe fn clone3(
-    args: &libc::clone_args,
-    entry: extern "C" fn(*mut c_void) -> !,
-    argument: *mut c_void,
-) -> i64 {
-    let ret: i64;
     // SAFETY: the parent sees a system call, which keeps all registers but x0; the child leaves this block
     // only through `entry`, whose address and argument lie in registers that the kernel keeps.
+    #[cfg(target_arch = "aarch64")]
     unsafe {
         std::arch::asm!(
             "svc 0",

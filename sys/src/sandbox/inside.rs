@@ -5,22 +5,16 @@ use std::error::Error as _;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::{Mode, OFlags};
 
-use super::calls;
 use super::outside::{Ended, Limits};
 use super::spec::Received;
+use super::{calls, root};
 use crate::Context;
 use crate::caps::{self, Capability};
 use crate::error::{Result, SysError};
-use crate::mount::{
-    self, Attributes, Depth, NewMount, Propagation, attach, attach_at, change_attributes,
-    clone_tree,
-};
 use crate::namespace::{self, Namespaces};
 use crate::process::{
     self, Child, CloneOptions, DeathSignal, Exit, Limit, Resource, Wait, spawn_child,
@@ -35,9 +29,6 @@ pub struct Inside {
     /// The caller's inputs, in its order.
     pub inputs: Vec<OwnedFd>,
 }
-
-/// What programs of the host's `/usr` need beside it.
-const HOST_FOLDERS: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
 /// Enough to give files their owners, modes and capabilities, and to write in folders of any owner.
 const KEPT: [Capability; 6] = [
@@ -182,7 +173,7 @@ fn become_nobody(received: Received, parent: &OwnedFd) -> Result<Inside> {
     ignore_signal(libc::SIGXFSZ)?;
     let null = fs::File::open("/dev/null").op("open", "/dev/null")?;
     rustix::stdio::dup2_stdin(&null).op("replace", "standard input")?;
-    change_root(mounts, target)?;
+    root::change(mounts, target)?;
     // From here on there is no way back to the host's files, and none to its privileges after this.
     namespace::enter(&userns, Namespaces::NEWUSER)?;
     drop(userns);
@@ -223,84 +214,6 @@ fn drop_capabilities() -> Result<()> {
     let others = ::caps::all().into_iter().filter(|c| *c != ALLOWS && !KEPT.contains(c));
     let dropped: Vec<_> = others.chain([ALLOWS]).collect();
     caps::restrict(&dropped)
-}
-
-/// Makes a root of its own and leaves the host's.
-fn change_root(mounts: Vec<(usize, OwnedFd)>, target: Option<OwnedFd>) -> Result<()> {
-    const READ_ONLY: Attributes = Attributes {
-        read_only: true,
-        no_suid: true,
-        no_dev: true,
-        no_exec: false,
-        no_atime: false,
-    };
-    mount::make_propagation("/", Propagation::Private, Depth::Recursive)?;
-    let folders = HOST_FOLDERS.iter().map(|name| HostFolder::look(name));
-    let folders: Vec<_> = folders.collect::<Result<_>>()?;
-    let usr = clone_tree("/usr", Depth::Recursive)?;
-    let root = NewMount::new("tmpfs")
-        .option("mode", "755")
-        .option("size", "1m")
-        .option("nr_inodes", "1k")
-        .create()?;
-    // Some directory has to carry it until the pivot; this one every host has.
-    attach(&root, "/proc")?;
-    let none = Attributes::default();
-    let place = |tree: &OwnedFd, path: &Path| {
-        change_attributes(tree, READ_ONLY, none, None, Depth::Recursive)?;
-        attach_at(tree, make_folder(&root, path)?)
-    };
-    place(&usr, Path::new("usr"))?;
-    for folder in folders {
-        match folder {
-            HostFolder::Absent => {}
-            HostFolder::Link(name, to) => {
-                rustix::fs::symlinkat(&to, &root, name).op("create link", name)?;
-            }
-            HostFolder::Tree(name, tree) => place(&tree, Path::new(name))?,
-        }
-    }
-    if let Some(target) = target {
-        attach_at(&target, make_folder(&root, Path::new("target"))?)?;
-    }
-    make_folder(&root, Path::new("in"))?;
-    for (index, tree) in mounts {
-        let path = format!("in/{index}");
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&root, &path, flags, Mode::RUSR).op("create", &path)?;
-        attach_at(&tree, file)?;
-    }
-    mount::pivot_into(&root)?;
-    let read_only = Attributes { read_only: true, ..Attributes::NO_SUID_DEV_EXEC };
-    change_attributes(&root, read_only, none, None, Depth::This)
-}
-
-fn make_folder(root: &OwnedFd, path: &Path) -> Result<OwnedFd> {
-    rustix::fs::mkdirat(root, path, Mode::from_raw_mode(0o755)).op("create", path.display())?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(root, path, flags, Mode::empty()).op("open", path.display())
-}
-
-/// One of the folders at the top of the host that programs are found through.
-enum HostFolder {
-    Absent,
-    /// The usual case today: a link into `/usr`.
-    Link(&'static str, PathBuf),
-    Tree(&'static str, OwnedFd),
-}
-
-impl HostFolder {
-    fn look(name: &'static str) -> Result<Self> {
-        let path = Path::new("/").join(name);
-        match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::Absent),
-            Err(error) => Err(SysError::new("look at", path.display(), error)),
-            Ok(metadata) if metadata.is_symlink() => {
-                Ok(Self::Link(name, fs::read_link(&path).op("read link", path.display())?))
-            }
-            Ok(_) => Ok(Self::Tree(name, clone_tree(&path, Depth::Recursive)?)),
-        }
-    }
 }
 
 fn limit(limits: &Limits) -> Result<()> {

@@ -23,6 +23,7 @@
 mod calls;
 mod inside;
 mod outside;
+mod root;
 mod spec;
 
 pub use inside::{Inside, enter};

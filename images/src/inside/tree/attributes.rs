@@ -6,6 +6,7 @@ use rustix::{
     fs::{AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags},
     io::Errno,
 };
+use sc_api::quoted;
 
 use super::Tree;
 use crate::inside::{
@@ -99,7 +100,7 @@ impl Tree<'_> {
 }
 
 fn xattr_failed(name: &[u8], errno: Errno) -> Failure {
-    let name = String::from_utf8_lossy(name);
+    let name = quoted(&String::from_utf8_lossy(name));
     match errno {
         Errno::NOTSUP => Failure::machine(
             format!("set extended attribute {name}"),

@@ -18,6 +18,8 @@ use rustix::{
     io::Errno,
 };
 
+use sc_api::quoted;
+
 use self::attributes::Attributes;
 use super::{
     budget::Budget,
@@ -209,11 +211,11 @@ impl<'a> Tree<'a> {
         if link == *path {
             return Err(Failure::image("it is a hard link to itself"));
         }
-        let shown = String::from_utf8_lossy(link.bytes()).into_owned();
+        let shown = quoted(&String::from_utf8_lossy(link.bytes()));
         let (folder, name) = link.split();
         let absent = || {
             Failure::image(format!(
-                "it is a hard link to {shown:?}, which the archive does not have before it"
+                "it is a hard link to {shown}, which the archive does not have before it"
             ))
         };
         let folder = match self.open_folder(folder) {
@@ -223,9 +225,9 @@ impl<'a> Tree<'a> {
         let missing = |errno| match errno {
             Errno::NOENT => absent(),
             Errno::PERM => {
-                Failure::image(format!("it is a hard link to {shown:?}, which is a folder"))
+                Failure::image(format!("it is a hard link to {shown}, which is a folder"))
             }
-            errno => Failure::machine(format!("link to {shown:?}"), errno),
+            errno => Failure::machine(format!("link to {shown}"), errno),
         };
         // Looked at first, so that a missing target does not cost the file that is to be replaced.
         rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(missing)?;
