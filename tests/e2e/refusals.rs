@@ -68,6 +68,9 @@ fn bad_sizes_keys_and_values_are_refused_by_name() {
         refused.refused(part);
         daemon.sc(&["delete", "--force", "c1"]);
     }
+    for keys in ["limits.cpu=4096-5000", "limits.cpu=0,8000"] {
+        daemon.sc(&["init", BUSYBOX, "c1", "-c", keys]).refused("limits.cpu");
+    }
     assert_eq!(daemon.sc(&["list", "-f", "csv"]).ok(), "");
     let left = HostSnapshot::of(&daemon.dir()).more_than(&before);
     let left: Vec<_> = left.into_iter().filter(|line| !line.contains("/layers/")).collect();

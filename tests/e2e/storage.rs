@@ -102,6 +102,18 @@ fn a_folder_of_the_host_is_the_guests_own() {
 }
 
 #[test]
+fn a_folder_that_is_missing_is_told_when_it_is_added() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
+    let add = ["config", "device", "add", "c1", "data", "disk", "source=/no/such", "path=/data"];
+    daemon.sc(&add).refused("Missing source path \"/no/such\" for disk \"data\"");
+    daemon.sc(&[&add[..], &["required=false"]].concat()).ok();
+    daemon.sc(&["start", "c1"]).ok();
+    assert_eq!(daemon.inside("c1", "ls -d /data 2>/dev/null || echo none"), "none");
+}
+
+#[test]
 fn a_source_that_cannot_be_idmapped_is_named_with_a_remedy_of_its_own() {
     let daemon = Daemon::start();
     Busybox::import(&daemon);

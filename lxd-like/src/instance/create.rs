@@ -18,7 +18,7 @@ use super::config::{self, Checked};
 use super::handle::InstanceHandle;
 use super::registry::Instances;
 use super::view::{Phase, View};
-use super::{delete, nics, owner, update};
+use super::{delete, fit, nics, owner, update};
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -71,6 +71,7 @@ impl Instances {
         // What is wrong with the configuration is said before an image is fetched for minutes.
         let before = check(ctx, &profiles, &post)?;
         let pool: PoolName = before.effective.root.pool.parse()?;
+        fit::check(ctx, None, &before.effective).await?;
         let root = ctx.images.root(&post.source, progress).await?;
         let (root, layer) = ctx.images.ensure_layer(root, &pool, progress).await?;
         let mut record = new_record(name, post, profiles, pool, &root);

@@ -26,6 +26,7 @@ mod console;
 mod create;
 mod delete;
 mod exec;
+mod fit;
 mod handle;
 mod keep;
 mod nics;

@@ -14,6 +14,7 @@ use sc_sys::cgroup::InstanceCgroup;
 use sc_sys::idmap::RANGE_SIZE;
 
 use super::config::Checked;
+use super::fit;
 use crate::context::Ctx;
 use crate::error::{Context, Error, Result};
 use crate::host::Launch;
@@ -99,17 +100,11 @@ fn root_spec(root: Root, fds: &mut Fds) -> RootSpec {
     }
 }
 
-/// The host paths shown inside. A missing source is an error unless the device says otherwise.
+/// The host paths shown inside.
 fn binds(disks: &[Disk]) -> Result<Vec<BindMount>> {
     let mut binds = Vec::new();
     for disk in disks {
-        if !disk.source.exists() {
-            if disk.required {
-                return Err(Error::invalid(format!(
-                    "disk {:?}: Missing source path {:?}: make it, or set required=false",
-                    disk.device, disk.source
-                )));
-            }
+        if !fit::source_exists(disk)? {
             continue;
         }
         binds.push(BindMount {

@@ -8,7 +8,7 @@ use sc_store::Draft;
 use sc_sys::cgroup::{CpuLimit, InstanceCgroup};
 
 use super::run::Run;
-use super::{config, nics, stop};
+use super::{config, fit, nics, stop};
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -67,6 +67,7 @@ pub(super) async fn update(
         .map_err(|error| error.within("Invalid config"))?;
     let before = config::of_record(ctx, record)?;
     refuse(&sc_profiles::diff(&before.effective, &after.effective), run.is_some())?;
+    fit::check(ctx, Some(&before.effective), &after.effective).await?;
     let mut changed = InstanceRecord {
         description: put.description,
         ephemeral: put.ephemeral,
