@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
-use sc_client::Error;
+use anyhow::{Context as _, Result, anyhow};
+use sc_client::{Client, Error};
 
 use crate::args;
 use crate::cmd;
@@ -13,6 +13,7 @@ use crate::context::{self, Context};
 use crate::interrupt::Interrupted;
 use crate::output::{self, OutputClosed};
 use crate::several::AlreadyReported;
+use crate::suggest;
 use crate::usage::WrongUsage;
 use crate::verb;
 
@@ -42,10 +43,23 @@ fn execute(matches: &clap::ArgMatches) -> Result<ExitCode> {
         .context("start the event loop")?;
     let (interrupts, client) = (context.interrupts.clone(), context.client.clone());
     let command = (entry.run)(matches, context);
-    let outcome = runtime.block_on(interrupts.run(&client, command));
+    let outcome = runtime.block_on(async {
+        match interrupts.run(&client, command).await {
+            Err(error) => Err(with_suggestion(&client, error).await),
+            done => done,
+        }
+    });
     // A thread that still reads a file is not waited for.
     runtime.shutdown_background();
     outcome
+}
+
+/// The error, with the name that was probably meant instead of one that is not there.
+async fn with_suggestion(client: &Client, error: anyhow::Error) -> anyhow::Error {
+    match suggest::did_you_mean(client, &error).await {
+        Some(question) => anyhow!("{} ({question})", output::chain(&error)),
+        None => error,
+    }
 }
 
 /// Tells what went wrong, in one sentence, and returns the exit code for it.

@@ -19,6 +19,7 @@ mod progress;
 mod remote;
 mod several;
 mod stdio;
+mod suggest;
 mod terminal;
 mod usage;
 mod verb;

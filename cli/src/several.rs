@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use futures::StreamExt;
 
+use crate::context::Context;
 use crate::output;
+use crate::suggest;
 use crate::verb::DONE;
 
 /// How many instances are worked on at once where a command names several.
@@ -20,6 +22,7 @@ pub struct AlreadyReported;
 /// Does something for each name, several at once. One failure of several does not stop the
 /// others; each is told with its name.
 pub async fn for_each(
+    context: &Context,
     names: &[String],
     work: impl AsyncFn(&str) -> Result<()>,
 ) -> Result<ExitCode> {
@@ -32,7 +35,10 @@ pub async fn for_each(
         .map(|name| async move {
             let outcome = work(name).await;
             if let Err(error) = &outcome {
-                let text = format!("{name}: {}", output::chain(error));
+                let text = match suggest::did_you_mean(&context.client, error).await {
+                    Some(question) => format!("{name}: {} ({question})", output::chain(error)),
+                    None => format!("{name}: {}", output::chain(error)),
+                };
                 output::print_error(&text, std::io::stderr().is_terminal());
             }
             outcome.is_err()

@@ -54,7 +54,7 @@ fn an_object_comes_with_its_etag_and_goes_back_with_it() {
 fn a_failure_keeps_the_servers_text_and_its_kind() {
     let (_fake, client) = connect();
     let error = run(client.instance("nope")).unwrap_err();
-    assert_eq!(error.to_string(), "Instance not found");
+    assert_eq!(error.to_string(), "Instance \"nope\" not found");
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
@@ -374,5 +374,5 @@ fn a_raw_answer_shows_failures_as_they_came() {
     let (_fake, client) = connect();
     let answer = run(client.raw(Method::GET, "/1.0/instances/nope", None)).unwrap();
     assert_eq!(answer.status, 404);
-    assert!(String::from_utf8_lossy(&answer.body).contains("Instance not found"));
+    assert!(String::from_utf8_lossy(&answer.body).contains("not found"));
 }

@@ -30,7 +30,7 @@ impl Verb for Delete {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let names = context.remotes.objects(&self.names)?;
-        for_each(&names, async |name| match self.force {
+        for_each(&context, &names, async |name| match self.force {
             true => kill_and_delete(&context, name).await,
             false => delete_stopped(&context, name).await,
         })

@@ -85,6 +85,6 @@ impl Verb for Delete {
     const ALIASES: &'static [&'static str] = &["cancel", "rm"];
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        for_each(&self.ids, async |id| Ok(context.client.cancel(id).await?)).await
+        for_each(&context, &self.ids, async |id| Ok(context.client.cancel(id).await?)).await
     }
 }

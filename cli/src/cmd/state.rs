@@ -108,7 +108,7 @@ async fn change(
     };
     let put = InstanceStatePut { action, timeout: how.timeout, force: how.force, stateful: false };
     let single = names.len() == 1;
-    for_each(&names, async |name| {
+    for_each(context, &names, async |name| {
         let title = format!("{doing} {name}");
         let operation = context.client.set_instance_state(name, &put).await?;
         match single {

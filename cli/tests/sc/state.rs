@@ -13,7 +13,7 @@ fn several_instances_are_each_told_when_they_fail() {
     lines.sort_unstable();
     assert_eq!(
         lines,
-        ["Error: db1: The instance is already stopped", "Error: nope: Instance not found"]
+        ["Error: db1: The instance is already stopped", "Error: nope: Instance \"nope\" not found"]
     );
     assert_eq!(cli.fake.last("PUT /1.0/instances/web1/state").body["timeout"], -1);
 }

@@ -56,7 +56,9 @@ fn instances(
         ("PUT", [name, "state"]) if name.starts_with("stuck") => {
             asynchronous(shared.begin(json!({})).1)
         }
-        (_, [name, ..]) if !["web1", "db1"].contains(name) => failure(404, "Instance not found"),
+        (_, [name, ..]) if !["web1", "db1"].contains(name) => {
+            failure(404, &format!("Instance \"{name}\" not found"))
+        }
         ("GET", [name]) => sync(instance(name, state)),
         ("PUT", [_]) if body["config"]["no.key"].is_string() => {
             failure(400, "Unknown configuration key: no.key")

@@ -36,6 +36,6 @@ impl<T: Deleted> Verb for Delete<T> {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let names = context.remotes.objects(&self.names)?;
-        for_each(&names, async |name| Ok(T::delete(&context, name).await?)).await
+        for_each(&context, &names, async |name| Ok(T::delete(&context, name).await?)).await
     }
 }
