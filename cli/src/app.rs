@@ -35,7 +35,7 @@ pub fn run() -> ExitCode {
 
 fn execute(matches: &clap::ArgMatches) -> Result<ExitCode> {
     let (entry, matches) = verb::find(cmd::ROOT, matches);
-    let context = Context::from_env(matches.get_flag(args::QUIET))?;
+    let context = Context::from_env(matches.get_flag(args::QUIET), args::tree)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()

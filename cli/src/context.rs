@@ -23,11 +23,13 @@ pub struct Context {
     pub quiet: bool,
     /// What is waited for, to be cancelled when the user interrupts.
     pub interrupts: Interrupts,
+    /// The whole command line, for those who describe it.
+    pub tree: fn() -> clap::Command,
 }
 
 impl Context {
     /// Reads the environment.
-    pub fn from_env(quiet: bool) -> Result<Self> {
+    pub fn from_env(quiet: bool, tree: fn() -> clap::Command) -> Result<Self> {
         // What is not there cannot be chosen; going on in the default project would surprise.
         if let Some(project) = variable("SC_PROJECT").filter(|project| project != "default") {
             return Err(wrong(format!(
@@ -36,7 +38,7 @@ impl Context {
         }
         let remotes = Remotes::with_default(variable("SC_REMOTE"))?;
         let interrupts = Interrupts::default();
-        Ok(Self { client: Client::unix(socket()), remotes, quiet, interrupts })
+        Ok(Self { client: Client::unix(socket()), remotes, quiet, interrupts, tree })
     }
 }
 

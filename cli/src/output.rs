@@ -6,6 +6,8 @@ use anyhow::{Context as _, Result};
 use comfy_table::{CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
+use crate::terminal;
+
 /// The forms of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -159,7 +161,7 @@ pub fn print_error(text: &str, terminal: bool) {
 /// Whether colours are wanted on a terminal.
 fn colours_wanted() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    !set("NO_COLOR") && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+    !set("NO_COLOR") && !terminal::is_dumb()
 }
 
 #[cfg(test)]

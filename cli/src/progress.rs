@@ -1,6 +1,6 @@
 //! Long work and its progress.
 //!
-//! On a terminal one line moves; elsewhere each step is a line of its own. Work that ends at once
+//! On a terminal one line moves; elsewhere, and on a dumb one, each step is a line of its own. Work that ends at once
 //! shows nothing.
 
 use std::io::{IsTerminal, Write};
@@ -12,6 +12,7 @@ use sc_api::{ByteSize, Operation};
 
 use crate::context::Context;
 use crate::output::printable;
+use crate::terminal;
 
 /// Waits for an operation and shows its progress under `title`.
 pub async fn wait(context: &Context, title: &str, operation: Operation) -> Result<Operation> {
@@ -55,7 +56,7 @@ impl Progress {
     pub fn new(title: &str, quiet: bool) -> Self {
         let shown = if quiet {
             Shown::Nothing
-        } else if std::io::stderr().is_terminal() {
+        } else if std::io::stderr().is_terminal() && !terminal::is_dumb() {
             Shown::Bar(None)
         } else {
             Shown::Lines { last: String::new() }

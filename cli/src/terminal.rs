@@ -39,6 +39,11 @@ pub fn size() -> Option<(u16, u16)> {
         .map(|size| (size.ws_col, size.ws_row))
 }
 
+/// Whether the terminal, if there is one, understands nothing but text.
+pub fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
+}
+
 /// Whether standard input is a terminal.
 pub fn stdin_is_terminal() -> bool {
     termios::isatty(std::io::stdin().as_fd())

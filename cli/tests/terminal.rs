@@ -132,6 +132,16 @@ fn a_refused_edit_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_dumb_terminal_gets_bare_text() {
+    let fake = Fake::start();
+    let (user, child) = start(&fake, &["launch", "slow", "c1"], &[("TERM", "dumb")]);
+    let (shown, code) = all(&user, child);
+    assert_eq!(code, Some(0));
+    let bare = !shown.contains('\x1b') && !shown.replace("\r\n", "").contains('\r');
+    assert!(bare && shown.contains("Creating c1: Unpacking\r\n"), "{shown:?}");
+}
+
+#[test]
 fn errors_are_coloured_unless_that_is_not_wanted() {
     let fake = Fake::start();
     let shown = |environment: &[(&str, &str)]| {

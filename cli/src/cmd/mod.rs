@@ -17,6 +17,7 @@ mod info;
 mod list;
 mod list_columns;
 mod list_filter;
+mod man;
 mod monitor;
 mod network;
 mod objects;
@@ -56,5 +57,6 @@ pub const ROOT: &[Entry] = &[
     Entry::verb::<query::Query>(),
     Entry::group::<admin::Admin>(),
     Entry::verb::<completion::Completion>(),
+    Entry::verb::<man::Man>(),
     Entry::verb::<version::Version>(),
 ];

@@ -83,6 +83,17 @@ fn what_the_environment_asks_for_is_refused_where_it_is_not_there() {
 }
 
 #[test]
+fn each_command_has_a_page_of_the_manual() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let ran = finish(&mut plain_command(&["man", pages.to_str().unwrap()]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let page = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap();
+    assert!(page("sc.1").contains("Exit codes:"));
+    assert!(page("sc-config-device-add.1").contains("Add a device to an instance"));
+}
+
+#[test]
 fn shells_complete_verbs_and_names() {
     let cli = Cli::new();
     for shell in ["bash", "zsh", "fish"] {
@@ -98,4 +109,8 @@ fn shells_complete_verbs_and_names() {
     assert!(complete(&["la"], "1").contains("launch"));
     let names = complete(&["stop", "w"], "2");
     assert!(names.contains("web1") && !names.contains("db1"), "{names}");
+    assert!(complete(&["launch", "debian"], "2").contains("debian:12"));
+    let keys = complete(&["config", "set", "web1", "limits.mem"], "4");
+    assert!(keys.contains("limits.memory="), "{keys}");
+    assert!(complete(&["config", "get", "web1", "user"], "4").contains("user."));
 }
