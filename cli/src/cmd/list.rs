@@ -52,12 +52,10 @@ impl Verb for List {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let letters = if self.fast { FAST } else { &self.columns };
         let chosen = list_columns::choose(letters)?;
-        let filters: Vec<Filter> = self
-            .filters
-            .iter()
-            .filter(|word| context.remotes.server(word).is_err())
-            .map(|word| Filter::parse(word))
-            .collect::<Result<_>>()?;
+        let mut filters = Vec::new();
+        for word in &self.filters {
+            filters.extend(filter(&context, word)?);
+        }
         let mut instances = context.client.instances(detail(self.format, &chosen)).await?;
         instances.retain(|instance| filters.iter().all(|filter| filter.accepts(instance)));
         instances.sort_by(|a, b| a.name.cmp(&b.name));
@@ -65,6 +63,16 @@ impl Verb for List {
         output::list(self.format, &instances, &titles, || rows(&chosen, &instances))?;
         DONE
     }
+}
+
+/// The filter that a word is; none for the daemon's own name, as `local:`.
+fn filter(context: &Context, word: &str) -> Result<Option<Filter>> {
+    if word.ends_with(':') && !word.contains('=') {
+        context.remotes.server(word)?;
+        return Ok(None);
+    }
+    let name = if word.contains('=') { word.to_owned() } else { context.remotes.object(word)? };
+    Filter::parse(&name).map(Some)
 }
 
 /// How much is asked for: the state only where it is shown.

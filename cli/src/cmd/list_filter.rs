@@ -41,7 +41,6 @@ const PROPERTIES: &[(&str, Property)] = &[
 impl Filter {
     /// Reads a filter.
     pub fn parse(word: &str) -> Result<Self> {
-        let word = word.strip_prefix("local:").unwrap_or(word);
         match word.split_once('=') {
             None if word.contains(['*', '?']) => Ok(Self::Pattern(word.to_owned())),
             None => Ok(Self::Prefix(word.to_owned())),

@@ -60,5 +60,9 @@ fn a_list_can_be_filtered() {
     assert_eq!(names("*1"), "db1\nweb1\n");
     assert_eq!(names("status=running"), "web1\n");
     assert_eq!(names("user.owner=bob"), "");
+    assert_eq!(names("local:"), "db1\nweb1\n");
+    assert_eq!(names("local:web"), "web1\n");
+    assert!(cli.usage(&["list", "nope:"]).contains("no remote \"nope\""));
+    assert!(cli.usage(&["list", "debian:"]).contains("nothing but images"));
     assert!(cli.usage(&["list", "size=1"]).contains("nothing can be filtered by \"size\""));
 }
