@@ -149,8 +149,7 @@ async fn cancel(client: &Client, wait: &Wait) -> String {
         return match error.kind() {
             ErrorKind::NotFound => format!("{what} had ended already"),
             _ => format!(
-                "{what} cannot be cancelled and goes on in the daemon; `sc operation show {}` \
-                 tells how far it is",
+                "{what} cannot be cancelled and goes on in the daemon as operation {}",
                 wait.operation
             ),
         };
