@@ -10,6 +10,8 @@ use serde::Deserialize;
 
 /// A daemon that reads none of this many messages is taken for hung and let go; it may come again.
 const MOST_WAITING: usize = 1024;
+/// The same of this many bytes.
+const MOST_WAITING_BYTES: usize = 4 << 20;
 
 /// One daemon's connection.
 #[derive(Debug)]
@@ -17,6 +19,7 @@ pub(crate) struct Connection {
     socket: Seqpacket,
     token: u64,
     waiting: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+    waiting_bytes: usize,
     broken: bool,
 }
 
@@ -43,7 +46,7 @@ impl Connection {
     /// Takes an accepted socket and has it watched under this token.
     pub(crate) fn new(socket: Seqpacket, token: u64, poller: &Poller) -> sc_sys::Result<Self> {
         poller.add(&socket, token, Interest::Read)?;
-        Ok(Self { socket, token, waiting: VecDeque::new(), broken: false })
+        Ok(Self { socket, token, waiting: VecDeque::new(), waiting_bytes: 0, broken: false })
     }
 
     /// Returns the token that it is watched under.
@@ -79,10 +82,13 @@ impl Connection {
 
     fn send(&mut self, message: &ToDaemon, fds: Vec<OwnedFd>, poller: &Poller) {
         let bytes = message.encode();
-        if bytes.len() > MAX_MESSAGE || self.waiting.len() >= MOST_WAITING {
+        let is_behind =
+            self.waiting.len() >= MOST_WAITING || self.waiting_bytes >= MOST_WAITING_BYTES;
+        if bytes.len() > MAX_MESSAGE || is_behind {
             self.broken = true;
             return;
         }
+        self.waiting_bytes += bytes.len();
         self.waiting.push_back((bytes, fds));
         self.flush(poller);
     }
@@ -92,11 +98,15 @@ impl Connection {
         while let Some((bytes, fds)) = self.waiting.front() {
             let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
             match self.socket.send(bytes, &borrowed) {
-                Ok(()) => drop(self.waiting.pop_front()),
+                Ok(()) => {
+                    self.waiting_bytes -= bytes.len();
+                    self.waiting.pop_front();
+                }
                 Err(error) if error.would_block() => break,
                 Err(_) => {
                     // Reading it tells the same, and what the daemon said last may still be there.
                     self.waiting.clear();
+                    self.waiting_bytes = 0;
                     self.broken = true;
                 }
             }

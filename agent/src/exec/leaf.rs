@@ -12,6 +12,8 @@ use sc_sys::{Result, SysError};
 
 /// A guest may take names away by making them itself; it does not get far.
 const ATTEMPTS: usize = 64;
+/// As many cgroups as are looked at again; a guest that keeps them from going has them until its end.
+const MOST_LINGERING: usize = 256;
 
 /// A cgroup of one program.
 #[derive(Debug)]
@@ -62,6 +64,8 @@ impl Leaves {
     pub(super) fn remove(&mut self, leaf: &Leaf) {
         self.lingering.push((Rc::clone(&leaf.parent), leaf.name.clone()));
         self.lingering.retain(|(parent, name)| !remove(parent, name));
+        let surplus = self.lingering.len().saturating_sub(MOST_LINGERING);
+        self.lingering.drain(..surplus);
     }
 }
 

@@ -30,9 +30,11 @@ impl Changes {
         self.due.is_some_and(|at| at <= now)
     }
 
-    /// It was told.
-    pub(crate) fn told(&mut self, now: Instant) {
-        (self.due, self.quiet_until) = (None, Some(now + GATHERED));
+    /// It was told, beginning at that time. What takes long to gather is told more seldom, so that a guest
+    /// with very many addresses cannot keep its agent busy.
+    pub(crate) fn told(&mut self, began: Instant, now: Instant) {
+        let pause = GATHERED.max(now.duration_since(began) * 10);
+        (self.due, self.quiet_until) = (None, Some(began + pause));
     }
 
     /// It cannot be told now.
@@ -53,11 +55,11 @@ mod tests {
         assert_eq!(changes.due(), None);
         changes.happened(at(0));
         assert!(changes.is_due(at(0)));
-        changes.told(at(0));
+        changes.told(at(0), at(1));
         changes.happened(at(10));
         changes.happened(at(60));
         assert_eq!(changes.due(), Some(at(0) + GATHERED));
-        changes.told(at(100));
+        changes.told(at(100), at(101));
         changes.happened(at(1000));
         assert!(changes.is_due(at(1000)), "it was quiet since");
     }
@@ -67,7 +69,17 @@ mod tests {
         let now = Instant::now();
         let mut changes = Changes::default();
         changes.happened(now);
-        changes.told(now);
+        changes.told(now, now);
         assert_eq!(changes.due(), None);
+    }
+
+    #[test]
+    fn what_takes_long_is_told_more_seldom() {
+        let now = Instant::now();
+        let mut changes = Changes::default();
+        let later = now + Duration::from_millis(50);
+        changes.told(now, later);
+        changes.happened(later);
+        assert_eq!(changes.due(), Some(now + Duration::from_millis(500)));
     }
 }

@@ -29,6 +29,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_STATS64: u16 = 23;
+const IFLA_GROUP: u16 = 27;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
@@ -99,6 +100,16 @@ pub(super) fn link_header(index: u32, flags: u32, change: u32) -> Vec<u8> {
 /// Makes the request's part that brings a link down, or up.
 pub(super) fn link_state(index: u32, up: bool) -> Vec<u8> {
     link_header(index, if up { IFF_UP } else { 0 }, IFF_UP)
+}
+
+/// Makes the request's part that puts a link into a group; for a link 0, that means a whole group.
+pub(super) fn link_group(index: u32, group: u32) -> Vec<u8> {
+    let mut bytes = link_header(index, 0, 0);
+    let length = u16::try_from(ATTRIBUTE_HEADER + size_of_val(&group)).expect("a number is short");
+    bytes.extend(length.to_ne_bytes());
+    bytes.extend(IFLA_GROUP.to_ne_bytes());
+    bytes.extend(group.to_ne_bytes());
+    bytes
 }
 
 /// Makes an address's header and itself.

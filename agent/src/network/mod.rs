@@ -12,6 +12,7 @@ use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 use sc_agent_protocol::Interface;
+use sc_sys::epoll::{Interest, Poller};
 use sc_sys::namespace::{self, Namespaces};
 use sc_sys::{Result, SysError};
 
@@ -30,6 +31,11 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 const MOST_LINKS: usize = 256;
 const MOST_ADDRESSES: usize = 512;
 
+/// The group that links are in which nobody has put into another.
+const NO_GROUP: u32 = 0;
+/// The group that links are removed as.
+const DOOMED_GROUP: u32 = 0x5c5c;
+
 /// nfnetlink: begin and end of a batch, and the deletion of a table (of all, where none is named).
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
@@ -44,6 +50,8 @@ pub(crate) struct Network {
     queries: OwnedFd,
     netfilter: Option<OwnedFd>,
     sequence: u32,
+    /// Whether the poller tells of changes.
+    listens: bool,
     /// Which links the daemon had brought up before init ran.
     up_at_boot: Vec<u32>,
 }
@@ -55,7 +63,8 @@ impl Network {
         let sockets = open_sockets();
         namespace::enter(own, Namespaces::NEWNET)?;
         let (changes, queries, netfilter) = sockets?;
-        Ok(Self { namespace, changes, queries, netfilter, sequence: 0, up_at_boot: Vec::new() })
+        let (sequence, listens, up_at_boot) = (0, false, Vec::new());
+        Ok(Self { namespace, changes, queries, netfilter, sequence, listens, up_at_boot })
     }
 
     /// Returns the namespace.
@@ -63,14 +72,24 @@ impl Network {
         self.namespace.as_fd()
     }
 
-    /// Returns what becomes readable when something has changed.
-    pub(crate) fn changes(&self) -> BorrowedFd<'_> {
-        self.changes.as_fd()
+    /// Has the poller tell of changes from now on.
+    pub(crate) fn listen(&mut self, poller: &Poller, token: u64) -> Result<()> {
+        if !self.listens {
+            poller.add(&self.changes, token, Interest::Read)?;
+            self.listens = true;
+        }
+        Ok(())
+    }
+
+    /// Has the poller tell of no more changes. They are lost once there are many; then all are asked for
+    /// anyway.
+    pub(crate) fn rest(&mut self, poller: &Poller) {
+        self.listens = poller.remove(&self.changes).is_err();
     }
 
     /// Takes note of what the daemon has plugged in, for [`Network::reset`].
     pub(crate) fn remember(&mut self) -> Result<()> {
-        let links = self.links()?;
+        let links = self.links(usize::MAX)?;
         self.up_at_boot = links.iter().filter(|link| link.is_up()).map(|link| link.index).collect();
         Ok(())
     }
@@ -91,10 +110,8 @@ impl Network {
 
     /// Returns the interfaces with their addresses.
     pub(crate) fn interfaces(&mut self) -> Result<Vec<Interface>> {
-        let mut links = self.links()?;
-        links.truncate(MOST_LINKS);
-        let mut addresses = self.addresses()?;
-        addresses.truncate(MOST_ADDRESSES);
+        let links = self.links(MOST_LINKS)?;
+        let addresses = self.addresses(MOST_ADDRESSES)?;
         Ok(message::interfaces(links, &addresses))
     }
 
@@ -103,21 +120,18 @@ impl Network {
     /// is returned.
     pub(crate) fn reset(&mut self) -> Result<()> {
         let (own, plugged): (Vec<Link>, Vec<Link>) =
-            self.links()?.into_iter().partition(Link::is_guests_own);
+            self.links(usize::MAX)?.into_iter().partition(Link::is_guests_own);
         let mut outcome = Ok(());
         let mut keep_first = |result: Result<()>| {
             if outcome.is_ok() {
                 outcome = result;
             }
         };
-        for link in own {
-            // Some kinds (the fallback tunnels) cannot be removed; others went with their pair.
-            let _ = self.request(kind::DELETE_LINK, &message::link_header(link.index, 0, 0));
-        }
+        keep_first(self.remove_links(&own, &plugged));
         for link in &plugged {
             keep_first(self.request(kind::NEW_LINK, &message::link_state(link.index, false)));
         }
-        for address in self.addresses()? {
+        for address in self.addresses(usize::MAX)? {
             let payload = message::address_payload(&address);
             match self.request(kind::DELETE_ADDRESS, &payload) {
                 // A secondary address went with its primary one.
@@ -134,6 +148,28 @@ impl Network {
         outcome
     }
 
+    /// Removes links as one group: one by one each takes the kernel tens of milliseconds, and a guest may have
+    /// made thousands.
+    fn remove_links(&mut self, own: &[Link], others: &[Link]) -> Result<()> {
+        if own.is_empty() {
+            return Ok(());
+        }
+        for link in others {
+            self.request(kind::NEW_LINK, &message::link_group(link.index, NO_GROUP))?;
+        }
+        for link in own {
+            // It may have gone with the guest.
+            let _ = self.request(kind::NEW_LINK, &message::link_group(link.index, DOOMED_GROUP));
+        }
+        if self.request(kind::DELETE_LINK, &message::link_group(0, DOOMED_GROUP)).is_err() {
+            // One that cannot be removed keeps the others; or all have gone by themselves.
+            for link in own {
+                let _ = self.request(kind::DELETE_LINK, &message::link_header(link.index, 0, 0));
+            }
+        }
+        Ok(())
+    }
+
     fn flush_filters(&self) -> Result<()> {
         // A kernel without nftables has nothing to flush.
         let Some(socket) = &self.netfilter else { return Ok(()) };
@@ -148,13 +184,13 @@ impl Network {
         first.map_or(Ok(()), |answer| check(answer, "flush", "packet filters"))
     }
 
-    fn links(&mut self) -> Result<Vec<Link>> {
+    fn links(&mut self, most: usize) -> Result<Vec<Link>> {
         let payload = message::link_header(0, 0, 0);
-        self.dump(kind::GET_LINK, &payload, kind::NEW_LINK, message::link)
+        self.dump(kind::GET_LINK, &payload, kind::NEW_LINK, most, message::link)
     }
 
-    fn addresses(&mut self) -> Result<Vec<Address>> {
-        self.dump(kind::GET_ADDRESS, &[0; 8], kind::NEW_ADDRESS, message::address)
+    fn addresses(&mut self, most: usize) -> Result<Vec<Address>> {
+        self.dump(kind::GET_ADDRESS, &[0; 8], kind::NEW_ADDRESS, most, message::address)
     }
 
     fn dump<T>(
@@ -162,6 +198,7 @@ impl Network {
         asked: u16,
         payload: &[u8],
         wanted: u16,
+        most: usize,
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Vec<T>> {
         self.sequence += 1;
@@ -174,7 +211,7 @@ impl Network {
                 match message.kind {
                     kind::DONE => return Ok(all),
                     kind::ERROR => check(message, "list", "network")?,
-                    kind if kind == wanted => all.extend(read(message.payload)),
+                    kind if kind == wanted && all.len() < most => all.extend(read(message.payload)),
                     _ => {}
                 }
             }

@@ -216,7 +216,7 @@ impl Supervisor {
             token::SIGNALS => self.take_signals()?,
             token::BOOT => self.advance_boot(),
             token::CONSOLE_MASTER => self.console.master_ready(&self.poller),
-            token::CONSOLE_CLIENT => self.console.client_ready(&self.poller),
+            token::CONSOLE_CLIENT => self.console.client_ready(event.hung_up, &self.poller),
             token::NETWORK => self.network_ready(),
             exec @ token::FIRST_EXEC.. => {
                 let news = self.execs.check(exec - token::FIRST_EXEC);
@@ -249,8 +249,12 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Takes note of a change. Until it is told no more are listened to: they cost the agent nothing then,
+    /// however many the guest makes.
     fn network_ready(&mut self) {
-        if self.network.as_mut().is_some_and(Network::drain) {
+        let Some(network) = &mut self.network else { return };
+        if network.drain() {
+            network.rest(&self.poller);
             self.network_changes.happened(Instant::now());
         }
     }
@@ -292,9 +296,22 @@ impl Supervisor {
         if !self.connections.iter().all(Connection::is_flushed) {
             return self.network_changes.put_off(now);
         }
-        self.network_changes.told(now);
+        // Before they are asked for: what comes later is a change anew.
+        if let Some(network) = &mut self.network {
+            network.drain();
+        }
         if let Some(interfaces) = self.interfaces() {
             self.tell(Event::Interfaces(interfaces), Vec::new());
+        }
+        self.network_changes.told(now, Instant::now());
+        self.listen_to_network();
+    }
+
+    fn listen_to_network(&mut self) {
+        if let Some(network) = &mut self.network
+            && let Err(error) = network.listen(&self.poller, token::NETWORK)
+        {
+            self.journal.say(format!("{error}: {}", error.io()));
         }
     }
 

@@ -14,6 +14,9 @@ use crate::console::Takeover;
 use crate::exec::Owner;
 use crate::network::Network;
 
+/// What is left is told again by the poller.
+const REQUESTS_AT_A_TIME: usize = 64;
+
 impl Supervisor {
     pub(super) fn accept(&mut self) {
         while let Ok(socket) = self.listener.accept(Blocking::No) {
@@ -31,9 +34,10 @@ impl Supervisor {
         }
     }
 
-    /// Serves everything that waits on a connection, and sends what waits for it.
+    /// Serves what waits on a connection, so much at a time that all else has its turn, and sends what
+    /// waits for it.
     pub(super) fn serve(&mut self, token: u64) {
-        loop {
+        for _ in 0..REQUESTS_AT_A_TIME {
             let poller = &self.poller;
             let Some(connection) = self.connections.iter_mut().find(|c| c.token() == token) else {
                 return;

@@ -131,8 +131,8 @@ impl Supervisor {
 
     fn watch_network(&mut self) -> sc_sys::Result<()> {
         let Some(namespace) = self.guest_descriptor() else { return Ok(()) };
-        let network = Network::open(namespace, self.host().net_namespace.as_fd())?;
-        self.poller.add(network.changes(), token::NETWORK, Interest::Read)?;
+        let mut network = Network::open(namespace, self.host().net_namespace.as_fd())?;
+        network.listen(&self.poller, token::NETWORK)?;
         self.network = Some(network);
         Ok(())
     }

@@ -13,10 +13,9 @@ fn the_agent_outlives_its_daemon_and_serves_the_next_one() {
     let fixture = Fixture::busybox();
     let mut agent = fixture.start();
     let pid = agent.boot();
-    let null = nulls();
-    agent
-        .start_exec(&request(&["setsid", "sh", "-c", "(sleep 0.3; reboot -f) & exit 0"]), &null)
-        .unwrap();
+    let line = "setsid sh -c 'sleep 0.3; reboot -f' & exit 0";
+    let (exec, _) = without_terminal(&mut agent, line);
+    agent.exited(exec);
     agent.hang_up();
     sc_sys::process::send_signal(sc_sys::process::open_pidfd(agent.pid()).unwrap(), 15).unwrap();
     eventually("the guest has rebooted meanwhile", || {

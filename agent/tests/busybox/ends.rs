@@ -139,3 +139,19 @@ fn a_guest_dies_with_its_agent() {
     agent.wait();
     eventually("the guest is gone", || !is_alive(pid));
 }
+
+#[test]
+fn a_guest_with_very_many_links_of_its_own_reboots_soon() {
+    need_root!();
+    let fixture = Fixture::busybox();
+    let mut agent = fixture.boot();
+    let make =
+        "i=0; while [ $i -lt 400 ]; do ip link add v$i type veth peer name w$i; i=$((i+1)); done";
+    agent.run(&["sh", "-c", make]);
+    let start = Instant::now();
+    agent.start_exec(&request(&["reboot", "-f"]), &nulls()).unwrap();
+    agent.wait_for(|event| *event == Event::Rebooting);
+    agent.started();
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(agent.run(&["sh", "-c", "ip link | grep -c '[vw][0-9]'"]).1, "0\n");
+}

@@ -11,6 +11,8 @@
 //! Nobody is waited for: a client that does not read loses the oldest of what waits for it, a guest that
 //! does not read lets the client's typing wait in the client's own socket.
 
+mod line;
+
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -23,10 +25,9 @@ use sc_sys::pty::{Size, set_size};
 use sc_sys::unix::{Blocking, set_blocking};
 use sc_sys::{Result, SysError};
 
+use self::line::UnfinishedLine;
 use crate::log::BoundedFile;
 
-/// As much of the unfinished line as a client sees when it attaches.
-const LINE_BYTES: usize = 4 * 1024;
 /// As much output as waits for a slow client.
 const BACKLOG_BYTES: usize = 1024 * 1024;
 /// As much input as waits for a slow guest.
@@ -127,7 +128,7 @@ impl Console {
         set_blocking(&stream, Blocking::No)?;
         self.detach();
         poller.add(&stream, self.tokens.client, Interest::Read)?;
-        self.client = Some(Client { stream, backlog: self.line.bytes.clone() });
+        self.client = Some(Client { stream, backlog: self.line.bytes().clone() });
         self.flush(poller);
         Ok(Some(theirs))
     }
@@ -187,8 +188,8 @@ impl Console {
         }
     }
 
-    /// Deals with news of the client.
-    pub(crate) fn client_ready(&mut self, poller: &Poller) {
+    /// Deals with news of the client; `hung_up` says that it has left, which is told again and again.
+    pub(crate) fn client_ready(&mut self, hung_up: bool, poller: &Poller) {
         let mut buffer = [0_u8; 4096];
         while self.input.len() < INPUT_BYTES {
             let Some(client) = &self.client else { break };
@@ -198,6 +199,10 @@ impl Console {
                 Err(Errno::INTR) => {}
                 Ok(0) | Err(_) => self.detach(),
             }
+        }
+        if hung_up && self.input.len() >= INPUT_BYTES {
+            // What it has typed waits for a guest that does not read; it is not kept for nobody.
+            self.detach();
         }
         self.flush(poller);
     }
@@ -256,24 +261,6 @@ fn drain(fd: impl AsFd, waiting: &mut VecDeque<u8>) -> std::result::Result<(), E
     Ok(())
 }
 
-/// What was written since the last end of a line; of a long one its end.
-#[derive(Debug, Default)]
-struct UnfinishedLine {
-    bytes: VecDeque<u8>,
-}
-
-impl UnfinishedLine {
-    fn push(&mut self, mut bytes: &[u8]) {
-        if let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') {
-            self.bytes.clear();
-            bytes = &bytes[end + 1..];
-        }
-        self.bytes.extend(bytes);
-        let surplus = self.bytes.len().saturating_sub(LINE_BYTES);
-        self.bytes.drain(..surplus);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -322,17 +309,6 @@ mod tests {
     }
 
     #[test]
-    fn of_a_line_without_end_only_so_much_is_kept() {
-        let mut line = UnfinishedLine::default();
-        line.push(b"old\r\nnew");
-        assert_eq!(line.bytes, b"new");
-        line.push(&[b'x'; 3 * LINE_BYTES]);
-        assert_eq!(line.bytes.len(), LINE_BYTES);
-        line.push(b"\n");
-        assert!(line.bytes.is_empty());
-    }
-
-    #[test]
     fn a_second_client_is_refused_unless_it_forces() {
         let mut f = fixture();
         let mut first = stream(&mut f, Takeover::Polite).unwrap();
@@ -346,12 +322,12 @@ mod tests {
         let mut f = fixture();
         let mut client = stream(&mut f, Takeover::Polite).unwrap();
         client.write_all(b"ls\n").unwrap();
-        f.console.client_ready(&f.poller);
+        f.console.client_ready(false, &f.poller);
         let mut buffer = [0; 8];
         let length = rustix::io::read(&f.terminal, &mut buffer).unwrap();
         assert_eq!(&buffer[..length], b"ls\n");
         drop(client);
-        f.console.client_ready(&f.poller);
+        f.console.client_ready(false, &f.poller);
         assert!(stream(&mut f, Takeover::Polite).is_some(), "the place is free again");
     }
 
@@ -365,6 +341,30 @@ mod tests {
             f.console.master_ready(&f.poller);
         }
         assert!(f.console.client.unwrap().backlog.len() <= BACKLOG_BYTES);
+    }
+
+    #[test]
+    fn a_client_that_leaves_while_the_guest_does_not_read_is_let_go() {
+        let mut f = fixture();
+        let mut client = stream(&mut f, Takeover::Polite).unwrap();
+        client.set_nonblocking(true).unwrap();
+        while f.console.input.len() < INPUT_BYTES {
+            while client.write(&[b'x'; 4096]).is_ok() {}
+            f.console.client_ready(false, &f.poller);
+        }
+        while client.write(&[b'x'; 4096]).is_ok() {}
+        drop(client);
+        let mut events = Vec::new();
+        for _ in 0..100 {
+            let moment = std::time::Duration::from_millis(10);
+            f.poller.wait(&mut events, Some(moment)).unwrap();
+            for event in events.iter().filter(|event| event.token == TOKENS.client) {
+                f.console.client_ready(event.hung_up, &f.poller);
+            }
+        }
+        let wakes = events.iter().any(|event| event.token == TOKENS.client);
+        assert!(!wakes, "it does not keep the agent busy");
+        assert!(stream(&mut f, Takeover::Polite).is_some());
     }
 
     #[test]
