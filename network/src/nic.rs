@@ -54,21 +54,6 @@ pub struct NicRequest {
     pub mtu: Option<u32>,
 }
 
-/// An interface that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttachedNic {
-    /// The name on the host.
-    pub host_name: String,
-    /// The index on the host.
-    pub host_index: u32,
-    /// The name inside the guest.
-    pub guest_name: String,
-    /// The hardware address inside the guest.
-    pub mac: Mac,
-    /// In bytes.
-    pub mtu: u32,
-}
-
 /// Where a lease comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseKind {

@@ -2,6 +2,8 @@
 
 use sc_tests::guests::Debian;
 use sc_tests::{Daemon, HostSnapshot, full, until};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 #[test]
@@ -26,4 +28,27 @@ fn debian_is_built_cached_and_launched_from_its_mount() {
     let builds: Vec<_> =
         scratch.of_kind("file").into_iter().filter(|line| line.contains("/builds/")).collect();
     assert_eq!(builds, Vec::<&str>::new(), "nothing is left of the build");
+}
+
+#[test]
+fn what_is_being_built_is_closed_to_other_users_and_goes_with_its_cancellation() {
+    let daemon = Daemon::start();
+    let mut copy = daemon
+        .command(&["image", "copy", Debian::Bookworm.remote_name()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let builds = daemon.dir().join("builds");
+    let begun = || std::fs::read_dir(&builds).is_ok_and(|mut entries| entries.next().is_some());
+    until("a build", Duration::from_secs(20), &true, begun);
+    let mode = std::fs::metadata(&builds).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "ls"];
+    let listed = Command::new("setpriv").args(nobody).arg(&builds).output().unwrap();
+    assert!(!listed.status.success(), "{}", String::from_utf8_lossy(&listed.stdout));
+    let pid = rustix::process::Pid::from_child(&copy);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert!(!copy.wait().unwrap().success());
+    until("the build's end", Duration::from_secs(20), &false, begun);
 }

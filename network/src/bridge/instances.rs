@@ -11,8 +11,8 @@ use crate::config::DnsMode;
 use crate::dns::{self, Dnsmasq, FileLease, GATEWAY};
 use crate::link::Veth;
 use crate::{
-    AttachedNic, BridgeConfig, Lease, LeaseKind, Mac, NetworkError, NicRequest, Reservation,
-    ReserveRequest, Result, sysctl,
+    BridgeConfig, Lease, LeaseKind, Mac, NetworkError, NicRequest, Reservation, ReserveRequest,
+    Result, sysctl,
 };
 
 impl Network {
@@ -75,7 +75,7 @@ impl Network {
 
     /// Makes a device's interface: the host's end on the bridge and up, the other end in the network
     /// namespace `netns`, down. dnsmasq has its files before the interface exists.
-    pub async fn attach(&self, request: &NicRequest, netns: BorrowedFd<'_>) -> Result<AttachedNic> {
+    pub async fn attach(&self, request: &NicRequest, netns: BorrowedFd<'_>) -> Result<()> {
         let reservation = &request.reservation;
         dns::check_host(&reservation.instance, &reservation.device, &reservation.hostname)?;
         let config = self.config();
@@ -86,7 +86,7 @@ impl Network {
             }
         }
         match self.connect(&config, request, netns).await {
-            Ok(nic) => Ok(nic),
+            Ok(()) => Ok(()),
             Err(error) => {
                 let (instance, device) = (&reservation.instance, &reservation.device);
                 if let Err(left) = self.detach(instance, device, &request.host_name).await {
@@ -186,7 +186,7 @@ impl Network {
         config: &BridgeConfig,
         request: &NicRequest,
         netns: BorrowedFd<'_>,
-    ) -> Result<AttachedNic> {
+    ) -> Result<()> {
         let links = &self.0.context.links;
         let host_name = &request.host_name;
         let veth = Veth {
@@ -199,19 +199,7 @@ impl Network {
         links.create_veth(&veth, netns).await.map_err(|error| self.or_full(error))?;
         // Before it is up, else it makes itself an address.
         sysctl::prepare_port(host_name)?;
-        links.set_up(host_name).await?;
-        let device = links.get(host_name).await?.ok_or_else(|| NetworkError::Netlink {
-            op: "look up interface",
-            object: host_name.clone(),
-            source: std::io::ErrorKind::NotFound.into(),
-        })?;
-        Ok(AttachedNic {
-            host_name: device.name,
-            host_index: device.index,
-            guest_name: request.guest_name.clone(),
-            mac: veth.mac,
-            mtu: veth.mtu,
-        })
+        links.set_up(host_name).await
     }
 
     /// A bridge has a fixed number of ports, and the kernel's word for it is EXFULL.

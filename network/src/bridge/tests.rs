@@ -93,8 +93,9 @@ impl Guest {
             guest_name: "eth0".to_owned(),
             mtu: None,
         };
-        let made = network.attach(&nic, netns.fd()).await.unwrap();
-        assert_eq!((made.mac, made.mtu), (held.mac, 1500));
+        network.attach(&nic, netns.fd()).await.unwrap();
+        let made = netns.run(async { Links::new().unwrap().get("eth0").await.unwrap().unwrap() });
+        assert_eq!((made.mac, made.mtu), (Some(held.mac), 1500));
         Self { netns, held, host_name }
     }
 

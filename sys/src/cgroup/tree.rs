@@ -15,6 +15,9 @@ use crate::error::{Result, SysError};
 
 const AGENTS: &str = "agents";
 
+/// The controllers that limit or count something here.
+const USED: [&str; 5] = ["cpu", "cpuacct", "cpuset", "memory", "pids"];
+
 /// Whether processes should enter v1 groups quickly, at a small price for every fork on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FastAttach {
@@ -71,7 +74,7 @@ impl CgroupTree {
         let v1 = layout
             .v1
             .iter()
-            .filter(|hierarchy| hierarchy.name.as_deref() != Some("sc"))
+            .filter(|hierarchy| is_used(hierarchy))
             .map(|hierarchy| (hierarchy.clone(), hierarchy.mount.join(&options.name)))
             .collect::<Vec<_>>();
         let wanted = !v1.is_empty() && options.fast_attach == FastAttach::Yes;
@@ -202,6 +205,16 @@ impl CgroupTree {
 
     fn roots(&self) -> impl Iterator<Item = &PathBuf> {
         std::iter::once(&self.unified).chain(self.v1.iter().map(|(_, path)| path))
+    }
+}
+
+/// Whether groups are made in a v1 hierarchy. In one of other controllers guests stay in the daemon's
+/// group: each costs every start and stop a tenth of a millisecond and more. A named one says to the host's
+/// service manager to whom a process belongs; ours does not.
+fn is_used(hierarchy: &V1Hierarchy) -> bool {
+    match &hierarchy.name {
+        Some(name) => name != "sc",
+        None => hierarchy.controllers.iter().any(|controller| USED.contains(&&**controller)),
     }
 }
 

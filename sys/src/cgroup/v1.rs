@@ -62,16 +62,22 @@ pub(super) fn give(path: &Path, owner: (u32, u32)) -> Result<()> {
 pub(super) fn set_cpus(path: &Path, cpus: &CpuList) -> Result<()> {
     let mut groups = Vec::new();
     collect(path, &mut groups)?;
-    let name = "cpuset.cpus";
     for group in &groups {
-        let file = group.join(name);
-        let both = CpuList::parse(&read(&file)?)?.union(cpus);
-        write(&file, &both.to_string())?;
+        replace_cpus(group, |now| now.union(cpus))?;
     }
     for group in groups.iter().rev() {
-        write(&group.join(name), &cpus.to_string())?;
+        replace_cpus(group, |_| cpus.clone())?;
     }
     Ok(())
+}
+
+/// Writes a group's set where it is another than the one that is there: the kernel goes through all its
+/// tasks, and on some hosts through all processors, at every write.
+fn replace_cpus(group: &Path, wanted: impl Fn(&CpuList) -> CpuList) -> Result<()> {
+    let file = group.join("cpuset.cpus");
+    let now = CpuList::parse(&read(&file)?)?;
+    let wanted = wanted(&now);
+    if wanted == now { Ok(()) } else { write(&file, &wanted.to_string()) }
 }
 
 /// Lists a group and those below it, each before its children.

@@ -184,13 +184,17 @@ impl Allocator {
     }
 }
 
+fn owner_name(owner: &Owner) -> String {
+    format!("{} of {}", owner.instance.escape_debug(), owner.daemon.escape_debug())
+}
+
 fn check_owner(owner: &Owner) -> Result<()> {
     let clean = |text: &str| !text.is_empty() && !text.contains(['\t', '\n', '\r']);
     if clean(&owner.daemon) && clean(&owner.instance) {
         return Ok(());
     }
     let kind = std::io::ErrorKind::InvalidInput;
-    Err(SysError::message("claim id range for", format!("{owner:?}"), kind, "unusable name"))
+    Err(SysError::message("claim id range for", owner_name(owner), kind, "unusable name"))
 }
 
 #[cfg(test)]

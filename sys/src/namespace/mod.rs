@@ -18,8 +18,7 @@ pub fn unshare(namespaces: Namespaces) -> Result<()> {
     let wanted = namespaces.difference(Namespaces::FILES);
     // SAFETY: only namespaces are asked for; the type's FILES bit, which would split the descriptor
     // table of threads that share it, is cleared.
-    unsafe { rustix::thread::unshare_unsafe(wanted) }
-        .op("unshare", format_args!("{:?}", namespaces))
+    unsafe { rustix::thread::unshare_unsafe(wanted) }.op("unshare", names(namespaces))
 }
 
 /// Moves the calling thread into the namespace behind a descriptor of `/proc/PID/ns/*`, or into those
@@ -29,7 +28,13 @@ pub fn enter(fd: impl AsFd, namespaces: Namespaces) -> Result<()> {
     let ret = unsafe { libc::setns(fd.as_fd().as_raw_fd(), namespaces.bits() as libc::c_int) };
     check(i64::from(ret))
         .map(drop)
-        .map_err(|error| SysError::new("enter namespace", format!("{namespaces:?}"), error))
+        .map_err(|error| SysError::new("enter namespace", names(namespaces), error))
+}
+
+/// Names namespaces as the kernel's flags do.
+fn names(namespaces: Namespaces) -> String {
+    let names: Vec<_> = namespaces.iter_names().map(|(name, _)| name).collect();
+    names.join(", ")
 }
 
 /// Opens a namespace of the calling thread: "net", "mnt", "user" …

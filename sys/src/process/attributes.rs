@@ -173,7 +173,12 @@ pub fn limits(resource: Resource) -> Limit {
 /// Sets a limit of the process.
 pub fn set_limit(resource: Resource, limit: Limit) -> Result<()> {
     let raw = Rlimit { current: limit.soft, maximum: limit.hard };
-    rustix::process::setrlimit(resource, raw).op("set limit", format_args!("{resource:?}"))
+    rustix::process::setrlimit(resource, raw).op("set", name(resource))
+}
+
+/// A limit's name as getrlimit(2) has it.
+fn name(resource: Resource) -> String {
+    format!("RLIMIT_{}", format!("{resource:?}").to_uppercase())
 }
 
 /// Raises the soft limit to the hard one.
