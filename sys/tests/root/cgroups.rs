@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sc_sys::cgroup::{
-    self, CgroupTree, CpuAllowance, CpuLimit, FastAttach, InstanceCgroup, LayoutKind, TreeOptions,
+    self, CgroupTree, CpuAllowance, CpuLimit, FastAttach, InstanceCgroup, TreeOptions,
 };
 use sc_sys::command::Spawn;
 use sc_sys::process::{Child, CloneOptions, Exit, Wait, spawn_child};
@@ -66,6 +66,18 @@ fn start(instance: &InstanceCgroup, body: fn()) -> Child {
     .unwrap()
 }
 
+/// A process is in the groups that its start was to put it into; those of the limits are among them.
+fn assert_is_in(child: &Child, join: &cgroup::Join, group: &str) {
+    let own = fs::read_to_string(format!("/proc/{}/cgroup", child.pid())).unwrap();
+    let (there, elsewhere): (Vec<_>, Vec<_>) = own.lines().partition(|line| line.ends_with(group));
+    assert_eq!(there.len(), join.v1.len() + 1, "{own}");
+    let limits = |line: &str| {
+        let mut words = line.split([':', ',']);
+        words.any(|word| ["cpu", "cpuset", "memory", "pids"].contains(&word))
+    };
+    assert!(!elsewhere.into_iter().any(limits), "{own}");
+}
+
 fn sleep() {
     std::thread::sleep(Duration::from_secs(60));
 }
@@ -76,12 +88,7 @@ fn life() {
     assert_eq!(tree.owned().unwrap(), ["c1"]);
     let child = start(&instance, sleep);
     std::thread::sleep(Duration::from_millis(50));
-    let own = fs::read_to_string(format!("/proc/{}/cgroup", child.pid())).unwrap();
-    let unused =
-        [":name=sc:", ":blkio:", ":devices:", ":freezer:", ":net_cls", ":perf", ":hugetlb:"];
-    for line in own.lines().filter(|line| !unused.iter().any(|name| line.contains(name))) {
-        assert!(line.ends_with("/c1/payload"), "{line}");
-    }
+    assert_is_in(&child, &instance.join(), "/c1/payload");
     let error = tree.create_instance("c1", (BASE, BASE)).unwrap_err();
     assert_eq!(error.kind(), sc_sys::ErrorKind::Conflict);
     assert!(!instance.wait_exiting(Duration::ZERO).unwrap());
@@ -209,24 +216,18 @@ fn agents() {
         spawn = spawn.join(procs.as_fd());
     }
     let child = spawn.start().unwrap();
-    let own = fs::read_to_string(format!("/proc/{}/cgroup", child.pid())).unwrap();
-    for line in own.lines().filter(|line| !line.contains(":name=sc:")) {
-        assert!(line.ends_with("/agents"), "{line}");
-    }
+    assert_is_in(&child, &tree.agents(), "/agents");
     child.signal(libc::SIGKILL).unwrap();
     child.wait(Wait::Block).unwrap();
 }
 
 fn nothing_left() {
-    let name = format!("sc-test-{}", std::process::id());
     let tree = Tree::open();
-    let mut roots: Vec<PathBuf> = vec![tree.layout().unified.clone()];
-    roots.extend(tree.layout().v1.iter().map(|hierarchy| hierarchy.mount.clone()));
-    let is_systemd = tree.layout().kind() == LayoutKind::Unified;
+    let join = tree.agents();
+    let agents = join.v1.iter().filter_map(|procs| procs.parent()).chain([&*join.v2]);
+    let trees: Vec<PathBuf> = agents.filter_map(Path::parent).map(Path::to_owned).collect();
     tree.create_instance("c1", (BASE, BASE)).unwrap();
-    assert!(is_systemd || roots.iter().all(|root| root.join(&name).is_dir()));
+    assert!(trees.iter().all(|tree| tree.join("c1").is_dir()), "{trees:?}");
     drop(tree);
-    for root in roots {
-        assert!(!root.join(&name).exists(), "{}", root.display());
-    }
+    assert!(!trees.iter().any(|tree| tree.exists()), "{trees:?}");
 }
