@@ -65,7 +65,7 @@ pub async fn get(
     let guarded = view.record.put();
     Ok(match query.depth {
         0 => respond::sync_with_etag(view.instance(), &guarded),
-        _ => respond::sync_with_etag(view.full(), &guarded),
+        _ => respond::sync_with_etag(view.full_now().await, &guarded),
     })
 }
 

@@ -20,7 +20,7 @@ const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 /// Its state.
 pub async fn get(State(instances): State<Instances>, Path(name): Path<String>) -> Result<Response> {
     let view = instances.get(&name)?.view();
-    Ok(respond::sync(view.state()))
+    Ok(respond::sync(view.state_now().await))
 }
 
 /// Starts, stops or restarts it.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sc_agent_protocol::{Interface, Scope};
 use sc_api::{
@@ -9,10 +10,14 @@ use sc_api::{
     NetworkAddress, NetworkCounters, NetworkInterfaceState, StatusCode, no_time,
 };
 use sc_profiles::Settings;
+use tokio::time::timeout;
 
 use super::queue::Standing;
 use super::run::Run;
 use crate::model::{InstanceRecord, PROJECT};
+
+/// How long an agent is waited for when its instance is asked for alone. Lists wait for none.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Everything that readers may know of an instance, as of now.
 #[derive(Debug, Clone)]
@@ -110,6 +115,23 @@ impl View {
             backups: Some(Vec::new()),
             ..self.instance()
         }
+    }
+
+    /// As [`full`](Self::full), with the interfaces and their counters as they are now.
+    pub async fn full_now(&self) -> Instance {
+        Instance { state: Some(self.state_now().await), ..self.full() }
+    }
+
+    /// Its state with the interfaces and their counters as they are now. An agent that does not
+    /// answer soon has told them before: on every change of addresses.
+    pub async fn state_now(&self) -> InstanceState {
+        let mut state = self.state();
+        if let Some(run) = self.phase.run()
+            && let Ok(Ok(interfaces)) = timeout(ANSWERS_WITHIN, run.link.interfaces()).await
+        {
+            state.network = networks(run, &interfaces);
+        }
+        state
     }
 
     /// What `environment.*` gives to programs inside.
