@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigMap, Timestamp, null_default};
+use crate::{AliasName, ConfigMap, Timestamp, null_default};
 
 /// An image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,12 +70,22 @@ pub struct ImageAlias {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageAliasesPost {
     /// The name.
-    pub name: String,
+    pub name: AliasName,
     /// In words.
     #[serde(default)]
     pub description: String,
     /// The image's fingerprint, or a unique beginning of it.
     pub target: String,
+}
+
+/// An alias that an image gets when it comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewAlias {
+    /// The name.
+    pub name: AliasName,
+    /// In words.
+    #[serde(default)]
+    pub description: String,
 }
 
 /// Replaces an alias.
@@ -126,7 +136,7 @@ pub struct ImagesPost {
     pub source: ImageSource,
     /// Aliases it gets.
     #[serde(default, deserialize_with = "null_default")]
-    pub aliases: Vec<ImageAlias>,
+    pub aliases: Vec<NewAlias>,
     /// Whether anyone may fetch it.
     #[serde(default)]
     pub public: bool,

@@ -101,6 +101,7 @@ pub struct InstanceSource {
 
 /// Creates an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "FlatInstancesPost")]
 pub struct InstancesPost {
     /// Its name; one is made up where there is none.
     #[serde(default)]
@@ -123,6 +124,59 @@ pub struct InstancesPost {
     /// The rest of it.
     #[serde(flatten)]
     pub put: InstancePut,
+}
+
+/// [`InstancesPost`] as it is read: a flattened field would hide which field is wrong.
+#[derive(Deserialize)]
+struct FlatInstancesPost {
+    #[serde(default)]
+    name: String,
+    #[serde(default, rename = "type")]
+    instance_type: InstanceType,
+    #[serde(default)]
+    source: InstanceSource,
+    #[serde(default)]
+    start: bool,
+    #[serde(default, rename = "instance_type")]
+    flavour: String,
+    #[serde(default)]
+    stateful: bool,
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default, deserialize_with = "null_default")]
+    config: ConfigMap,
+    #[serde(default, deserialize_with = "null_default")]
+    devices: DeviceMap,
+    #[serde(default)]
+    profiles: Option<Vec<String>>,
+    #[serde(default)]
+    ephemeral: bool,
+    #[serde(default, deserialize_with = "null_default")]
+    restore: String,
+}
+
+impl From<FlatInstancesPost> for InstancesPost {
+    fn from(flat: FlatInstancesPost) -> Self {
+        Self {
+            name: flat.name,
+            instance_type: flat.instance_type,
+            source: flat.source,
+            start: flat.start,
+            flavour: flat.flavour,
+            stateful: flat.stateful,
+            put: InstancePut {
+                architecture: flat.architecture,
+                description: flat.description,
+                config: flat.config,
+                devices: flat.devices,
+                profiles: flat.profiles,
+                ephemeral: flat.ephemeral,
+                restore: flat.restore,
+            },
+        }
+    }
 }
 
 /// Replaces what may be changed of an instance.
@@ -281,6 +335,17 @@ mod tests {
         let post: InstancesPost = serde_json::from_str(text).unwrap();
         assert_eq!(post.put, InstancePut::default());
         assert_eq!(post.source.alias, "bb");
+    }
+
+    #[test]
+    fn a_request_is_read_as_it_is_written() {
+        let source = InstanceSource { alias: "bb".into(), ..InstanceSource::default() };
+        let mut post = InstancesPost::new(&"c1".parse().unwrap(), source);
+        post.put.description = "words".into();
+        post.put.config.insert("user.a".into(), "1".into());
+        post.put.profiles = Some(vec!["p1".into()]);
+        let text = serde_json::to_string(&post).unwrap();
+        assert_eq!(serde_json::from_str::<InstancesPost>(&text).unwrap(), post);
     }
 
     #[test]

@@ -28,13 +28,13 @@ mod storage;
 pub use error::ErrorKind;
 pub use event::{Event, EventType, Lifecycle};
 pub use image::{
-    Image, ImageAlias, ImageAliasPut, ImageAliasesPost, ImagePut, ImageSource, ImagesPost,
+    Image, ImageAlias, ImageAliasPut, ImageAliasesPost, ImagePut, ImageSource, ImagesPost, NewAlias,
 };
 pub use instance::{
     Instance, InstanceConsolePost, InstanceExecPost, InstancePatch, InstancePut, InstanceSource,
     InstanceStatePut, InstanceType, InstancesPost, StateAction,
 };
-pub use name::{InstanceName, NameError, NetworkName, PoolName, ProfileName};
+pub use name::{AliasName, InstanceName, NameError, NetworkName, PoolName, ProfileName};
 pub use network::{Network, NetworkLease, NetworkState, NetworksPost};
 pub use operation::{Operation, OperationClass, Progress};
 pub use profile::{Profile, ProfilePut, ProfilesPost};

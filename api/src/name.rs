@@ -80,6 +80,12 @@ name_type!(
     object_name
 );
 name_type!(
+    /// An image alias: parts of letters, digits and a few signs, with slashes between them.
+    AliasName,
+    "alias",
+    alias_name
+);
+name_type!(
     /// A managed network's name, which is also its bridge's: at most 15 characters.
     NetworkName,
     "network",
@@ -119,6 +125,20 @@ fn object_name(text: &str) -> Result<(), String> {
     }
 }
 
+fn alias_name(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > 255 {
+        return Err("Name must be 1-255 characters long".into());
+    }
+    let sign = |c| matches!(c, '-' | '_' | '.' | '+' | ':' | '@' | '~' | '/');
+    if let Some(c) = text.chars().find(|c| !c.is_ascii_alphanumeric() && !sign(*c)) {
+        return Err(format!("Name must not contain {c:?}"));
+    }
+    match text.split('/').find(|part| matches!(*part, "" | "." | "..")) {
+        Some(part) => Err(format!("Name must not have the part {part:?} between slashes")),
+        None => Ok(()),
+    }
+}
+
 fn interface_name(text: &str) -> Result<(), String> {
     if text.len() < 2 || text.len() > 15 {
         return Err("Name must be 2-15 characters long, as it names a network interface".into());
@@ -151,6 +171,17 @@ mod tests {
             assert!(name.parse::<ProfileName>().is_err(), "{name:?}");
             assert!(name.parse::<PoolName>().is_err(), "{name:?}");
             assert!(name.parse::<NetworkName>().is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_alias_has_parts_between_slashes() {
+        for name in ["bb", "debian/12/cloud", "a_b.c-d+e:f@g~h"] {
+            assert!(name.parse::<AliasName>().is_ok(), "{name}");
+        }
+        for name in ["", "/", "a//b", "/a", "a/", "..", "a/../b", "a b", "a\0", "ä", "a?b", "a%2F"]
+        {
+            assert!(name.parse::<AliasName>().is_err(), "{name:?}");
         }
     }
 

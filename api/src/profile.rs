@@ -25,12 +25,32 @@ pub struct Profile {
 
 /// Creates a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "FlatProfilesPost")]
 pub struct ProfilesPost {
     /// Its name.
     pub name: ProfileName,
     /// The rest of it.
     #[serde(flatten)]
     pub put: ProfilePut,
+}
+
+/// [`ProfilesPost`] as it is read: a flattened field would hide which field is wrong.
+#[derive(Deserialize)]
+struct FlatProfilesPost {
+    name: ProfileName,
+    #[serde(default)]
+    description: String,
+    #[serde(default, deserialize_with = "null_default")]
+    config: ConfigMap,
+    #[serde(default, deserialize_with = "null_default")]
+    devices: DeviceMap,
+}
+
+impl From<FlatProfilesPost> for ProfilesPost {
+    fn from(flat: FlatProfilesPost) -> Self {
+        let FlatProfilesPost { name, description, config, devices } = flat;
+        Self { name, put: ProfilePut { description, config, devices } }
+    }
 }
 
 /// Replaces a profile.

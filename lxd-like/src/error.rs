@@ -11,8 +11,9 @@ use sc_api::ErrorKind;
 /// How many users of an object a refusal names.
 const USERS_SHOWN: usize = 5;
 
-/// The longest text of a failure. It may quote what a client has sent.
-const TEXT_MAX: usize = 4096;
+/// The longest beginning and the longest end that are shown of a failure. It may quote all that a
+/// client has sent, and what it says of that comes before or after it.
+const PART_MAX: usize = 1024;
 
 /// A failure of the daemon.
 #[derive(Debug)]
@@ -105,10 +106,12 @@ impl Error {
     }
 }
 
-fn printable(mut text: String) -> String {
-    if text.len() > TEXT_MAX {
-        text.truncate(text.floor_char_boundary(TEXT_MAX));
-        text.push('…');
+/// Makes a text fit for terminals, whatever it quotes.
+pub fn printable(mut text: String) -> String {
+    if text.len() > 2 * PART_MAX {
+        let head = text.floor_char_boundary(PART_MAX);
+        let tail = text.ceil_char_boundary(text.len() - PART_MAX);
+        text.replace_range(head..tail, "…");
     }
     let hostile = |c: char| c.is_control() && c != '\n' && c != '\t';
     if !text.contains(hostile) {
@@ -206,9 +209,11 @@ mod tests {
 
     #[test]
     fn what_a_client_has_sent_is_shown_bounded_and_harmless() {
-        let text = Error::invalid(format!("\x1b[31m\n{}", "ä".repeat(TEXT_MAX))).chain();
+        let text = format!("\x1b[31m\n{}: too long", "ä".repeat(2 * PART_MAX));
+        let text = Error::invalid(text).chain();
         assert!(text.starts_with("\\u{1b}[31m\n"), "{}", &text[..20]);
-        assert!(text.len() < TEXT_MAX + 16 && text.ends_with('…'));
+        assert!(text.ends_with("ä: too long") && text.contains("ä…ä"));
+        assert!(text.len() < 2 * PART_MAX + 16, "{}", text.len());
     }
 
     #[test]

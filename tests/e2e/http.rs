@@ -1,5 +1,7 @@
 //! The API as HTTP: connections, bodies, methods and parameters that no decent client sends.
 
+mod fields;
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;

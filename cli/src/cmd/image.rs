@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Args, Command};
 use clap_complete::engine::ArgValueCompleter;
-use sc_api::{ByteSize, Image as ApiImage, ImageAlias, ImagesPost};
+use sc_api::{ByteSize, Image as ApiImage, ImagesPost, NewAlias};
 
 use super::image_alias::Alias;
 use super::image_import::Import;
@@ -265,7 +265,7 @@ impl Verb for Copy {
         }
         let post = ImagesPost {
             source: image.image_source(),
-            aliases: self.alias.into_iter().map(new_alias).collect(),
+            aliases: self.alias.into_iter().map(new_alias).collect::<Result<_>>()?,
             public: self.public,
             ..ImagesPost::default()
         };
@@ -280,13 +280,8 @@ impl Verb for Copy {
     }
 }
 
-fn new_alias(name: String) -> ImageAlias {
-    ImageAlias {
-        name,
-        description: String::new(),
-        target: String::new(),
-        alias_type: String::new(),
-    }
+fn new_alias(name: String) -> Result<NewAlias> {
+    Ok(NewAlias { name: name.parse()?, description: String::new() })
 }
 
 impl Named for ApiImage {

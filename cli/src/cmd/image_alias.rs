@@ -86,7 +86,7 @@ impl Verb for Create {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let post = ImageAliasesPost {
-            name: context.remotes.object(&self.name)?,
+            name: context.remotes.object(&self.name)?.parse()?,
             description: self.description,
             target: self.fingerprint,
         };

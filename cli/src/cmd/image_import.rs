@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use sc_api::{ConfigMap, ImageAliasesPost};
+use sc_api::{AliasName, ConfigMap, ImageAliasesPost};
 use sc_client::{ImageFiles, ImageUpload};
 
 use crate::context::Context;
@@ -38,6 +38,9 @@ impl Verb for Import {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let (files, properties) = sort_out(&context, &self.metadata, &self.rest)?;
+        // Looked at first: not after an upload that takes minutes.
+        let named = |name: &String| Ok(context.remotes.object(name)?.parse()?);
+        let aliases = self.alias.iter().map(named).collect::<Result<Vec<AliasName>>>()?;
         let upload = ImageUpload { files, public: self.public, properties };
         let sending = Arc::new(Mutex::new(Progress::new("Importing", context.quiet)));
         let shown = Arc::clone(&sending);
@@ -55,9 +58,9 @@ impl Verb for Import {
             .get("fingerprint")
             .and_then(|text| text.as_str())
             .context("the daemon did not tell the image's fingerprint")?;
-        for name in self.alias {
+        for name in aliases {
             let post = ImageAliasesPost {
-                name: context.remotes.object(&name)?,
+                name,
                 description: String::new(),
                 target: fingerprint.to_owned(),
             };

@@ -26,9 +26,9 @@ pub async fn create(
     State(ctx): State<Ctx>,
     Json(post): Json<ImageAliasesPost>,
 ) -> Result<Response> {
-    let path = path(&post.name);
+    let path = path(post.name.as_str());
     let ImageAliasesPost { name, description, target } = post;
-    ctx.images.create_alias(AliasRecord { name, description, target }).await?;
+    ctx.images.create_alias(AliasRecord { name: name.to_string(), description, target }).await?;
     Ok(respond::created(&path))
 }
 

@@ -3,7 +3,7 @@
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use sc_api::{Image, ImageAlias, ImagePut, ImagesPost};
+use sc_api::{Image, ImagePut, ImagesPost, NewAlias};
 use sc_store::Draft;
 use serde_json::Map;
 
@@ -109,9 +109,7 @@ async fn upload(App { ctx, operations, .. }: App, request: Request) -> Result<Re
 }
 
 fn fetch(App { ctx, operations, .. }: App, post: ImagesPost) -> Result<Response> {
-    if post.source.protocol != "packages" {
-        return Err(manager::unsupported_source(&post.source));
-    }
+    manager::check_source(&post.source)?;
     let new = NewOperation::on("Downloading image", "images", "/1.0/images".into()).cancellable();
     let handle = operations.start(new, |operation| async move {
         let progress = ProgressReporter::new(operation, "download_progress");
@@ -122,9 +120,9 @@ fn fetch(App { ctx, operations, .. }: App, post: ImagesPost) -> Result<Response>
         let mut draft = Draft::new();
         draft.put(&ImageRecord { public, properties, ..(*record).clone() })?;
         ctx.store.apply(draft).await?;
-        for ImageAlias { name, description, .. } in post.aliases {
+        for NewAlias { name, description } in post.aliases {
             let target = record.fingerprint.clone();
-            let alias = AliasRecord { name, description, target };
+            let alias = AliasRecord { name: name.to_string(), description, target };
             ctx.images.create_alias(alias).await?;
         }
         Ok(Some(output(&record)))

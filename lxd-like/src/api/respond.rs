@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use sc_api::{Envelope, ErrorKind};
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, printable};
 use crate::etag::{self, IfMatch};
 use crate::operation::Handle;
 
@@ -78,7 +78,7 @@ impl IntoResponse for Error {
 
 /// A failure of HTTP's own, for which there is no kind of error.
 pub fn failure(status: StatusCode, text: impl Into<String>) -> Response {
-    json(status, &Envelope::error(status.as_u16(), text))
+    json(status, &Envelope::error(status.as_u16(), printable(text.into())))
 }
 
 fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {

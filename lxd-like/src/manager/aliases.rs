@@ -33,9 +33,6 @@ impl Images {
 
     /// Gives an image another name.
     pub async fn create_alias(&self, alias: AliasRecord) -> Result<()> {
-        if alias.name.is_empty() {
-            return Err(Error::invalid("Alias name is required"));
-        }
         let target = self.resolve(&alias.target)?.fingerprint;
         let mut draft = Draft::new();
         draft.create(&AliasRecord { target, ..alias.clone() })?;

@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sc_api::{ConfigMap, ErrorKind, InstanceSource, Timestamp};
+use sc_api::{ConfigMap, InstanceSource, Timestamp};
 use sc_images::packages::{Recipe, Remote};
 use sc_images::{Fingerprint, ImageFiles, Metadata, Progress};
 use sc_store::{Draft, Journal, Store};
@@ -119,9 +119,13 @@ impl Images {
                 ..Metadata::default()
             })),
             "image" if source.protocol == "packages" => {
+                refuse_unused(&source.server, &source.fingerprint)?;
                 self.fetch(&source.alias, progress).await.map(Root::Image)
             }
-            "image" if source.protocol.is_empty() && source.server.is_empty() => {
+            "image" if source.protocol.is_empty() => {
+                if !source.server.is_empty() {
+                    return Err(Error::invalid("field \"source.server\" needs a source.protocol"));
+                }
                 let reference = [&source.fingerprint, &source.alias];
                 let reference = reference.into_iter().find(|text| !text.is_empty());
                 let reference = reference.ok_or_else(|| {
@@ -353,10 +357,30 @@ impl Progress for ProgressReporter {
     }
 }
 
-/// The refusal of an image request that names no kind of source that is known.
-pub fn unsupported_source(source: &sc_api::ImageSource) -> Error {
-    Error::new(
-        ErrorKind::Invalid,
-        format!("image protocol {:?} is not supported: use packages", source.protocol),
-    )
+/// Accepts the source of an image that is to be fetched: the packages remote.
+pub fn check_source(source: &sc_api::ImageSource) -> Result<()> {
+    let sc_api::ImageSource { source_type, protocol, server, fingerprint, alias: _ } = source;
+    if !matches!(source_type.as_str(), "" | "image") {
+        return Err(Error::invalid(format!(
+            "source type {source_type:?} is not supported: use image"
+        )));
+    }
+    if protocol != "packages" {
+        return Err(Error::invalid(format!(
+            "image protocol {protocol:?} of the source is not supported: use packages"
+        )));
+    }
+    refuse_unused(server, fingerprint)
+}
+
+/// What is built from packages comes from where this machine's own apt sources say, and its
+/// fingerprint is not known beforehand.
+fn refuse_unused(server: &str, fingerprint: &str) -> Result<()> {
+    for (field, value) in [("server", server), ("fingerprint", fingerprint)] {
+        if !value.is_empty() {
+            let text = format!("field \"source.{field}\" has no use with packages: leave it out");
+            return Err(Error::invalid(text));
+        }
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ mod networks;
 mod pools;
 mod profiles;
 
-pub use images::{Images, Incoming, Root, unsupported_source};
+pub use images::{Images, Incoming, Root, check_source};
 pub use networks::Networks;
 pub use pools::{DEFAULT_POOL, Pools};
 pub use profiles::Profiles;
