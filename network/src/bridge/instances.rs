@@ -136,6 +136,7 @@ impl Network {
         }
         addresses.sort_unstable();
         addresses.dedup();
+        addresses.truncate(MOST_ADDRESSES);
         self.write_names(&config, &reservation, &addresses)
     }
 
@@ -288,6 +289,10 @@ impl Network {
         }
     }
 }
+
+/// How many addresses a name stands for. A guest can have thousands, and each answer holds them all; those
+/// of IPv4 come first.
+const MOST_ADDRESSES: usize = 32;
 
 /// Whose leases on an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
