@@ -269,17 +269,12 @@ async fn start_dns(
 async fn take_away(name: &str, files: &Files, context: &Context) -> Vec<NetworkError> {
     dns::end_leftover(files).await;
     let mut errors = Vec::new();
-    let owned = match place::find_own(name, files, context).await {
-        Ok(found) => found.is_some(),
-        // Whatever bears the name is someone else's.
-        Err(NetworkError::ForeignLink { .. }) => false,
-        Err(error) => {
-            errors.push(error);
-            false
-        }
-    };
-    if owned {
-        errors.extend(context.links.delete(name).await.err());
+    match place::find_own(name, files, context).await {
+        Ok(Some(_)) => errors.extend(context.links.delete(name).await.err()),
+        Ok(None) => {}
+        // Whatever bears the name is someone else's: another daemon's bridge, with its table.
+        Err(NetworkError::ForeignLink { .. }) => return errors,
+        Err(error) => errors.push(error),
     }
     match firewall::remove(name, context).await {
         // Without the program there was never a table.

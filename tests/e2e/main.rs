@@ -10,6 +10,7 @@ mod boot;
 mod busybox;
 mod config;
 mod crash;
+mod every_step;
 mod hostile;
 mod http;
 mod isolation;

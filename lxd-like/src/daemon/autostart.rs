@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sc_api::InstanceName;
 use tokio::task::JoinSet;
 
 use crate::instance::{Instances, Recovered, StopMode};
@@ -13,7 +12,11 @@ const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// Starts the instances that are to run: those with `boot.autostart`, and without a word on it
 /// those that ran when the host went down.
 pub async fn start(instances: Instances, recovered: Recovered) {
-    let restarts = finish_restarts(&instances, &recovered.restarts);
+    let mut restarts = JoinSet::new();
+    for restart in recovered.restarts {
+        let instances = instances.clone();
+        restarts.spawn(async move { instances.finish_restart(restart, STOP_PATIENCE).await });
+    }
     for instance in instances.list() {
         let view = instance.view();
         let wanted = match view.expanded.config.get("boot.autostart").map(String::as_str) {
@@ -28,24 +31,6 @@ pub async fn start(instances: Instances, recovered: Recovered) {
         }
     }
     restarts.join_all().await;
-}
-
-/// Goes on with restarts that the daemon before this one had begun.
-fn finish_restarts(instances: &Instances, restarts: &[InstanceName]) -> JoinSet<()> {
-    let mut under_way = JoinSet::new();
-    for name in restarts {
-        let Ok(instance) = instances.get(name.as_str()) else { continue };
-        under_way.spawn(async move {
-            let outcome = match instance.view().phase.run() {
-                Some(_) => instance.restart(StopMode::Orderly(STOP_PATIENCE)).await,
-                None => instance.start().await,
-            };
-            if let Err(error) = outcome {
-                tracing::error!(instance = %instance.name(), error = %error.chain(), "restart");
-            }
-        });
-    }
-    under_way
 }
 
 /// Stops all instances, each in order and, where that has no effect, by force.

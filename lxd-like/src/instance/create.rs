@@ -135,7 +135,7 @@ async fn make(
         expanded: Arc::new(checked.expanded),
         phase: Phase::Creating,
     };
-    let handle = owner::spawn(instances, view, None);
+    let handle = owner::spawn(instances, view, None, None);
     match make_volume(ctx, &record, layer, progress).await {
         Ok(()) => {
             handle.created(true).await?;

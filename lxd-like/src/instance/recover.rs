@@ -3,15 +3,17 @@
 //! Creations that were not finished are taken back, deletions are finished, and runs are taken up
 //! again where their agent lives: same guest, same pids. What a dead run has left is cleared up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use sc_api::InstanceName;
+use sc_profiles::Settings;
 use sc_store::IntentId;
 use tokio::task::JoinSet;
 
 use super::agent::AgentLink;
-use super::config::Checked;
+use super::command::StopMode;
 use super::owner;
 use super::registry::Instances;
 use super::run::{Active, Run};
@@ -26,8 +28,16 @@ use crate::model::{InstanceRecord, Intent, PROJECT, RunPlan};
 pub struct Recovered {
     /// Instances that ran when the host went down.
     pub ran: Vec<InstanceName>,
-    /// Instances that were being restarted.
-    pub restarts: Vec<InstanceName>,
+    /// Restarts that the daemon before this one had begun.
+    pub restarts: Vec<Restart>,
+}
+
+/// A restart that was not finished.
+#[derive(Debug)]
+pub struct Restart {
+    instance: InstanceName,
+    /// What the journal has of it.
+    intents: Vec<IntentId>,
 }
 
 /// The runs that the journal knows of.
@@ -38,27 +48,53 @@ impl Instances {
     pub async fn recover(&self) -> Result<Recovered> {
         let ctx = self.ctx();
         let (mut runs, rest) = sort_out(ctx.journal.pending()?);
-        let mut restarts = Vec::new();
+        let steps = ctx.steps.operation("recover");
+        let mut restarts: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (id, intent) in rest {
             match intent {
                 Intent::Create { instance, .. } => {
                     take_back(ctx, id, &instance, runs.remove(&instance)).await?;
                 }
-                Intent::Restart { instance } => {
-                    ctx.journal.clear(id).await?;
-                    restarts.push(instance);
-                }
+                Intent::Restart { instance } => restarts.entry(instance).or_default().push(id),
                 Intent::Delete { instance, .. } => finish_deletion(ctx, id, &instance).await?,
-                _ => {}
+                _ => continue,
             }
+            steps.reach("an intent")?;
         }
         release_stale_ids(ctx, &runs);
         let ran = self.take_up_all(&mut runs).await?;
-        // Runs of instances that are in no list any more.
+        // Runs of instances that are in no list any more. What cannot be cleared up now is in the
+        // journal, for the next daemon.
         for (id, plan) in runs.into_values() {
-            stop::clear_up(ctx, &plan, Some(id)).await;
+            let _ = stop::clear_up(ctx, plan, id).await;
         }
+        steps.reach("all")?;
+        let restarts = restarts.into_iter();
+        let restarts = restarts.map(|(instance, intents)| Restart { instance, intents }).collect();
         Ok(Recovered { ran, restarts })
+    }
+
+    /// Finishes a restart. Until then the journal has it, whatever becomes of this daemon.
+    pub async fn finish_restart(&self, restart: Restart, patience: Duration) {
+        let name = &restart.instance;
+        let finished = async {
+            // It may have been deleted meanwhile.
+            if let Ok(instance) = self.get(name.as_str()) {
+                match instance.view().phase.run() {
+                    Some(_) => instance.restart(StopMode::Orderly(patience)).await?,
+                    None => instance.start().await?,
+                }
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = finished.await {
+            tracing::error!(instance = %name, error = %error.chain(), "finish a restart");
+        }
+        for intent in restart.intents {
+            if let Err(error) = self.ctx().journal.clear(intent).await {
+                tracing::error!(instance = %name, %error, "clear the entry of a restart");
+            }
+        }
     }
 
     /// Finds out where one instance is whose owner has ended early, and puts a new one in charge.
@@ -112,8 +148,11 @@ async fn take_back(
     run: Option<(IntentId, RunPlan)>,
 ) -> Result<()> {
     tracing::info!(%instance, "taking back a creation that was not finished");
-    if let Some((id, plan)) = run {
-        stop::clear_up(ctx, &plan, Some(id)).await;
+    if let Some((id, plan)) = run
+        && stop::clear_up(ctx, plan, id).await.is_some()
+    {
+        // Its volume may be in use: both entries stay, for the next daemon.
+        return Ok(());
     }
     match ctx.store.get_doc::<InstanceRecord>(&[PROJECT, instance.as_str()])? {
         Some(record) => create::undo(ctx, &record.value, id).await,
@@ -152,22 +191,21 @@ async fn take_up(
     run: Option<(IntentId, RunPlan)>,
 ) -> Result<Option<InstanceName>> {
     let ctx = instances.ctx();
-    let checked = config::of_record(ctx, &record)?;
     let name = record.name.clone();
     let mut record = record;
-    let mut active = None;
+    let (mut active, mut left) = (None, None);
     if let Some((id, plan)) = run {
         let this_boot = plan.boot_id == ctx.paths.boot_id();
         if this_boot {
             active = reconnect(ctx, id, &plan).await;
         }
         if let Some(active) = &active {
-            resume(ctx, &mut record, active, &checked).await;
+            resume(ctx, &mut record, active).await;
         } else {
             // In this boot it has ended by itself; with the host it was running to the last.
             let power = if this_boot { "STOPPED" } else { "RUNNING" };
             record = stop::write_power(ctx, &record, power).await;
-            stop::clear_up(ctx, &plan, Some(id)).await;
+            left = stop::clear_up(ctx, plan, id).await;
             tracing::info!(instance = %name, "a guest has ended while the daemon was away");
         }
     }
@@ -179,8 +217,9 @@ async fn take_up(
         None => Phase::Stopped,
     };
     let ephemeral = record.ephemeral;
-    let view = View { record: Arc::new(record), expanded: Arc::new(checked.expanded), phase };
-    let handle = owner::spawn(instances, view, active);
+    let expanded = Arc::new(expanded(ctx, &record));
+    let view = View { record: Arc::new(record), expanded, phase };
+    let handle = owner::spawn(instances, view, active, left);
     if ephemeral && ended {
         handle.delete().await?;
         return Ok(None);
@@ -188,11 +227,24 @@ async fn take_up(
     Ok(ran)
 }
 
+/// What its configuration comes to. One that is not allowed any more, as after an update of the
+/// daemon, keeps neither the daemon nor the other instances from starting: it is told then and again
+/// when the instance is to start.
+fn expanded(ctx: &Ctx, record: &InstanceRecord) -> Settings {
+    config::of_record(ctx, record).map(|checked| checked.expanded).unwrap_or_else(|error| {
+        tracing::error!(instance = %record.name, error = %error.chain(), "check a configuration");
+        Settings { config: record.config.clone(), devices: record.devices.clone() }
+    })
+}
+
 /// Goes on with what the daemon before this one may have begun and not finished for a guest that runs.
-async fn resume(ctx: &Ctx, record: &mut InstanceRecord, active: &Active, checked: &Checked) {
+async fn resume(ctx: &Ctx, record: &mut InstanceRecord, active: &Active) {
     record.started_before = true;
-    let limits = &checked.effective.limits;
-    if let Err(error) = update::apply_limits(ctx, &active.run, limits).await {
+    let limited = async {
+        let limits = config::of_record(ctx, record)?.effective.limits;
+        update::apply_limits(ctx, &active.run, &limits).await
+    };
+    if let Err(error) = limited.await {
         tracing::warn!(instance = %record.name, error = %error.chain(), "set an instance's limits");
     }
 }

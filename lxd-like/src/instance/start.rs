@@ -43,7 +43,7 @@ pub(super) async fn start(
     record: &InstanceRecord,
     checked: &Checked,
     creation: Option<IntentId>,
-) -> Result<(Active, InstanceRecord)> {
+) -> Result<(Active, InstanceRecord), Failed> {
     let plan = plan(ctx, record, &checked.effective)?;
     let last_used_at = Some(Timestamp::now());
     let starting = InstanceRecord { last_used_at, ..stop::with_power(record, "RUNNING") };
@@ -51,7 +51,7 @@ pub(super) async fn start(
         Ok(intent) => intent,
         Err(error) => {
             release_ids(ctx, &plan);
-            return Err(error);
+            return Err(error.into());
         }
     };
     let started = async {
@@ -64,9 +64,26 @@ pub(super) async fn start(
         Err(error) => {
             // It was not running and is not: nothing that a new daemon would start by itself.
             stop::write(ctx, record).await;
-            stop::clear_up(ctx, &plan, Some(intent)).await;
-            Err(Error::within(error, format!("start instance {}", record.name)))
+            let left = stop::clear_up(ctx, plan, intent).await;
+            Err(Failed {
+                error: Error::within(error, format!("start instance {}", record.name)),
+                left,
+            })
         }
+    }
+}
+
+/// A start that failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub error: Error,
+    /// What is left of it.
+    pub left: Option<stop::Left>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, left: None }
     }
 }
 

@@ -41,21 +41,31 @@ pub(super) async fn kill(run: &Run) -> Result<()> {
     .await
 }
 
-/// Clears up after a run that has ended and returns the record as it is kept from now on.
+/// What a run has left outside that could not be taken away.
+#[derive(Debug)]
+pub(super) struct Left {
+    plan: RunPlan,
+    intent: IntentId,
+    /// Why not.
+    pub why: Error,
+}
+
+/// Clears up after a run that has ended; returns the record as it is kept from now on, and what is
+/// left of the run.
 pub(super) async fn finish(
     ctx: &Ctx,
     active: Active,
     record: &InstanceRecord,
     restarting: bool,
-) -> InstanceRecord {
+) -> (InstanceRecord, Option<Left>) {
     let name = &record.name;
     tracing::info!(instance = %name, exit = ?active.exit, "instance has stopped");
     let stopping_host = ctx.shutdown.stop_guests.is_cancelled();
     // What was running when the host went down is started again when it comes up.
     let power = if restarting || stopping_host { "RUNNING" } else { "STOPPED" };
     let record = write_power(ctx, record, power).await;
-    clear_up(ctx, &active.run.plan, Some(active.intent)).await;
-    record
+    let left = clear_up(ctx, active.run.plan.clone(), active.intent).await;
+    (record, left)
 }
 
 /// Writes down whether the instance is to run after the host comes up again, and returns the
@@ -85,38 +95,43 @@ pub(super) fn with_power(record: &InstanceRecord, power: &str) -> InstanceRecord
     record
 }
 
-/// Takes away everything that a run has put outside, whether it is there or not.
+/// Takes away everything that a run has put outside, whether it is there or not; returns what could
+/// not be taken away.
 #[tracing::instrument(level = "debug", name = "stop: clear up", skip_all)]
-pub(super) async fn clear_up(ctx: &Ctx, plan: &RunPlan, intent: Option<IntentId>) {
-    let mut failed = false;
-    let mut note = |what: &str, outcome: Result<()>| {
-        if let Err(error) = outcome {
-            failed = true;
-            tracing::error!(instance = %plan.instance, error = %error.chain(), "clear up {what}");
-        }
-    };
+pub(super) async fn clear_up(ctx: &Ctx, plan: RunPlan, intent: IntentId) -> Option<Left> {
+    let why = take_away(ctx, &plan, intent).await.err()?;
+    tracing::error!(instance = %plan.instance, error = %why.chain(), "clear up after a run");
+    Some(Left { plan, intent, why })
+}
+
+/// Tries once more.
+pub(super) async fn clear_up_again(ctx: &Ctx, left: Left) -> Option<Left> {
+    clear_up(ctx, left.plan, left.intent).await
+}
+
+async fn take_away(ctx: &Ctx, plan: &RunPlan, intent: IntentId) -> Result<()> {
+    let steps = ctx.steps.operation("clear-up");
+    steps.reach("begun")?;
     // Of another boot nothing stands any more; its names may be another run's by now.
     if plan.boot_id == ctx.paths.boot_id() {
-        // The agent first: while it lives it holds the volume, the cgroup and the namespaces.
-        note("the agent", end_agent(ctx, plan).await);
-        note("the cgroup", remove_cgroup(ctx, plan).await);
-        for path in [ctx.paths.agent_socket(plan.run), ctx.paths.exit_record(plan.run)] {
-            note("the run's files", remove_file(&path));
-        }
+        // The agent first: while it lives it holds the volume, the cgroup and the namespaces. The
+        // guest's tasks are ended in any case.
+        let agent = end_agent(ctx, plan).await;
+        remove_cgroup(ctx, plan).await.map_err(|error| error.within("remove the cgroup"))?;
+        agent?;
+        steps.reach("processes")?;
+        remove_file(&ctx.paths.agent_socket(plan.run))?;
+        remove_file(&ctx.paths.exit_record(plan.run))?;
+        steps.reach("files")?;
     }
     for link in &plan.links {
-        note("a network link", unplug(ctx, plan, link).await);
+        unplug(ctx, plan, link).await?;
     }
-    let owner = ctx.host.id_owner(plan.instance.as_str());
-    note("the id range", ctx.host.ids.release(&owner).map_err(Error::from));
-    match intent {
-        Some(intent) if !failed => {
-            if let Err(error) = ctx.journal.clear(intent).await {
-                tracing::error!(instance = %plan.instance, %error, "clear the journal's entry");
-            }
-        }
-        _ => {}
-    }
+    steps.reach("links")?;
+    // Not before: as long as one of the guest's tasks lives, nobody else may have its ids.
+    ctx.host.ids.release(&ctx.host.id_owner(plan.instance.as_str()))?;
+    steps.reach("ids")?;
+    Ok(ctx.journal.clear(intent).await?)
 }
 
 #[tracing::instrument(level = "debug", name = "stop: agent", skip_all)]

@@ -18,6 +18,9 @@ use super::wait::eventually;
 /// How long a daemon may take to answer.
 const READY: Duration = Duration::from_secs(60);
 
+/// How long a daemon that answers may take to run into a fault of its start.
+const SETTLING: Duration = Duration::from_millis(300);
+
 /// How much of a log a failure shows.
 const LOG_TAIL: usize = 60;
 
@@ -96,6 +99,41 @@ impl Daemon {
         self.run();
     }
 
+    /// Starts `scd` again into a fault that it may run into at its start; tells whether it lives.
+    #[track_caller]
+    pub fn outlives(&mut self, fault: &str) -> bool {
+        self.options.fault = Some(fault.to_owned());
+        self.spawn();
+        let socket = self.dir().join("unix.socket");
+        let child = self.child.as_mut().expect("the daemon was just started");
+        let lives = eventually("the daemon answers or dies", READY, || {
+            if child.try_wait().expect("our own child").is_some() {
+                return Some(false);
+            }
+            std::os::unix::net::UnixStream::connect(&socket).is_ok().then_some(true)
+        });
+        if !lives {
+            self.child = None;
+        }
+        lives && !self.dies_within(SETTLING)
+    }
+
+    /// Whether `scd` dies of its fault within this time.
+    pub fn dies_within(&mut self, within: Duration) -> bool {
+        let end = Instant::now() + within;
+        loop {
+            let child = self.child.as_mut().expect("the daemon runs");
+            if child.try_wait().expect("our own child").is_some() {
+                self.child = None;
+                return true;
+            }
+            if Instant::now() >= end {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Kills `scd` as a crash would.
     pub fn kill9(&mut self) {
         let mut child = self.child.take().expect("the daemon runs");
@@ -130,6 +168,12 @@ impl Daemon {
 
     #[track_caller]
     fn run(&mut self) {
+        self.spawn();
+        self.wait_ready();
+    }
+
+    #[track_caller]
+    fn spawn(&mut self) {
         assert!(self.child.is_none(), "the daemon runs already");
         let log = File::options().create(true).append(true).open(self.log_path());
         let log = log.expect("the log can be opened");
@@ -147,7 +191,6 @@ impl Daemon {
             command.env("SC_FAULT", fault);
         }
         self.child = Some(command.spawn().expect("scd can be started"));
-        self.wait_ready();
     }
 
     #[track_caller]

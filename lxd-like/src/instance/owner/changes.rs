@@ -31,7 +31,11 @@ impl Owner {
     pub(super) async fn delete(&mut self) -> Result<()> {
         self.admit(Ask::Delete)?;
         self.show(Phase::Deleting);
-        match delete::delete(&self.ctx, &self.record()).await {
+        let deleted = match self.clear_left().await {
+            Ok(()) => delete::delete(&self.ctx, &self.record()).await,
+            Err(error) => Err(error),
+        };
+        match deleted {
             Ok(()) => {
                 self.instances.remove(&self.record().name);
                 self.lifecycle("instance-deleted");

@@ -25,6 +25,7 @@ use super::handle::InstanceHandle;
 use super::queue::{Ask, admit};
 use super::registry::Instances;
 use super::run::{Active, Run};
+use super::stop::Left;
 use super::view::{Phase, View};
 use super::{keep, stop};
 use crate::context::Ctx;
@@ -56,6 +57,8 @@ pub(super) struct Owner {
     commands: mpsc::UnboundedReceiver<Command>,
     view: watch::Sender<View>,
     state: State,
+    /// What the last run has left; cleared up before the next.
+    left: Option<Left>,
     /// Requests that came between the answer to a kill and the end of its clearing up.
     deferred: VecDeque<Command>,
 }
@@ -65,6 +68,7 @@ pub(super) fn spawn(
     instances: &Instances,
     view: View,
     active: Option<Active>,
+    left: Option<Left>,
 ) -> Arc<InstanceHandle> {
     let (sender, commands) = mpsc::unbounded_channel();
     let name = view.record.name.clone();
@@ -78,7 +82,7 @@ pub(super) fn spawn(
     instances.insert(handle.clone());
     let deferred = VecDeque::new();
     let (ctx, instances) = (instances.ctx().clone(), instances.clone());
-    let owner = Owner { ctx, instances: instances.clone(), commands, view, state, deferred };
+    let owner = Owner { ctx, instances: instances.clone(), commands, view, state, left, deferred };
     tokio::spawn(supervise(instances, name, owner));
     handle
 }

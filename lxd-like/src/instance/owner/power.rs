@@ -3,7 +3,7 @@
 use sc_store::IntentId;
 use tokio::sync::oneshot;
 
-use super::stopping::{Stopping, Then, answer, forced};
+use super::stopping::{Restarting, Stopping, Then, answer, forced};
 use super::{Owner, State};
 use crate::error::{Error, Result};
 use crate::instance::command::{Reply, StopMode};
@@ -32,11 +32,32 @@ impl Owner {
     }
 
     async fn bring_up(&mut self, creation: Option<IntentId>) -> Result<Active> {
+        self.clear_left().await?;
         let checked = config::of_record(&self.ctx, &self.record())?;
         self.hold_nics(&checked).await?;
-        let (active, record) = start::start(&self.ctx, &self.record(), &checked, creation).await?;
-        self.keep(record);
-        Ok(active)
+        match start::start(&self.ctx, &self.record(), &checked, creation).await {
+            Ok((active, record)) => {
+                self.keep(record);
+                Ok(active)
+            }
+            Err(failed) => {
+                self.left = failed.left;
+                Err(failed.error)
+            }
+        }
+    }
+
+    /// Clears up what an earlier run has left, if anything.
+    pub(super) async fn clear_left(&mut self) -> Result<()> {
+        let Some(left) = self.left.take() else { return Ok(()) };
+        self.left = stop::clear_up_again(&self.ctx, left).await;
+        match &self.left {
+            None => Ok(()),
+            Some(left) => {
+                let why = left.why.chain();
+                Err(Error::internal(format!("clear up what the last run has left: {why}")))
+            }
+        }
     }
 
     /// Stops it to start it again; a daemon that comes after a crash in between starts it, too.
@@ -49,12 +70,29 @@ impl Owner {
             Ok(intent) => intent,
             Err(error) => return answer(reply, Err(error.into())),
         };
+        let steps = self.ctx.steps.operation("restart");
+        if let Err(error) = steps.reach("intent") {
+            self.restarted(intent).await;
+            return answer(reply, Err(error.into()));
+        }
         // The restart is answered when the start is: the stop's own waiter is a dummy.
         let (stopped, _) = oneshot::channel();
-        self.stop(mode, Ask::Restart, Then::Start(reply, intent), stopped).await;
+        self.stop(mode, Ask::Restart, Then::Start(Restarting { reply, intent, steps }), stopped)
+            .await;
         if !matches!(self.state, State::Stopping(..)) {
             self.restarted(intent).await;
         }
+    }
+
+    /// The second half of a restart.
+    async fn start_again(&mut self, restarting: Restarting) {
+        let outcome = match restarting.steps.reach("stopped") {
+            Ok(()) => self.start(None).await,
+            Err(error) => Err(error.into()),
+        };
+        let outcome = outcome.and_then(|()| Ok(restarting.steps.reach("started")?));
+        self.restarted(restarting.intent).await;
+        answer(restarting.reply, outcome);
     }
 
     /// A restart has come to its end, one way or the other.
@@ -122,8 +160,8 @@ impl Owner {
                     ),
                 );
                 self.enter(State::Running(active));
-                if let Then::Start(_, intent) = stopping.then {
-                    self.restarted(intent).await;
+                if let Then::Start(restarting) = &stopping.then {
+                    self.restarted(restarting.intent).await;
                 }
                 stopping.fail(&error);
             }
@@ -139,17 +177,14 @@ impl Owner {
             other => return self.state = other,
         };
         let restarting = stopping.as_ref().is_some_and(|s| matches!(s.then, Then::Start(..)));
-        let record = stop::finish(&self.ctx, active, &self.record(), restarting).await;
+        let (record, left) = stop::finish(&self.ctx, active, &self.record(), restarting).await;
         self.keep(record);
+        self.left = left;
         self.enter(State::Stopped);
         self.lifecycle("instance-shutdown");
         let (waiters, then) = stopping.map_or((Vec::new(), Then::Rest), |s| (s.waiters, s.then));
         match then {
-            Then::Start(reply, intent) => {
-                let outcome = self.start(None).await;
-                self.restarted(intent).await;
-                answer(reply, outcome);
-            }
+            Then::Start(restarting) => self.start_again(restarting).await,
             Then::Rest if self.record().ephemeral => {
                 if let Err(error) = self.delete().await {
                     tracing::error!(instance = %self.record().name, error = %error.chain(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sc_store::IntentId;
+use sc_store::{IntentId, OperationSteps};
 use tokio::time::Instant;
 
 use crate::error::{Error, Result};
@@ -26,8 +26,18 @@ pub(super) struct Stopping {
 #[derive(Debug)]
 pub(super) enum Then {
     Rest,
-    /// Start it, answer, and clear the journal's entry of the restart.
-    Start(Reply, IntentId),
+    /// Start it again.
+    Start(Restarting),
+}
+
+/// A restart that is under way.
+#[derive(Debug)]
+pub(super) struct Restarting {
+    /// Answered when it has started.
+    pub(super) reply: Reply,
+    /// The journal's entry, cleared then.
+    pub(super) intent: IntentId,
+    pub(super) steps: OperationSteps,
 }
 
 impl Stopping {
@@ -53,8 +63,8 @@ impl Stopping {
         for waiter in self.waiters {
             answer(waiter, Err(again()));
         }
-        if let Then::Start(reply, _) = self.then {
-            answer(reply, Err(again()));
+        if let Then::Start(restarting) = self.then {
+            answer(restarting.reply, Err(again()));
         }
     }
 }

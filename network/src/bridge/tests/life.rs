@@ -78,13 +78,17 @@ fn another_configuration_moves_the_network_under_its_guests() {
 fn what_is_not_ours_is_left_alone() {
     in_namespace(async {
         let (folder, context) = (Folder::new(), context());
-        context.links.create_bridge("scbr0", Mac::random(), 1500).await.unwrap();
+        let others = Folder::new();
+        let other = Network::start(config(&[]), &others.path(), context.clone()).await.unwrap();
         let error =
             Network::start(config(&[]), &folder.path(), context.clone()).await.err().unwrap();
         assert!(matches!(error, NetworkError::ForeignLink { .. }), "{error}");
         Network::remove_traces("scbr0", &folder.path(), &context).await.unwrap();
         assert!(context.links.get("scbr0").await.unwrap().is_some());
+        assert!(rules().contains("sc_scbr0"), "the table is that daemon's, too");
         assert!(!folder.path().exists());
+        other.stop().await.unwrap();
+        context.links.create_bridge("scbr0", Mac::random(), 1500).await.unwrap();
         assert_eq!(pick_free_name(&context.links, "scbr").await.unwrap(), "scbr1");
     });
 }
