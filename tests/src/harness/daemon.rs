@@ -234,7 +234,8 @@ impl Daemon {
         for name in ["SC_SOCKET", "SC_REMOTE", "SC_PROJECT", "SC_CONF", "NO_COLOR"] {
             command.env_remove(name);
         }
-        command.args(args).env("SC_DIR", self.dir());
+        // What `sc` keeps for its user, such as a text that was refused, goes with the test.
+        command.args(args).env("SC_DIR", self.dir()).env("TMPDIR", self.scratch());
         command
     }
 
