@@ -17,6 +17,7 @@ use super::command::StopMode;
 use super::owner;
 use super::registry::Instances;
 use super::run::{Active, Run};
+use super::stop::Left;
 use super::view::{Phase, View};
 use super::{config, create, delete, start, stop, update};
 use crate::context::Ctx;
@@ -101,12 +102,10 @@ impl Instances {
     pub(super) async fn recover_one(&self, name: &InstanceName) -> Result<()> {
         let run = sort_out(self.ctx().journal.pending()?).0.remove(name);
         match self.ctx().store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])? {
-            Some(record) => take_up(self, record.value, run).await.map(drop),
-            None => {
-                self.remove(name);
-                Ok(())
-            }
+            Some(record) => drop(take_up(self, record.value, run).await),
+            None => self.remove(name),
         }
+        Ok(())
     }
 
     /// Puts an owner in charge of each; returns those that ran when the host went down.
@@ -118,9 +117,7 @@ impl Instances {
         }
         let mut ran = Vec::new();
         while let Some(joined) = tasks.join_next().await {
-            let outcome =
-                joined.map_err(|e| Error::internal(format!("recover an instance: {e}")))?;
-            ran.extend(outcome?);
+            ran.extend(joined.map_err(|e| Error::internal(format!("recover an instance: {e}")))?);
         }
         Ok(ran)
     }
@@ -187,44 +184,49 @@ fn release_stale_ids(ctx: &Ctx, runs: &Runs) {
 /// Puts an owner in charge; returns the name of an instance that ran when the host went down.
 async fn take_up(
     instances: &Instances,
-    record: InstanceRecord,
+    mut record: InstanceRecord,
     run: Option<(IntentId, RunPlan)>,
-) -> Result<Option<InstanceName>> {
+) -> Option<InstanceName> {
     let ctx = instances.ctx();
-    let name = record.name.clone();
-    let mut record = record;
-    let (mut active, mut left) = (None, None);
-    if let Some((id, plan)) = run {
-        let this_boot = plan.boot_id == ctx.paths.boot_id();
-        if this_boot {
-            active = reconnect(ctx, id, &plan).await;
-        }
-        if let Some(active) = &active {
-            resume(ctx, &mut record, active).await;
-        } else {
-            // In this boot it has ended by itself; with the host it was running to the last.
-            let power = if this_boot { "STOPPED" } else { "RUNNING" };
-            record = stop::write_power(ctx, &record, power).await;
-            left = stop::clear_up(ctx, plan, id).await;
-            tracing::info!(instance = %name, "a guest has ended while the daemon was away");
-        }
-    }
-    let ran_last = record.config.get(stop::LAST_POWER).is_some_and(|p| p == "RUNNING");
-    let ran = (active.is_none() && ran_last).then(|| name.clone());
-    let ended = active.is_none() && record.last_used_at.is_some();
+    let (active, left) = match run {
+        Some((intent, plan)) => find(ctx, &mut record, intent, plan).await,
+        None => (None, None),
+    };
     let phase = match &active {
         Some(active) => Phase::Running(active.run.clone()),
         None => Phase::Stopped,
     };
-    let ephemeral = record.ephemeral;
+    let name = record.name.clone();
+    let runs = active.is_some();
+    let ran_last = record.config.get(stop::LAST_POWER).is_some_and(|power| power == "RUNNING");
+    let ended = !runs && record.last_used_at.is_some();
+    let gone = record.ephemeral && ended;
     let expanded = Arc::new(expanded(ctx, &record));
     let view = View { record: Arc::new(record), expanded, phase };
     let handle = owner::spawn(instances, view, active, left);
-    if ephemeral && ended {
-        handle.delete().await?;
-        return Ok(None);
+    if gone && let Err(error) = handle.delete().await {
+        tracing::error!(instance = %name, error = %error.chain(), "delete an ephemeral instance");
     }
-    Ok(ran)
+    (!runs && ran_last && !gone).then_some(name)
+}
+
+/// Finds out what has become of a run: it goes on, or it has ended and is cleared up.
+async fn find(
+    ctx: &Ctx,
+    record: &mut InstanceRecord,
+    intent: IntentId,
+    plan: RunPlan,
+) -> (Option<Active>, Option<Left>) {
+    let this_boot = plan.boot_id == ctx.paths.boot_id();
+    if this_boot && let Some(active) = reconnect(ctx, intent, &plan).await {
+        resume(ctx, record, &active).await;
+        return (Some(active), None);
+    }
+    tracing::info!(instance = %record.name, "a guest has ended while the daemon was away");
+    // In this boot it has ended by itself; with the host it was running to the last.
+    let power = if this_boot { "STOPPED" } else { "RUNNING" };
+    *record = stop::write_power(ctx, record, power).await;
+    (None, stop::clear_up(ctx, plan, intent).await)
 }
 
 /// What its configuration comes to. One that is not allowed any more, as after an update of the
