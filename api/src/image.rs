@@ -107,6 +107,12 @@ pub struct ImagePut {
     /// Its properties.
     #[serde(default, deserialize_with = "null_default")]
     pub properties: ConfigMap,
+    /// Whether it is renewed from where it came: known, so that it can be refused by name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auto_update: bool,
+    /// When it ends to be of use: known, so that a change can be refused by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Where an image comes from.
@@ -143,4 +149,7 @@ pub struct ImagesPost {
     /// Properties over its own.
     #[serde(default, deserialize_with = "null_default")]
     pub properties: ConfigMap,
+    /// Whether it is renewed from where it came: known, so that it can be refused by name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auto_update: bool,
 }

@@ -146,3 +146,20 @@ fn a_websocket_wants_its_secret_and_a_poll_ends_with_its_client() {
     until("the polls are gone", Duration::from_secs(5), &true, || descriptors(&daemon) <= before);
     drop(first);
 }
+
+#[test]
+fn an_image_is_public_where_it_is_said_so_and_what_has_no_effect_is_refused() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let image = &daemon.json(&["image", "list", "-f", "json"])[0];
+    let put = |field: &str, value: serde_json::Value| {
+        let mut whole = image.clone();
+        whole[field] = value;
+        let head = format!("PUT /1.0/images/{}", image["fingerprint"].as_str().unwrap());
+        ask(&daemon, &head, whole.to_string().as_bytes())
+    };
+    assert!(put("auto_update", true.into()).contains("field \\\"auto_update\\\""));
+    assert!(put("expires_at", "2030-01-01T00:00:00Z".into()).contains("field \\\"expires_at\\\""));
+    assert!(put("public", true.into()).contains("Success"), "the rest as it was");
+    assert_eq!(daemon.json(&["image", "list", "-f", "json"])[0]["public"], true);
+}

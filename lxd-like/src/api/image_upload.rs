@@ -48,6 +48,7 @@ impl Upload {
 /// Receives an upload.
 pub async fn receive(ctx: &Ctx, request: Request) -> Result<Upload> {
     let headers = request.headers().clone();
+    let described = describe(&headers)?;
     let form = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"multipart/form-data"));
@@ -55,14 +56,42 @@ pub async fn receive(ctx: &Ctx, request: Request) -> Result<Upload> {
         true => receive_form(ctx, request).await?,
         false => (receive_body(ctx, request.into_body()).await?, None),
     };
-    let named = |name: &str| lxd_header(&headers, name);
-    Ok(Upload {
-        metadata,
-        rootfs,
-        filename: named("filename").unwrap_or_default(),
-        public: named("public").is_some_and(|value| matches!(value.as_str(), "1" | "true")),
-        properties: named("properties").map(|text| form_pairs(&text)).unwrap_or_default(),
-    })
+    let Described { filename, public, properties } = described;
+    Ok(Upload { metadata, rootfs, filename, public, properties })
+}
+
+/// What the headers say of an upload.
+#[derive(Debug, Default)]
+struct Described {
+    filename: String,
+    public: bool,
+    properties: BTreeMap<String, String>,
+}
+
+/// Reads the headers that LXD's clients call `X-LXD-...` and Incus's `X-Incus-...`. Looked at
+/// before the body is received.
+fn describe(headers: &HeaderMap) -> Result<Described> {
+    let mut described = Described::default();
+    for (header, value) in headers {
+        let known = ["x-lxd-", "x-incus-"];
+        let Some(name) = known.iter().find_map(|prefix| header.as_str().strip_prefix(prefix))
+        else {
+            continue;
+        };
+        let bad = |why: &str| Error::invalid(format!("header {header}: {why}"));
+        let text = value.to_str().map_err(|_| bad("it is not plain ASCII"))?;
+        match name {
+            _ if text.is_empty() => {}
+            "filename" => described.filename = text.to_owned(),
+            "public" => {
+                let parsed = sc_profiles::parse_bool(text);
+                described.public = parsed.ok_or_else(|| bad("it must be true or false"))?;
+            }
+            "properties" => described.properties = form_pairs(text),
+            _ => return Err(bad("it is not supported: leave it out")),
+        }
+    }
+    Ok(described)
 }
 
 async fn receive_form(
@@ -114,14 +143,6 @@ async fn write(
     Ok(file)
 }
 
-/// A header that LXD's clients call `X-LXD-…` and Incus's `X-Incus-…`.
-fn lxd_header(headers: &HeaderMap, name: &str) -> Option<String> {
-    let found = ["x-lxd-", "x-incus-"]
-        .iter()
-        .find_map(|prefix| headers.get(format!("{prefix}{name}").as_str()))?;
-    Some(found.to_str().ok()?.to_owned())
-}
-
 /// Reads `key=value&key=value`, percent-encoded.
 fn form_pairs(text: &str) -> BTreeMap<String, String> {
     form_urlencoded::parse(text.as_bytes()).into_owned().collect()
@@ -130,6 +151,24 @@ fn form_pairs(text: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_describe_an_upload_or_are_refused_by_name() {
+        let read = |name: &'static str, value: &'static str| {
+            describe(&HeaderMap::from_iter([(
+                header::HeaderName::from_static(name),
+                header::HeaderValue::from_static(value),
+            )]))
+        };
+        assert!(read("x-lxd-public", "1").unwrap().public);
+        assert!(!read("x-incus-public", "false").unwrap().public);
+        assert_eq!(read("x-lxd-filename", "a.tar").unwrap().filename, "a.tar");
+        assert!(read("x-other", "1").is_ok());
+        for (name, value) in [("x-lxd-public", "perhaps"), ("x-lxd-secret", "s")] {
+            let refused = read(name, value).unwrap_err().chain();
+            assert!(refused.contains(name), "{refused}");
+        }
+    }
 
     #[test]
     fn properties_are_percent_encoded_pairs() {

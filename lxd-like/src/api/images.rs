@@ -66,6 +66,11 @@ pub async fn replace(
 ) -> Result<Response> {
     let record = found(&ctx, &reference)?;
     respond::if_match(&headers).check(&record.put())?;
+    refuse_auto_update(put.auto_update)?;
+    if put.expires_at.is_some_and(|at| at != record.view(Vec::new()).expires_at) {
+        let text = "field \"expires_at\" cannot be changed: leave it as it is, or out";
+        return Err(Error::invalid(text));
+    }
     let mut draft = Draft::new();
     draft.put(&ImageRecord { public: put.public, properties: put.properties, ..record })?;
     ctx.store.apply(draft).await?;
@@ -110,6 +115,7 @@ async fn upload(App { ctx, operations, .. }: App, request: Request) -> Result<Re
 
 fn fetch(App { ctx, operations, .. }: App, post: ImagesPost) -> Result<Response> {
     manager::check_source(&post.source)?;
+    refuse_auto_update(post.auto_update)?;
     let new = NewOperation::on("Downloading image", "images", "/1.0/images".into()).cancellable();
     let handle = operations.start(new, |operation| async move {
         let progress = ProgressReporter::new(operation, "download_progress");
@@ -128,6 +134,13 @@ fn fetch(App { ctx, operations, .. }: App, post: ImagesPost) -> Result<Response>
         Ok(Some(output(&record)))
     });
     Ok(respond::operation(&handle))
+}
+
+fn refuse_auto_update(asked: bool) -> Result<()> {
+    match asked {
+        false => Ok(()),
+        true => Err(Error::invalid("field \"auto_update\" is not supported: leave it out")),
+    }
 }
 
 fn output(record: &ImageRecord) -> Output {

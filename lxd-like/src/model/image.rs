@@ -34,7 +34,7 @@ pub struct ImageRecord {
 impl ImageRecord {
     /// What a PUT would replace.
     pub fn put(&self) -> ImagePut {
-        ImagePut { public: self.public, properties: self.properties.clone() }
+        ImagePut { public: self.public, properties: self.properties.clone(), ..ImagePut::default() }
     }
 
     /// As the API shows it.

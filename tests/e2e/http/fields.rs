@@ -162,7 +162,7 @@ fn cases(fingerprint: &str) -> Vec<Case> {
         case(
             "PUT",
             format!("/1.0/images/{fingerprint}"),
-            ImagePut { public: false, properties: map(&[("os", "x")]) },
+            ImagePut { properties: map(&[("os", "x")]), ..ImagePut::default() },
         ),
         case(
             "POST",
