@@ -2,12 +2,12 @@
 //!
 //! Nothing on disk is re-owned: each tree is mapped into the guest's ids at its mount.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use rustix::io::Errno;
 use sc_agent_protocol::{BindMount, BootFailure, InstanceSpec, RootSpec, Tree};
-use sc_sys::mount::{self, Attributes, Depth, Overlay, OverlayWay, Writable};
+use sc_sys::mount::{self, Attributes, Depth, Overlay, Writable};
 use sc_sys::{Result, SysError};
 
 use crate::failure::{Step, of};
@@ -59,25 +59,10 @@ fn mount_root(
                 owner: (spec.ids.base, spec.ids.base),
                 scratch: Path::new(SCRATCH),
             };
-            let mounted = mount_overlay(&overlay).step("mount overlay")?;
+            let mounted = mount::overlay_any_way(&overlay).step("mount overlay")?;
             attach_root(mounted.as_fd()).step("mount overlay")
         }
     }
-}
-
-/// Mounts in the first way that the kernel takes. Trying costs less than asking: a probe would mount an
-/// overlay of its own.
-fn mount_overlay(overlay: &Overlay<'_>) -> Result<OwnedFd> {
-    let mut outcome = mount::overlay(overlay, OverlayWay::Detached);
-    for way in [OverlayWay::Attached, OverlayWay::Legacy] {
-        // A kernel that does not know a way says EINVAL; anything else is about the layers.
-        match &outcome {
-            Err(error) if error.is(Errno::INVAL.raw_os_error()) => {}
-            _ => break,
-        }
-        outcome = mount::overlay(overlay, way);
-    }
-    outcome
 }
 
 fn attach_root(tree: BorrowedFd<'_>) -> Result<()> {

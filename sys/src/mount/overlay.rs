@@ -80,11 +80,35 @@ pub fn overlay(spec: &Overlay<'_>, way: OverlayWay) -> Result<OwnedFd> {
     Ok(mount)
 }
 
+/// Makes the overlay in the first way that this kernel takes, with that of the newest kernels tried
+/// first: trying it costs less than asking, and uses nothing up.
+///
+/// # Errors
+///
+/// Those of [`overlay`].
+pub fn overlay_any_way(spec: &Overlay<'_>) -> Result<OwnedFd> {
+    match overlay(spec, OverlayWay::Detached) {
+        // A kernel that does not know the way says so (6.12 the first, 6.1 the second); anything else
+        // is about the layers.
+        Err(error)
+            if [Errno::INVAL, Errno::OPNOTSUPP].iter().any(|e| error.is(e.raw_os_error())) =>
+        {
+            overlay(spec, attached_way())
+        }
+        other => other,
+    }
+}
+
 /// Finds the first way that this kernel takes. Leaves no mount behind and needs no scratch directory.
 pub fn probe_overlay_way() -> OverlayWay {
-    if try_detached().is_ok() {
-        return OverlayWay::Detached;
+    match try_detached() {
+        Ok(()) => OverlayWay::Detached,
+        Err(_) => attached_way(),
     }
+}
+
+/// Which of the ways with attached trees this kernel takes.
+fn attached_way() -> OverlayWay {
     let Ok(fs) = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC) else {
         return OverlayWay::Legacy;
     };
