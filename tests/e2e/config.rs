@@ -130,7 +130,10 @@ fn images_are_listed_named_and_deleted() {
     assert!(daemon.sc(&["image", "alias", "list", "-f", "csv"]).ok().contains("second"));
     daemon.sc(&["image", "alias", "create", "second", &fingerprint]).refused("already exists");
     daemon.sc(&["image", "alias", "delete", "second"]).ok();
+    let last_used = || daemon.json(&["image", "list", "-f", "json"])[0]["last_used_at"].clone();
+    let never = last_used();
     daemon.sc(&["launch", &fingerprint[..12], "c1"]).ok();
+    assert!(last_used().as_str() > never.as_str(), "{never}");
     assert!(daemon.sc(&["image", "info", BUSYBOX]).ok().contains(&fingerprint));
     daemon.sc(&["image", "delete", BUSYBOX]).ok();
     assert_eq!(daemon.sc(&["image", "list", "-f", "csv"]).ok(), "");

@@ -4,7 +4,6 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use sc_api::{Image, ImagePut, ImagesPost, NewAlias};
-use sc_store::Draft;
 use serde_json::Map;
 
 use super::extract::{Json, ListQuery, Path, Query};
@@ -22,7 +21,7 @@ pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Res
     let filter = Filter::parse(query.filter.as_deref())?;
     let mut views = Vec::new();
     for doc in ctx.store.list_docs::<ImageRecord>(&[])? {
-        let view = view(&ctx, &doc.value)?;
+        let view = ctx.images.view(&doc.value)?;
         if filter.accepts(&view) {
             views.push(view);
         }
@@ -54,7 +53,7 @@ pub async fn create(State(app): State<App>, request: Request) -> Response {
 /// One image.
 pub async fn get(State(ctx): State<Ctx>, Path(reference): Path<String>) -> Result<Response> {
     let record = found(&ctx, &reference)?;
-    Ok(respond::sync_with_etag(view(&ctx, &record)?, &record.put()))
+    Ok(respond::sync_with_etag(ctx.images.view(&record)?, &record.put()))
 }
 
 /// Replaces what may be changed of an image.
@@ -64,16 +63,18 @@ pub async fn replace(
     headers: HeaderMap,
     Json(put): Json<ImagePut>,
 ) -> Result<Response> {
-    let record = found(&ctx, &reference)?;
-    respond::if_match(&headers).check(&record.put())?;
+    let fingerprint = found(&ctx, &reference)?.fingerprint;
+    let guard = respond::if_match(&headers);
     refuse_auto_update(put.auto_update)?;
-    if put.expires_at.is_some_and(|at| at != record.view(Vec::new()).expires_at) {
-        let text = "field \"expires_at\" cannot be changed: leave it as it is, or out";
-        return Err(Error::invalid(text));
-    }
-    let mut draft = Draft::new();
-    draft.put(&ImageRecord { public: put.public, properties: put.properties, ..record })?;
-    ctx.store.apply(draft).await?;
+    let replaced = |record: ImageRecord| {
+        guard.check(&record.put())?;
+        if put.expires_at.is_some_and(|at| at != record.expires_at()) {
+            let text = "field \"expires_at\" cannot be changed: leave it as it is, or out";
+            return Err(Error::invalid(text));
+        }
+        Ok(ImageRecord { public: put.public, properties: put.properties.clone(), ..record })
+    };
+    ctx.images.change(&fingerprint, replaced).await?;
     Ok(respond::done())
 }
 
@@ -119,13 +120,13 @@ fn fetch(App { ctx, operations, .. }: App, post: ImagesPost) -> Result<Response>
     let new = NewOperation::on("Downloading image", "images", "/1.0/images".into()).cancellable();
     let handle = operations.start(new, |operation| async move {
         let progress = ProgressReporter::new(operation, "download_progress");
-        let record = ctx.images.fetch(&post.source.alias, &progress).await?;
-        let mut properties = record.properties.clone();
-        properties.extend(post.properties);
-        let public = record.public || post.public;
-        let mut draft = Draft::new();
-        draft.put(&ImageRecord { public, properties, ..(*record).clone() })?;
-        ctx.store.apply(draft).await?;
+        let fetched = ctx.images.fetch(&post.source.alias, &progress).await?;
+        let described = |mut record: ImageRecord| {
+            record.properties.extend(post.properties.clone());
+            record.public |= post.public;
+            Ok(record)
+        };
+        let record = ctx.images.change(&fetched.fingerprint, described).await?;
         for NewAlias { name, description } in post.aliases {
             let target = record.fingerprint.clone();
             let alias = AliasRecord { name: name.to_string(), description, target };
@@ -148,8 +149,4 @@ fn output(record: &ImageRecord) -> Output {
         ("fingerprint".to_owned(), record.fingerprint.clone().into()),
         ("size".to_owned(), record.size.to_string().into()),
     ])
-}
-
-fn view(ctx: &Ctx, record: &ImageRecord) -> Result<Image> {
-    Ok(record.view(ctx.images.aliases_of(&record.fingerprint)?))
 }

@@ -320,6 +320,8 @@ fn exec_failure(program: &str, step: &str, errno: i32) -> Error {
         Errno::ACCESS | Errno::NOEXEC if step == "execve" => {
             Error::new(ErrorKind::Forbidden, format!("Command {program:?} not executable"))
         }
+        // The working directory is the caller's choice.
+        errno if step.starts_with("enter directory") => Error::invalid(format!("{step}: {errno}")),
         errno => Error::internal(format!("start {program} inside: {step}: {errno}")),
     }
 }

@@ -23,7 +23,7 @@ use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::manager::Root;
-use crate::model::{ImageRecord, InstanceRecord, Intent, PROJECT};
+use crate::model::{ImageUse, InstanceRecord, Intent, PROJECT};
 use crate::operation::ProgressReporter;
 
 /// Checks what can be checked before an operation is begun: so that a plain mistake is refused at
@@ -200,8 +200,9 @@ async fn claim(ctx: &Ctx, record: &InstanceRecord) -> Result<IntentId> {
     let mut draft = Draft::new();
     draft.change(change).create(record)?;
     if let Some(image) = &record.image {
-        let image = ctx.images.get(image)?;
-        draft.put(&ImageRecord { last_used_at: Some(record.created_at), ..image })?;
+        // It may have been deleted since its layer was made.
+        let fingerprint = ctx.images.get(image)?.fingerprint;
+        draft.put(&ImageUse { fingerprint, at: record.created_at })?;
     }
     match ctx.store.apply(draft).await {
         Ok(_) => Ok(intent),

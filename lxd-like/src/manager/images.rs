@@ -6,10 +6,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sc_api::{ConfigMap, InstanceSource, Timestamp};
+use sc_api::{ConfigMap, Image, InstanceSource, Timestamp};
 use sc_images::packages::{Recipe, Remote};
 use sc_images::{Fingerprint, ImageFiles, Metadata, Progress};
-use sc_store::{Draft, Journal, Store};
+use sc_store::{CommitError, Draft, Journal, Store};
 
 use super::Pools;
 use super::layers::Layers;
@@ -17,7 +17,7 @@ use crate::blocking::blocking;
 use crate::error::{Context as _, Error, Result};
 use crate::event::Events;
 use crate::host::Host;
-use crate::model::{AliasRecord, ImageRecord, Intent};
+use crate::model::{AliasRecord, ImageRecord, ImageUse, Intent};
 use crate::operation::ProgressReporter;
 use crate::paths::Paths;
 
@@ -164,7 +164,32 @@ impl Images {
     /// The image of this fingerprint.
     pub fn get(&self, fingerprint: &str) -> Result<ImageRecord> {
         let found = self.store.get_doc::<ImageRecord>(&[fingerprint])?;
-        Ok(found.ok_or_else(|| Error::not_found(format!("Image {fingerprint:?} not found")))?.value)
+        Ok(found.ok_or_else(|| not_found(fingerprint))?.value)
+    }
+
+    /// An image as the API shows it.
+    pub fn view(&self, record: &ImageRecord) -> Result<Image> {
+        let last_use = self.store.get_doc::<ImageUse>(&[&record.fingerprint])?;
+        Ok(record.view(self.aliases_of(&record.fingerprint)?, last_use.map(|doc| doc.value)))
+    }
+
+    /// Changes an image's record; `change` may be asked again when another change came between.
+    pub async fn change(
+        &self,
+        fingerprint: &str,
+        change: impl Fn(ImageRecord) -> Result<ImageRecord>,
+    ) -> Result<ImageRecord> {
+        loop {
+            let found = self.store.get_doc::<ImageRecord>(&[fingerprint])?;
+            let found = found.ok_or_else(|| not_found(fingerprint))?;
+            let changed = change(found.value.clone())?;
+            let mut draft = Draft::new();
+            draft.replace(&found, &changed)?;
+            match self.store.apply(draft).await {
+                Err(CommitError::Conflict { .. }) => {}
+                other => return Ok(other.map(|_| changed)?),
+            }
+        }
     }
 
     /// Takes image files in. Their metadata is read where it can do no harm.
@@ -198,7 +223,6 @@ impl Images {
             verified: incoming.verified,
             squashfs,
             uploaded_at: Timestamp::now(),
-            last_used_at: None,
             source: incoming.source,
         };
         let mut draft = Draft::new();
@@ -236,6 +260,7 @@ impl Images {
             draft.change(sc_store::delete_doc::<AliasRecord>(&[&alias.name])?);
         }
         draft.change(sc_store::delete_doc::<ImageRecord>(&[fingerprint.as_str()])?);
+        draft.change(sc_store::delete_doc::<ImageUse>(&[fingerprint.as_str()])?);
         draft.change(self.journal.clear_change(intent));
         self.store.apply(draft).await?;
         Ok(())
@@ -297,6 +322,10 @@ impl Images {
         made.context(format!("make the folder {}", self.builds.display()))?;
         tempfile::tempdir_in(&self.builds).context("make a folder to build in")
     }
+}
+
+fn not_found(fingerprint: &str) -> Error {
+    Error::not_found(format!("Image {fingerprint:?} not found"))
 }
 
 impl Root {

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use sc_api::PoolName;
 use sc_images::{ImageFiles, Inspected, Limits, Sandboxing, Silent};
 use sc_storage::{Attached, Driver, Fingerprint, ImageForm};
-use sc_store::Draft;
 use sc_sys::idmap::Owner;
 
 use super::Pools;
@@ -215,11 +214,10 @@ impl super::Images {
         .await?;
         match (unpacked, &record.templates) {
             (Some(unpacked), None) => {
-                let templates = Some(unpacked.templates);
-                let mut draft = Draft::new();
-                draft.put(&ImageRecord { templates, ..record.clone() })?;
-                self.store.apply(draft).await?;
-                Ok(())
+                let with = |record| {
+                    Ok(ImageRecord { templates: Some(unpacked.templates.clone()), ..record })
+                };
+                self.change(&record.fingerprint, with).await.map(drop)
             }
             _ => Ok(()),
         }

@@ -26,7 +26,6 @@ pub struct ImageRecord {
     /// Whether the root file system is a squashfs file of its own.
     pub squashfs: bool,
     pub uploaded_at: Timestamp,
-    pub last_used_at: Option<Timestamp>,
     /// Where it was fetched from.
     pub source: Option<ImageSource>,
 }
@@ -37,12 +36,13 @@ impl ImageRecord {
         ImagePut { public: self.public, properties: self.properties.clone(), ..ImagePut::default() }
     }
 
+    /// When it says that it is out of date.
+    pub fn expires_at(&self) -> Timestamp {
+        moment(self.metadata.expiry_date)
+    }
+
     /// As the API shows it.
-    pub fn view(&self, aliases: Vec<ImageAlias>) -> Image {
-        let moment = |seconds| match seconds {
-            0 => no_time(),
-            seconds => Timestamp::from_second(seconds).unwrap_or_else(|_| no_time()),
-        };
+    pub fn view(&self, aliases: Vec<ImageAlias>, last_use: Option<ImageUse>) -> Image {
         Image {
             fingerprint: self.fingerprint.clone(),
             aliases,
@@ -50,8 +50,8 @@ impl ImageRecord {
             auto_update: false,
             cached: self.cached,
             created_at: moment(self.metadata.creation_date),
-            expires_at: moment(self.metadata.expiry_date),
-            last_used_at: self.last_used_at.unwrap_or_else(no_time),
+            expires_at: self.expires_at(),
+            last_used_at: last_use.map_or_else(no_time, |last| last.at),
             uploaded_at: self.uploaded_at,
             filename: self.filename.clone(),
             properties: self.properties.clone(),
@@ -62,6 +62,22 @@ impl ImageRecord {
             update_source: self.source.clone(),
         }
     }
+}
+
+/// A moment of an image's metadata; 0 stands for none.
+fn moment(seconds: i64) -> Timestamp {
+    match seconds {
+        0 => no_time(),
+        seconds => Timestamp::from_second(seconds).unwrap_or_else(|_| no_time()),
+    }
+}
+
+/// When an image was last used. Written with every instance that is made from it, and so by itself:
+/// whoever changes the image is not in the way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImageUse {
+    pub fingerprint: String,
+    pub at: Timestamp,
 }
 
 /// Another name for an image.
@@ -75,6 +91,15 @@ pub struct AliasRecord {
 
 impl Document for ImageRecord {
     const PREFIX: &'static str = "/images";
+    const VERSION: u32 = 1;
+
+    fn id(&self) -> Vec<String> {
+        vec![self.fingerprint.clone()]
+    }
+}
+
+impl Document for ImageUse {
+    const PREFIX: &'static str = "/image-uses";
     const VERSION: u32 = 1;
 
     fn id(&self) -> Vec<String> {

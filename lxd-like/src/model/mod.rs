@@ -10,7 +10,7 @@ mod network;
 mod pool;
 mod profile;
 
-pub use image::{AliasRecord, ImageRecord};
+pub use image::{AliasRecord, ImageRecord, ImageUse};
 pub use instance::{InstanceRecord, NicRecord};
 pub use intent::{Intent, LinkPlan, RunPlan};
 pub use network::NetworkRecord;
