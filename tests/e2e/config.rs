@@ -238,3 +238,17 @@ fn a_nic_that_comes_and_goes_with_a_profile_is_there_and_gone() {
     assert!(!daemon.inside("c1", "ls /sys/class/net").contains("eth1"));
     assert!(!daemon.sc(&["config", "show", "c1"]).ok().contains("volatile.eth1.hwaddr"));
 }
+
+#[test]
+fn an_image_of_very_many_names_is_deleted_with_all_of_them() {
+    let daemon = with_image();
+    let image = daemon.json(&["image", "list", "-f", "json"])[0].clone();
+    let fingerprint = image["fingerprint"].as_str().unwrap();
+    for number in 0..150 {
+        let alias = serde_json::json!({"name": format!("n{number}"), "target": fingerprint});
+        let alias = alias.to_string();
+        daemon.sc(&["query", "-X", "POST", "-d", &alias, "/1.0/images/aliases"]).ok();
+    }
+    daemon.sc(&["image", "delete", fingerprint]).ok();
+    assert_eq!(daemon.sc(&["image", "alias", "list", "-f", "csv"]).ok(), "");
+}

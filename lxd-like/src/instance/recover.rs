@@ -52,13 +52,23 @@ impl Instances {
         let steps = ctx.steps.operation("recover");
         let mut restarts: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (id, intent) in rest {
-            match intent {
+            let outcome = match intent {
                 Intent::Create { instance, .. } => {
-                    take_back(ctx, id, &instance, runs.remove(&instance)).await?;
+                    let run = runs.remove(&instance);
+                    take_back(ctx, id, &instance, run).await.map_err(|e| (instance, e))
                 }
-                Intent::Restart { instance } => restarts.entry(instance).or_default().push(id),
-                Intent::Delete { instance, .. } => finish_deletion(ctx, id, &instance).await?,
+                Intent::Delete { instance, .. } => {
+                    finish_deletion(ctx, id, &instance).await.map_err(|e| (instance, e))
+                }
+                Intent::Restart { instance } => {
+                    restarts.entry(instance).or_default().push(id);
+                    Ok(())
+                }
                 _ => continue,
+            };
+            if let Err((instance, error)) = outcome {
+                // The entry stays, for the next start; no instance keeps the others from starting.
+                tracing::error!(%instance, error = %error.chain(), "finish or take back a request");
             }
             steps.reach("an intent")?;
         }

@@ -1,7 +1,7 @@
 //! Other names of images.
 
 use sc_api::ImageAlias;
-use sc_store::{CommitError, Draft};
+use sc_store::{CommitError, Draft, delete_doc};
 
 use super::Images;
 use crate::error::{Error, Result};
@@ -29,6 +29,18 @@ impl Images {
                 alias_type: String::new(),
             })
             .collect())
+    }
+
+    /// Takes all its names from an image, so many in one commit as one takes.
+    pub(super) async fn remove_aliases(&self, fingerprint: &str) -> Result<()> {
+        for aliases in self.aliases_of(fingerprint)?.chunks(sc_store::MAX_CHANGES) {
+            let mut draft = Draft::new();
+            for alias in aliases {
+                draft.change(delete_doc::<AliasRecord>(&[&alias.name])?);
+            }
+            self.store.apply(draft).await?;
+        }
+        Ok(())
     }
 
     /// Gives an image another name.

@@ -1,7 +1,6 @@
 //! Images: files in the image store, records and aliases, and where a new instance's root comes
 //! from.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,11 +12,12 @@ use sc_store::{CommitError, Draft, Journal, Store};
 
 use super::Pools;
 use super::layers::Layers;
+use super::root::Root;
 use crate::blocking::blocking;
 use crate::error::{Context as _, Error, Result};
 use crate::event::Events;
 use crate::host::Host;
-use crate::model::{AliasRecord, ImageRecord, ImageUse, Intent};
+use crate::model::{ImageRecord, ImageUse, Intent};
 use crate::operation::ProgressReporter;
 use crate::paths::Paths;
 
@@ -33,15 +33,6 @@ pub struct Images {
     builds: PathBuf,
     /// One fetch of a remote's image at a time: the second finds what the first has made.
     fetching: tokio::sync::Mutex<()>,
-}
-
-/// What a new instance's root is made of.
-#[derive(Debug, Clone)]
-pub enum Root {
-    /// An image.
-    Image(Arc<ImageRecord>),
-    /// Nothing.
-    Empty(Metadata),
 }
 
 /// Image files on their way in.
@@ -91,7 +82,10 @@ impl Images {
         for (id, intent) in self.journal.pending()? {
             match intent {
                 Intent::DeleteImage { fingerprint } => {
-                    self.remove(&fingerprint.parse()?, id).await?;
+                    if let Err(error) = self.remove(&fingerprint.parse()?, id).await {
+                        // The entry stays, for the next start.
+                        tracing::error!(fingerprint, error = %error.chain(), "delete an image");
+                    }
                 }
                 Intent::UnpackImage { .. } => self.journal.clear(id).await?,
                 _ => {}
@@ -255,10 +249,8 @@ impl Images {
         self.layers.remove(&self.pools, fingerprint.as_str()).await?;
         let (files, id) = (self.files.clone(), fingerprint.clone());
         blocking(move || Ok(files.delete(&id)?)).await?;
+        self.remove_aliases(fingerprint.as_str()).await?;
         let mut draft = Draft::new();
-        for alias in self.aliases_of(fingerprint.as_str())? {
-            draft.change(sc_store::delete_doc::<AliasRecord>(&[&alias.name])?);
-        }
         draft.change(sc_store::delete_doc::<ImageRecord>(&[fingerprint.as_str()])?);
         draft.change(sc_store::delete_doc::<ImageUse>(&[fingerprint.as_str()])?);
         draft.change(self.journal.clear_change(intent));
@@ -326,46 +318,6 @@ impl Images {
 
 fn not_found(fingerprint: &str) -> Error {
     Error::not_found(format!("Image {fingerprint:?} not found"))
-}
-
-impl Root {
-    /// The image's fingerprint.
-    pub fn fingerprint(&self) -> Option<&str> {
-        match self {
-            Self::Image(record) => Some(&record.fingerprint),
-            Self::Empty(_) => None,
-        }
-    }
-
-    /// What the image says of itself.
-    pub fn metadata(&self) -> &Metadata {
-        match self {
-            Self::Image(record) => &record.metadata,
-            Self::Empty(metadata) => metadata,
-        }
-    }
-
-    /// The image's template files.
-    pub fn templates(&self) -> &BTreeMap<String, String> {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
-        match self {
-            Self::Image(record) => record.templates.as_ref().unwrap_or(&NONE),
-            Self::Empty(_) => &NONE,
-        }
-    }
-
-    /// The image's properties.
-    pub fn properties(&self) -> &BTreeMap<String, String> {
-        match self {
-            Self::Image(record) => &record.properties,
-            Self::Empty(metadata) => &metadata.properties,
-        }
-    }
-
-    /// The processor it is for.
-    pub fn architecture(&self) -> String {
-        self.metadata().architecture.clone()
-    }
 }
 
 impl Progress for ProgressReporter {

@@ -12,7 +12,7 @@ use sc_storage::{Attached, Driver, Fingerprint, ImageForm};
 use sc_sys::idmap::Owner;
 
 use super::Pools;
-use super::images::Root;
+use super::root::Root;
 use crate::blocking::blocking;
 use crate::error::{Context as _, Error, Result};
 use crate::host::Host;

@@ -7,8 +7,10 @@ mod layers;
 mod networks;
 mod pools;
 mod profiles;
+mod root;
 
-pub use images::{Images, Incoming, Root, check_source};
+pub use images::{Images, Incoming, check_source};
 pub use networks::Networks;
 pub use pools::{DEFAULT_POOL, Pools};
 pub use profiles::Profiles;
+pub use root::Root;

@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLock};
 
 use sc_api::{ConfigMap, NetworkName};
 use sc_network::{BridgeConfig, Links, Network, Reservation};
-use sc_store::{Draft, Journal, Store, delete_doc};
+use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
 
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -104,12 +104,7 @@ impl Networks {
         Error::refuse_if_used("network", name, &self.used_by(name)?)?;
         let network = record.name.clone();
         let intent = self.journal.begin(&Intent::DeleteNetwork { network }).await?;
-        self.take_down(name).await?;
-        let mut draft = Draft::new();
-        draft.change(delete_doc::<NetworkRecord>(&[name])?);
-        draft.change(self.journal.clear_change(intent));
-        self.store.apply(draft).await?;
-        Ok(())
+        self.finish_deletion(intent, name).await
     }
 
     /// The record of a network.
@@ -164,12 +159,20 @@ impl Networks {
                 continue;
             };
             tracing::info!(%network, "taking a network away that was half made or half deleted");
-            self.take_down(network.as_str()).await?;
-            let mut draft = Draft::new();
-            draft.change(delete_doc::<NetworkRecord>(&[network.as_str()])?);
-            draft.change(self.journal.clear_change(id));
-            self.store.apply(draft).await?;
+            if let Err(error) = self.finish_deletion(id, network.as_str()).await {
+                // The entry stays, for the next start.
+                tracing::error!(%network, error = %error.chain(), "take a network away");
+            }
         }
+        Ok(())
+    }
+
+    async fn finish_deletion(&self, id: IntentId, name: &str) -> Result<()> {
+        self.take_down(name).await?;
+        let mut draft = Draft::new();
+        draft.change(delete_doc::<NetworkRecord>(&[name])?);
+        draft.change(self.journal.clear_change(id));
+        self.store.apply(draft).await?;
         Ok(())
     }
 }

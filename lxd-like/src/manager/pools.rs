@@ -174,7 +174,10 @@ impl Pools {
             match intent {
                 Intent::CreatePool { pool, path } | Intent::DeletePool { pool, path } => {
                     tracing::info!(%pool, "taking a pool away that was half made or half deleted");
-                    self.finish_deletion(id, &pool, path).await?;
+                    if let Err(error) = self.finish_deletion(id, &pool, path).await {
+                        // The entry stays, for the next start.
+                        tracing::error!(%pool, error = %error.chain(), "take a pool away");
+                    }
                 }
                 _ => {}
             }
