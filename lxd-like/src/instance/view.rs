@@ -9,7 +9,7 @@ use sc_api::{
     AddressFamily, ByteSize, CpuUsage, Instance, InstanceState, InstanceType, MemoryUsage,
     NetworkAddress, NetworkCounters, NetworkInterfaceState, StatusCode, no_time,
 };
-use sc_profiles::Settings;
+use sc_profiles::{MemoryLimit, Settings};
 use tokio::time::timeout;
 
 use super::queue::Standing;
@@ -146,12 +146,12 @@ impl View {
     /// `limits.memory` in bytes, where it is set.
     fn memory_limit(&self) -> Option<u64> {
         let text = self.expanded.config.get("limits.memory")?;
-        match text.strip_suffix('%') {
-            Some(percent) => {
-                Some(rustix::system::sysinfo().totalram / 100 * percent.parse::<u64>().ok()?)
-            }
-            None => text.parse::<ByteSize>().ok().map(|size| size.0),
-        }
+        let limit = match text.strip_suffix('%') {
+            Some(percent) => MemoryLimit::Percent(percent.trim().parse().ok()?),
+            None => MemoryLimit::Bytes(text.parse::<ByteSize>().ok()?.0),
+        };
+        let host = rustix::system::sysinfo();
+        Some(limit.bytes(host.totalram * u64::from(host.mem_unit)))
     }
 
     /// Its state: what the agent has told, and what its cgroup counts.
