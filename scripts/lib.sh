@@ -25,7 +25,7 @@ installed() {
 }
 
 # Installs what is missing of the packages that come in on standard input, one a line, each with
-# the reason behind it.
+# the reason behind it; notes in the file $1, if given, which those were.
 install_packages() {
     local package why missing=()
     while read -r package why; do
@@ -38,6 +38,10 @@ install_packages() {
     [ ${#missing[@]} -gt 0 ] || return 0
     have apt-get || die "no apt-get here: install ${missing[*]} or what your system calls them"
     apt_install "${missing[@]}"
+    if [ -n "${1:-}" ]; then
+        mkdir -p -m 0711 "$(dirname -- "$1")"
+        printf '%s\n' "${missing[@]}" >>"$1"
+    fi
 }
 
 apt_install() {

@@ -97,6 +97,19 @@ impl CgroupTree {
         Ok(())
     }
 
+    /// Removes the tree where nothing is in it any more: no instance, no supervisor, no helper.
+    /// What is in use stays; nothing can be done with the tree afterwards.
+    pub fn remove_if_unused(&self) {
+        if !self.owned().is_ok_and(|instances| instances.is_empty()) {
+            return;
+        }
+        for root in self.roots() {
+            // The kernel removes no group that has processes or children.
+            let _ = std::fs::remove_dir(root.join(AGENTS));
+            let _ = std::fs::remove_dir(root);
+        }
+    }
+
     /// Returns what the host has.
     pub fn layout(&self) -> &Layout {
         &self.layout

@@ -226,6 +226,14 @@ fn nothing_left() {
     let join = tree.agents();
     let agents = join.v1.iter().filter_map(|procs| procs.parent()).chain([&*join.v2]);
     let trees: Vec<PathBuf> = agents.filter_map(Path::parent).map(Path::to_owned).collect();
+    let instance = tree.create_instance("c1", (BASE, BASE)).unwrap();
+    tree.remove_if_unused();
+    assert!(trees.iter().all(|tree| tree.join("c1").is_dir()), "{trees:?}");
+    instance.remove().unwrap();
+    tree.remove_if_unused();
+    assert!(!trees.iter().any(|tree| tree.exists()), "{trees:?}");
+    std::mem::forget(tree);
+    let tree = Tree::open();
     tree.create_instance("c1", (BASE, BASE)).unwrap();
     assert!(trees.iter().all(|tree| tree.join("c1").is_dir()), "{trees:?}");
     drop(tree);
