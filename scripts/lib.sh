@@ -39,6 +39,7 @@ install_packages() {
     have apt-get || die "no apt-get here: install ${missing[*]} or what your system calls them"
     apt_install "${missing[@]}"
     if [ -n "${1:-}" ]; then
+        # shellcheck disable=SC2174 # folders above it are not ours to close
         mkdir -p -m 0711 "$(dirname -- "$1")"
         printf '%s\n' "${missing[@]}" >>"$1"
     fi
