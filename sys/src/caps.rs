@@ -48,6 +48,19 @@ pub fn keep(kept: &[Capability]) -> Result<()> {
     restrict(&dropped)
 }
 
+/// Empties the calling thread's bounding, ambient and inheritable sets: once it has changed to an id other
+/// than root's, it has no capability and gets none by executing programs.
+pub fn empty_bounding_set() -> Result<()> {
+    caps::clear(None, CapSet::Ambient).map_err(io).op("clear", "ambient capabilities")?;
+    caps::clear(None, CapSet::Inheritable).map_err(io).op("clear", "inheritable capabilities")?;
+    for capability in caps::runtime::thread_all_supported() {
+        caps::drop(None, CapSet::Bounding, capability)
+            .map_err(io)
+            .op("drop from the bounding set", capability)?;
+    }
+    reset_securebits()
+}
+
 /// Puts the calling thread's securebits back to their defaults.
 pub fn reset_securebits() -> Result<()> {
     let bits = rustix::thread::capabilities_secure_bits().op("read", "securebits")?;

@@ -23,6 +23,25 @@ pub enum Content {
 ///
 /// The name shows in `/proc/PID/fd` only. The file's offset is at its start.
 pub fn sealed(name: &str, bytes: &[u8], content: Content) -> Result<OwnedFd> {
+    let mut file = File::from(create(name, content)?);
+    file.write_all(bytes).op("write memory file", name)?;
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&file, seals).op("seal memory file", name)?;
+    rustix::fs::seek(&file, SeekFrom::Start(0)).op("rewind memory file", name)?;
+    Ok(file.into())
+}
+
+/// Makes an anonymous file of so many zeros for somebody else to write in, who can make it neither
+/// longer nor shorter. What is not written takes no memory.
+pub fn bounded(name: &str, size: u64) -> Result<OwnedFd> {
+    let fd = create(name, Content::Data)?;
+    rustix::fs::ftruncate(&fd, size).op("size memory file", name)?;
+    let seals = SealFlags::SHRINK | SealFlags::GROW;
+    rustix::fs::fcntl_add_seals(&fd, seals).op("seal memory file", name)?;
+    Ok(fd)
+}
+
+fn create(name: &str, content: Content) -> Result<OwnedFd> {
     let c_name = CString::new(name).map_err(io::Error::from).op("create memory file", name)?;
     let common = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let wanted = common
@@ -30,18 +49,12 @@ pub fn sealed(name: &str, bytes: &[u8], content: Content) -> Result<OwnedFd> {
             Content::Data => MemfdFlags::NOEXEC_SEAL,
             Content::Program => MemfdFlags::EXEC,
         };
-    let fd = match rustix::fs::memfd_create(&c_name, wanted) {
+    match rustix::fs::memfd_create(&c_name, wanted) {
         // Kernels before 6.3 know no such flags.
         Err(rustix::io::Errno::INVAL) => rustix::fs::memfd_create(&c_name, common),
         outcome => outcome,
     }
-    .op("create memory file", name)?;
-    let mut file = File::from(fd);
-    file.write_all(bytes).op("write memory file", name)?;
-    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    rustix::fs::fcntl_add_seals(&file, seals).op("seal memory file", name)?;
-    rustix::fs::seek(&file, SeekFrom::Start(0)).op("rewind memory file", name)?;
-    Ok(file.into())
+    .op("create memory file", name)
 }
 
 /// Whether a file is sealed against every change, so that what was checked stays true.
@@ -65,5 +78,13 @@ mod tests {
         file.read_to_string(&mut text).unwrap();
         assert_eq!(text, "hello");
         assert_eq!(file.write(b"x").unwrap_err().raw_os_error(), Some(libc::EPERM));
+    }
+
+    #[test]
+    fn a_bounded_file_takes_so_much_and_no_more() {
+        let mut file = File::from(bounded("x", 4096).unwrap());
+        file.write_all(&[7; 4096]).unwrap();
+        assert!(file.write(b"x").is_err());
+        assert!(file.set_len(1 << 20).is_err());
     }
 }

@@ -102,7 +102,7 @@ fn a_stock_mmdebstrap_tarball_is_imported_and_boots() {
 }
 
 #[test]
-fn while_an_archive_is_unpacked_the_unpacker_is_nobody() {
+fn while_an_archive_is_unpacked_the_unpacker_is_nobody_without_capabilities() {
     let daemon = Daemon::start();
     // Enough files that the unpacker can be looked at.
     let archive = (0..40_000).fold(Tar::unified(), |tar, n| tar.file(&format!("rootfs/{n}"), b"x"));
@@ -115,34 +115,43 @@ fn while_an_archive_is_unpacked_the_unpacker_is_nobody() {
         // The last look counts: at first it is still giving up what it needed for its own making.
         seen = unpacker(&daemon).or(seen);
     }
-    let (uid_map, status) = seen.expect("an unpacker was seen");
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
-    };
+    let Seen { uid_map, status, watcher } = seen.expect("an unpacker was seen");
     let uid_map = uid_map.split_whitespace().collect::<Vec<_>>().join(" ");
     report("unpacker", &format!("uid_map: {uid_map}"));
-    for name in ["Uid:", "Gid:", "CapEff:", "CapBnd:", "NoNewPrivs:", "Seccomp:"] {
-        report("unpacker", &format!("{name} {}", field(name)));
+    for name in SHOWN.iter().chain(&CAPABILITIES) {
+        report("unpacker", &format!("{name} {}", field(&status, name)));
     }
     let [inside, outside, count] = uid_map.split(' ').collect::<Vec<_>>()[..] else {
         panic!("one range, and no root of the host in it: {uid_map}")
     };
     assert_eq!((inside, count), ("0", "65536"), "{uid_map}");
-    assert_eq!(field("Uid:"), [outside; 4].join(" "), "nobody on the host");
     assert_ne!(outside, "0");
-    assert_eq!(field("NoNewPrivs:"), "1");
-    // Over its own files in its own namespace, as owners are part of an archive; none counts on
-    // the host, where the namespace's owner is nobody.
-    let held = u64::from_str_radix(&field("CapEff:"), 16).unwrap();
-    assert_eq!(held & !FILE_CAPABILITIES, 0, "{held:x}");
+    // Neither it nor the one that watches over it.
+    for status in [&status, &watcher] {
+        assert_eq!(field(status, "Uid:"), [outside; 4].join(" "), "nobody on the host");
+        assert_eq!(field(status, "NoNewPrivs:"), "1");
+        for name in CAPABILITIES {
+            assert_eq!(field(status, name), "0000000000000000", "{name} {status}");
+        }
+    }
 }
 
-/// CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID and SETFCAP.
-const FILE_CAPABILITIES: u64 = 0x8000_001f;
+const SHOWN: [&str; 4] = ["Uid:", "Gid:", "NoNewPrivs:", "Seccomp:"];
+const CAPABILITIES: [&str; 5] = ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"];
 
-/// The `uid_map` and `status` of the process that unpacks for this daemon.
-fn unpacker(daemon: &Daemon) -> Option<(String, String)> {
+fn field(status: &str, name: &str) -> String {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The process that unpacks for a daemon, as the host sees it, and its parent.
+struct Seen {
+    uid_map: String,
+    status: String,
+    watcher: String,
+}
+
+fn unpacker(daemon: &Daemon) -> Option<Seen> {
     let own = std::fs::read_link(format!("/proc/{}/ns/user", daemon.pid())).ok()?;
     let children = format!("/proc/{0}/task", daemon.pid());
     let mut pids = Vec::new();
@@ -159,8 +168,10 @@ fn unpacker(daemon: &Daemon) -> Option<(String, String)> {
     pids.extend(below);
     pids.iter().find_map(|pid| {
         let namespace = std::fs::read_link(format!("/proc/{pid}/ns/user")).ok()?;
-        let map = std::fs::read_to_string(format!("/proc/{pid}/uid_map")).ok()?;
+        let uid_map = std::fs::read_to_string(format!("/proc/{pid}/uid_map")).ok()?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        (namespace != own && !map.is_empty()).then_some((map, status))
+        let parent = field(&status, "PPid:");
+        let watcher = std::fs::read_to_string(format!("/proc/{parent}/status")).ok()?;
+        (namespace != own && !uid_map.is_empty()).then_some(Seen { uid_map, status, watcher })
     })
 }

@@ -1,15 +1,17 @@
 //! What runs in the sandbox: the only code that reads foreign bytes.
 //!
 //! ```text
-//! image file (open fd) ─ stream ─> tarfile ─> path, budget ─> tree ─> /target
+//! image file (open fd) ─ stream ─> tarfile ─> path, budget ─> tree ─> /target        no capability
 //!                                       └───> parts: metadata.yaml, templates/
-//! squashfs (/in/N) ──── squashfs: unsquashfs -lln, then unsquashfs ─> /target
+//!        list of owners ─> owners ─> /target        another process, with capabilities
+//! squashfs (/in/N) ──── squashfs: unsquashfs -lln, then unsquashfs ─> /target        with them
 //! all of it ─── report ─> stdout, one JSON document a line
 //! ```
 
 mod acl;
 mod budget;
 mod device;
+mod owners;
 mod parts;
 mod path;
 pub(crate) mod report;
@@ -31,6 +33,7 @@ use sc_sys::sandbox;
 
 use self::{
     budget::Budget,
+    owners::List,
     parts::{Part, Parts},
     path::EntryPath,
     report::{Failure, Inside, Job, Outcome, Report, Role},
@@ -68,23 +71,41 @@ struct Work {
     budget: Budget,
     depth: u32,
     memory: u64,
+    owners_bytes: u64,
+    /// Where what is put off is written, where a tarball is unpacked.
+    list: Option<File>,
+    /// Whether something was.
+    owners: bool,
 }
 
 impl Work {
     fn new(job: &Job) -> Self {
         let budget = Budget::new(job, Box::new(|report| tell(&report)));
-        Self { budget, depth: job.depth, memory: job.memory_bytes }
+        Self {
+            budget,
+            depth: job.depth,
+            memory: job.memory_bytes,
+            owners_bytes: job.owners_bytes,
+            list: None,
+            owners: false,
+        }
     }
 
     fn run(mut self, job: &Job, inputs: Vec<OwnedFd>) -> Inside<Outcome> {
         let mut inputs = inputs.into_iter().map(File::from);
+        if matches!(job.role, Role::Unpack | Role::Tree) {
+            self.list = inputs.next_back();
+        }
         let first = inputs.next().ok_or_else(|| Failure::machine("start", "no file was given"))?;
         let mut outcome = match (job.role, inputs.next()) {
             (Role::Tree, _) => self.tree_only(first),
+            (Role::Squashfs, _) => self.squashfs(first),
+            (Role::Owners, _) => self.give_owners(first),
             (role, Some(rootfs)) => self.split(role, first, rootfs),
             (role, None) => self.unified(role, first),
         }?;
         outcome.stats = self.budget.stats;
+        outcome.owners = self.owners;
         Ok(outcome)
     }
 
@@ -124,11 +145,11 @@ impl Work {
         let depth = self.depth;
         let target = match role {
             Role::Inspect => None,
-            Role::Unpack | Role::Tree => Some(tree::open_target(sandbox::TARGET)?),
+            _ => Some(tree::open_target(sandbox::TARGET)?),
         };
         let mut tree = None;
         if let Some(target) = target {
-            tree = Some(Tree::new(target, &mut self.budget)?);
+            tree = Some(Tree::new(target, &mut self.budget, List::new(self.owners_bytes))?);
         }
         while let Some(entry) = archive.next()? {
             let shown = entry.path.clone();
@@ -141,7 +162,8 @@ impl Work {
             }
         }
         if let Some(tree) = tree {
-            tree.finish()?;
+            let later = tree.finish()?;
+            self.note(&later)?;
         }
         if !parts.has_metadata() {
             // Says which of the two is missing.
@@ -164,7 +186,7 @@ impl Work {
         let formats = vec![metadata_format.to_string(), input.format.to_string()];
         match role {
             Role::Inspect => self.check_rootfs(&input),
-            Role::Unpack | Role::Tree => self.unpack_rootfs(input, 1),
+            _ => self.unpack_rootfs(input),
         }
         .map_err(|failure| failure.step(step))?;
         Ok(Outcome {
@@ -208,8 +230,35 @@ impl Work {
     fn tree_only(&mut self, rootfs: File) -> Inside<Outcome> {
         let input = Input::open(rootfs).map_err(|failure| failure.step(UNPACK))?;
         let formats = vec![input.format.to_string()];
-        self.unpack_rootfs(input, 0).map_err(|failure| failure.step(UNPACK))?;
+        self.unpack_rootfs(input).map_err(|failure| failure.step(UNPACK))?;
         Ok(Outcome { formats, ..Outcome::default() })
+    }
+
+    fn squashfs(&mut self, rootfs: File) -> Inside<Outcome> {
+        let unpacked = Input::open(rootfs).and_then(|input| {
+            squashfs::check_superblock(input.head(), input.size, self.budget.files())?;
+            let image = PathBuf::from(sandbox::input_path(0));
+            squashfs::unpack(&image, Path::new(sandbox::TARGET), self.depth, &mut self.budget)?;
+            tree::sync(&tree::open_target(sandbox::TARGET)?)
+        });
+        unpacked.map(|()| Outcome::default()).map_err(|failure| failure.step(UNPACK))
+    }
+
+    fn give_owners(&mut self, list: File) -> Inside<Outcome> {
+        let given = tree::open_target(sandbox::TARGET)
+            .and_then(|root| owners::apply(list, &root, self.depth, &mut self.budget));
+        given.map(|()| Outcome::default()).map_err(|failure| failure.step("set owners"))
+    }
+
+    /// Writes down what is put off.
+    fn note(&mut self, later: &List) -> Inside<()> {
+        if later.is_empty() {
+            return Ok(());
+        }
+        let list = self.list.take();
+        let list = list.ok_or_else(|| Failure::machine("start", "no list of owners was given"))?;
+        self.owners = true;
+        later.write(list)
     }
 
     fn check_rootfs(&self, input: &Input) -> Inside<()> {
@@ -219,19 +268,13 @@ impl Work {
         }
     }
 
-    /// Unpacks a root filesystem, the `index`-th of the sandbox's inputs.
-    fn unpack_rootfs(&mut self, input: Input, index: usize) -> Inside<()> {
-        if input.format == Format::Squashfs {
-            squashfs::check_superblock(input.head(), input.size, self.budget.files())?;
-            let image = PathBuf::from(sandbox::input_path(index));
-            squashfs::unpack(&image, Path::new(sandbox::TARGET), self.depth, &mut self.budget)?;
-            let target = tree::open_target(sandbox::TARGET)?;
-            return tree::sync(&target);
-        }
+    /// Unpacks the archive of a root filesystem.
+    fn unpack_rootfs(&mut self, input: Input) -> Inside<()> {
         self.budget.step("unpacking root filesystem");
         let mut archive = self.archive(input)?;
         let depth = self.depth;
-        let mut tree = Tree::new(tree::open_target(sandbox::TARGET)?, &mut self.budget)?;
+        let target = tree::open_target(sandbox::TARGET)?;
+        let mut tree = Tree::new(target, &mut self.budget, List::new(self.owners_bytes))?;
         let mut empty = true;
         while let Some(entry) = archive.next()? {
             let shown = entry.path.clone();
@@ -240,7 +283,8 @@ impl Work {
             empty &= path.is_root();
             tree.add(path, link, entry, &mut archive).map_err(|failure| failure.entry(&shown))?;
         }
-        tree.finish()?;
+        let later = tree.finish()?;
+        self.note(&later)?;
         if empty { Err(Failure::image("the root filesystem's archive is empty")) } else { Ok(()) }
     }
 

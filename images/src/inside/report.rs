@@ -28,6 +28,8 @@ pub(crate) struct Job {
     pub(crate) ids: u32,
     /// How much memory decompression may take, in bytes.
     pub(crate) memory_bytes: u64,
+    /// How much may be put off, in bytes.
+    pub(crate) owners_bytes: u64,
 }
 
 /// Which files come in, and what is wanted of them.
@@ -35,10 +37,14 @@ pub(crate) struct Job {
 pub(crate) enum Role {
     /// Read metadata of a unified tarball, or of a metadata tarball and a root filesystem.
     Inspect,
-    /// Unpack the same.
+    /// Unpack the same, from tarballs. The last file is the list of owners, to be written.
     Unpack,
-    /// Unpack a bare root filesystem.
+    /// Unpack a bare root filesystem from a tarball; the list as above.
     Tree,
+    /// Give the files that were unpacked what is in the list of owners.
+    Owners,
+    /// Unpack a bare root filesystem from a squashfs.
+    Squashfs,
 }
 
 /// One line.
@@ -57,6 +63,8 @@ pub(crate) struct Outcome {
     pub(crate) templates: Option<BTreeMap<String, String>>,
     pub(crate) formats: Vec<String>,
     pub(crate) stats: Stats,
+    /// Whether something is in the list of owners.
+    pub(crate) owners: bool,
 }
 
 /// Why a job failed.

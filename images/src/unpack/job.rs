@@ -2,8 +2,11 @@
 
 use std::{
     fs::File,
-    io::ErrorKind as Io,
-    os::fd::{AsFd, OwnedFd},
+    io::{ErrorKind as Io, Seek},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     path::Path,
     time::Duration,
 };
@@ -11,13 +14,16 @@ use std::{
 use rustix::fs::{Mode, OFlags};
 use sc_sys::{
     SysError,
+    caps::Capability,
     idmap::{IdRange, RANGE_SIZE},
+    memfd,
     sandbox::{self, Chunk, Ended, Running, Sandbox},
 };
 
 use super::{ImageFiles, Limits, SANDBOX_ROLE, Sandboxing};
 use crate::{
     Error, Metadata, Progress, Result,
+    format::{Format, detect},
     inside::report::{Cause, Failure, Job, MAX_LINE, MAX_TEMPLATES, Outcome, Report, Role},
 };
 
@@ -66,6 +72,7 @@ impl Job {
             depth: limits.depth,
             ids: RANGE_SIZE,
             memory_bytes: limits.memory_bytes,
+            owners_bytes: limits.owners_bytes,
         }
     }
 }
@@ -75,17 +82,84 @@ impl Limits {
         sandbox::Limits {
             memory: self.memory_bytes,
             cpu: self.cpu,
-            file_size: self.file_bytes,
+            // The list of owners is a file as well.
+            file_size: self.file_bytes.max(self.owners_bytes),
             wall: self.wall,
             ..sandbox::Limits::default()
         }
     }
 }
 
+/// What reads files of any owner and gives them another, with a mode and capabilities.
+const OWNING: [Capability; 5] = [
+    Capability::CAP_CHOWN,
+    Capability::CAP_DAC_READ_SEARCH,
+    Capability::CAP_FOWNER,
+    Capability::CAP_FSETID,
+    Capability::CAP_SETFCAP,
+];
+
+/// And what `unsquashfs` needs beside, which writes in folders of any owner.
+const EXTRACTING: [Capability; 6] =
+    [OWNING[0], OWNING[1], OWNING[2], OWNING[3], OWNING[4], Capability::CAP_DAC_OVERRIDE];
+
+/// Whether a file is a squashfs, told by its first bytes. One that is a pipe never is.
+pub(super) fn is_squashfs(file: &File) -> bool {
+    let mut magic = [0; 4];
+    file.read_exact_at(&mut magic, 0).is_ok() && detect(&magic) == Ok(Format::Squashfs)
+}
+
 impl Sandboxing {
+    /// Unpacks what comes in tarballs: in a process without any capability, and, where files are not
+    /// root's or have capabilities, in a second one that reads nothing but what the first has put off.
+    pub(super) fn tar(
+        &self,
+        role: Role,
+        mut files: Vec<File>,
+        target: &OwnedFd,
+        limits: &Limits,
+        progress: &dyn Progress,
+    ) -> Result<Outcome> {
+        let list = memfd::bounded("owners", limits.owners_bytes).map_err(Error::Sandbox)?;
+        let list = File::from(list);
+        files.push(list.try_clone().map_err(Error::io("open", "list of owners"))?);
+        let outcome = self.run(role, &files, Some(target), limits, progress)?;
+        if outcome.owners {
+            let (role, kept) = (Role::Owners, &OWNING);
+            self.run_with(role, kept, &[list], Some(target), limits, progress)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Unpacks a squashfs, all of it with capabilities.
+    pub(super) fn squashfs(
+        &self,
+        rootfs: &File,
+        target: &OwnedFd,
+        limits: &Limits,
+        progress: &dyn Progress,
+    ) -> Result<Outcome> {
+        let mut rootfs = rootfs.try_clone().map_err(Error::io("open", "image file"))?;
+        rootfs.rewind().map_err(Error::io("read", "image file"))?;
+        self.run_with(Role::Squashfs, &EXTRACTING, &[rootfs], Some(target), limits, progress)
+    }
+
+    /// Does a job without any capability.
     pub(super) fn run(
         &self,
         role: Role,
+        inputs: &[File],
+        target: Option<&OwnedFd>,
+        limits: &Limits,
+        progress: &dyn Progress,
+    ) -> Result<Outcome> {
+        self.run_with(role, &[], inputs, target, limits, progress)
+    }
+
+    fn run_with(
+        &self,
+        role: Role,
+        capabilities: &[Capability],
         inputs: &[File],
         target: Option<&OwnedFd>,
         limits: &Limits,
@@ -102,6 +176,7 @@ impl Sandboxing {
             })?,
             inputs: &inputs,
             target: target.map(AsFd::as_fd),
+            capabilities,
             payload: &payload,
             limits: limits.of_process(),
         };

@@ -13,11 +13,14 @@ use std::{
     time::Duration,
 };
 
-use self::job::{open_input, open_target, outcome_metadata};
+use self::job::{is_squashfs, open_input, open_target, outcome_metadata};
 use crate::{
     Metadata, Progress, Result,
     format::Format,
-    inside::{self, report::Role},
+    inside::{
+        self,
+        report::{Outcome, Role},
+    },
 };
 
 /// The first argument with which a program is executed anew to become the unpacker: its main
@@ -53,6 +56,9 @@ pub struct Limits {
     pub files: u64,
     /// Components of a path.
     pub depth: u32,
+    /// What is put off for files that are not root's, or that have capabilities: their paths and
+    /// some more bytes for each.
+    pub owners_bytes: u64,
     /// Address space of the unpacking process, in bytes.
     pub memory_bytes: u64,
     /// Processor time.
@@ -69,6 +75,7 @@ impl Default for Limits {
             file_bytes: 32 << 30,
             files: 4_000_000,
             depth: 128,
+            owners_bytes: 256 << 20,
             memory_bytes: 1 << 30,
             cpu: Duration::from_secs(3600),
             wall: Duration::from_secs(2 * 3600),
@@ -133,7 +140,7 @@ pub fn inspect(
     })
 }
 
-/// Unpacks an image's root filesystem into `target`, an empty directory, in the sandbox. The
+/// Unpacks an image's root filesystem into `target`, an empty directory of root's, in the sandbox. The
 /// directory becomes the root directory itself: it has the owner, mode and content that the image's
 /// `rootfs/` has, ownership unshifted, all on disk. On failure `target` may hold a part: the caller
 /// removes it. No process is left behind in any case.
@@ -145,8 +152,16 @@ pub fn unpack(
     progress: &dyn Progress,
 ) -> Result<UnpackedImage> {
     let target = open_target(target)?;
-    let mut outcome =
-        sandboxing.run(Role::Unpack, &files.open()?, Some(&target), limits, progress)?;
+    let files = files.open()?;
+    let mut outcome = match &files[..] {
+        [_, rootfs] if is_squashfs(rootfs) => {
+            // The archive of the metadata is read without capabilities.
+            let told = sandboxing.run(Role::Inspect, &files, None, limits, progress)?;
+            let stats = sandboxing.squashfs(rootfs, &target, limits, progress)?.stats;
+            Outcome { stats, ..told }
+        }
+        _ => sandboxing.tar(Role::Unpack, files, &target, limits, progress)?,
+    };
     Ok(UnpackedImage {
         stats: outcome.stats,
         templates: outcome.templates.take().unwrap_or_default(),
@@ -164,9 +179,13 @@ pub fn unpack_squashfs(
     progress: &dyn Progress,
 ) -> Result<Stats> {
     let target = open_target(target)?;
-    let inputs = [open_input(rootfs)?];
-    let outcome = sandboxing.run(Role::Tree, &inputs, Some(&target), limits, progress)?;
-    Ok(outcome.stats)
+    let rootfs = open_input(rootfs)?;
+    let outcome = if is_squashfs(&rootfs) {
+        sandboxing.squashfs(&rootfs, &target, limits, progress)
+    } else {
+        sandboxing.tar(Role::Tree, vec![rootfs], &target, limits, progress)
+    };
+    Ok(outcome?.stats)
 }
 
 /// The unpacker's main function; `args` are the arguments after [`SANDBOX_ROLE`], of which there are

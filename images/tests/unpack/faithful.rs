@@ -20,6 +20,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("faithful::owners_modes_and_times_are_those_of_the_archive", owners),
     ("faithful::capabilities_acls_and_attributes_are_on_disk", attributes),
     ("faithful::acls_in_text_are_on_disk", text_acls),
+    ("faithful::what_nobody_may_read_or_enter_is_filled_and_finished", closed),
+    ("faithful::the_owner_is_that_of_the_last_entry_for_a_path", owner_of_last),
     ("faithful::hard_links_share_an_inode", hard_links),
     ("faithful::files_with_holes_keep_them_in_every_format", holes),
     ("faithful::every_compression_is_unpacked", compressions),
@@ -120,6 +122,76 @@ fn attributes() {
     // The default was set last: what the archive has in the folder does not inherit it.
     let acl = output("getfacl", &["-n", "-p", "-c"], &room.target().join("shared/x"));
     assert!(!acl.contains("user:10"), "{acl}");
+}
+
+fn closed() {
+    let entry = |kind, name: &str, uid, mode, size| {
+        let mut header = Tar::header(kind, name, "", size);
+        header.set_uid(uid);
+        header.set_mode(mode);
+        header
+    };
+    let note = [("SCHILY.xattr.user.note", &b"n"[..])];
+    let (room, _) = unpacked(
+        Tar::unified()
+            .pax(&note)
+            .raw(entry(EntryType::Directory, "rootfs/shut", 0, 0, 0), b"")
+            .raw(entry(EntryType::Directory, "rootfs/shut/in", 7, 0o2000, 0), b"")
+            .pax(&note)
+            .raw(entry(EntryType::Regular, "rootfs/shut/in/file", 0, 0, 1), b"x")
+            .pax(&[
+                ("SCHILY.xattr.system.posix_acl_access", &acl()),
+                ("SCHILY.xattr.security.capability", CAP_NET_RAW),
+                note[0],
+            ])
+            .raw(entry(EntryType::Regular, "rootfs/shut/in/other", 7, 0o6000, 1), b"x")
+            // Again, with less: what it had it keeps, but for mode and time.
+            .raw(entry(EntryType::Directory, "rootfs/shut", 0, 0o100, 0), b""),
+    );
+    let stat = |name: &str| {
+        let stat = fs::symlink_metadata(room.target().join(name)).unwrap();
+        assert_eq!(stat.mtime(), 1_700_000_000, "{name}");
+        (stat.uid(), stat.mode() & 0o7777)
+    };
+    assert_eq!(stat("shut"), (0, 0o100));
+    assert_eq!(stat("shut/in"), (7, 0o2000));
+    assert_eq!(stat("shut/in/file"), (0, 0));
+    // The ACL has the last word on the mode.
+    assert_eq!(stat("shut/in/other"), (7, 0o6750));
+    for name in ["shut", "shut/in/file", "shut/in/other"] {
+        let path = room.target().join(name);
+        assert_eq!(output("getfattr", &["--only-values", "-n", "user.note"], &path), "n");
+    }
+    let other = room.target().join("shut/in/other");
+    assert!(output("getcap", &[], &other).contains("cap_net_raw=ep"));
+    assert!(output("getfacl", &["-n", "-p", "-c"], &other).contains("user:10:r-x"));
+}
+
+fn owner_of_last() {
+    let owned = |kind, name: &str, link: &str, uid| {
+        let mut header = Tar::header(kind, name, link, 0);
+        header.set_uid(uid);
+        header.set_mode(0o4755);
+        header
+    };
+    let (room, _) = unpacked(
+        Tar::unified()
+            .raw(owned(EntryType::Regular, "rootfs/a", "", 5), b"")
+            .hard_link("rootfs/b", "rootfs/a")
+            .hard_link("rootfs/c", "rootfs/b")
+            .file("rootfs/a", b"")
+            .raw(owned(EntryType::Symlink, "rootfs/s", "/etc", 6), b"")
+            .hard_link("rootfs/t", "rootfs/s")
+            .folder("rootfs/s")
+            .raw(owned(EntryType::Directory, "rootfs/d", "", 7), b"")
+            .symlink("rootfs/d", "a"),
+    );
+    let stat = |name: &str| {
+        let stat = fs::symlink_metadata(room.target().join(name)).unwrap();
+        (stat.uid(), stat.mode() & 0o7777)
+    };
+    assert_eq!((stat("a"), stat("b"), stat("c")), ((0, 0o644), (5, 0o4755), (5, 0o4755)));
+    assert_eq!((stat("s"), stat("t"), stat("d")), ((0, 0o755), (6, 0o777), (0, 0o777)));
 }
 
 fn text_acls() {

@@ -32,6 +32,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("hostile::an_image_without_metadata_is_refused", no_metadata),
     ("hostile::metadata_that_is_a_link_is_refused", metadata_link),
     ("hostile::an_owner_beyond_the_range_is_refused", owner_beyond),
+    ("hostile::owners_of_too_many_files_are_refused", too_many_owners),
+    ("hostile::a_capability_that_is_none_is_refused", no_capability),
     ("hostile::a_huge_extension_header_is_refused", huge_header),
     ("hostile::an_unknown_entry_type_is_refused", unknown_type),
     ("hostile::a_damaged_header_is_refused", damaged_header),
@@ -45,15 +47,20 @@ fn refusal(archive: &[u8]) -> String {
 }
 
 fn refusal_with(archive: &[u8], limits: &Limits) -> String {
+    let text = refusal_later(archive, limits);
+    assert!(text.starts_with("unpack image: "), "{text}");
+    text
+}
+
+/// One that may come from the second step, when files get their owners.
+fn refusal_later(archive: &[u8], limits: &Limits) -> String {
     let room = Room::new();
     let path = room.file("image", archive);
     let error = unpack_with(&room, &path, limits, &Silent).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     room.assert_witness(&["image"]);
-    let text = error.to_string();
-    assert!(text.starts_with("unpack image: "), "{text}");
-    println!("{text}");
-    text
+    println!("{error}");
+    error.to_string()
 }
 
 #[track_caller]
@@ -248,6 +255,33 @@ fn owner_beyond() {
     header.set_uid(100_000);
     let text = refusal(&Tar::unified().raw(header, b"").done());
     assert_says(&text, &["belongs to user 100000", "below 65536", "\"rootfs/x\""]);
+}
+
+fn too_many_owners() {
+    let entry = |n: u32| {
+        let mut header = Tar::header(EntryType::Symlink, &format!("rootfs/{n}"), "x", 0);
+        header.set_gid(5);
+        header
+    };
+    let archive = (0..2000).fold(Tar::unified(), |tar, n| tar.raw(entry(n), b"")).done();
+    let limits = Limits { owners_bytes: 100_000, ..Limits::default() };
+    assert_says(&refusal_with(&archive, &limits), &["more than 100000 bytes", "not root's"]);
+    // Replaced over and over they are few.
+    let archive = (0..2000).fold(Tar::unified(), |tar, n| tar.raw(entry(n % 9), b"")).done();
+    let room = Room::new();
+    unpack_with(&room, &room.file("image", &archive), &limits, &Silent).unwrap();
+}
+
+fn no_capability() {
+    for value in [&b""[..], b"abc", &[7; 20], &[1; 65], &[1; 70_000]] {
+        let archive = Tar::unified()
+            .pax(&[("SCHILY.xattr.security.capability", value)])
+            .file("rootfs/ping", b"x");
+        assert_says(
+            &refusal_later(&archive.done(), &Limits::default()),
+            &["security.capability", "not allowed", "ping"],
+        );
+    }
 }
 
 fn huge_header() {

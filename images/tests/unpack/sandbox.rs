@@ -20,7 +20,8 @@ use crate::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    ("sandbox::the_unpacker_is_nobody_on_the_host", nobody),
+    ("sandbox::the_unpacker_is_nobody_on_the_host_and_has_no_capability", nobody),
+    ("sandbox::who_gives_files_their_owners_has_no_archive", owners),
     ("sandbox::cancelling_leaves_no_process", cancelled),
     ("sandbox::a_stalled_archive_is_ended_by_the_time_limit", stalled),
     ("sandbox::too_little_memory_is_said_to_be_so", too_little_memory),
@@ -98,6 +99,69 @@ fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+const CAPABILITIES: [&str; 5] = ["CapEff:", "CapPrm:", "CapInh:", "CapBnd:", "CapAmb:"];
+
+/// A field of a process's status; empty when the process has ended.
+fn status(pid: u32, key: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(key)).unwrap_or(key);
+    line[key.len()..].trim().to_owned()
+}
+
+/// Whether a process is in another user namespace.
+fn is_inside(pid: &u32) -> bool {
+    let of = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+    of(&pid.to_string()).is_some_and(|namespace| of("self") != Some(namespace))
+}
+
+/// Looks at all workers from their first moment inside to the last, where it is known what they read.
+fn owners() {
+    let room = Room::new();
+    let entry = |n: u32| {
+        let mut header = Tar::header(tar::EntryType::Regular, &format!("rootfs/{n}"), "", 0);
+        header.set_uid((1 + n % 9).into());
+        header
+    };
+    let archive = (0..5000).fold(Tar::unified(), |tar, n| tar.raw(entry(n), b""));
+    let path = room.file("image", &archive.done());
+    let (sandboxing, name) = named(&room);
+    let mut seen = [0, 0];
+    thread::scope(|scope| {
+        let unpacking =
+            scope.spawn(|| unpack(&sandboxing, &room, &path, &Limits::default(), &Silent));
+        while !unpacking.is_finished() {
+            for pid in processes(&name).into_iter().filter(is_inside) {
+                // Set up, which is when it has let go of this.
+                if status(pid, "NoNewPrivs:") != "1" || status(pid, "Seccomp:") != "2" {
+                    continue;
+                }
+                let held = status(pid, "CapBnd:");
+                let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+                let open: Vec<_> = open.filter_map(|fd| fs::read_link(fd.path()).ok()).collect();
+                match u64::from_str_radix(&held, 16) {
+                    Ok(0) => seen[0] += 1,
+                    Ok(held) => {
+                        seen[1] += 1;
+                        // CHOWN, DAC_READ_SEARCH, FOWNER, FSETID and SETFCAP.
+                        assert_eq!(held, 0x8000_001d);
+                        assert!(!open.contains(&path), "{open:?}");
+                    }
+                    // It has ended.
+                    Err(_) => {}
+                }
+            }
+        }
+        unpacking.join().unwrap().unwrap();
+    });
+    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+    let owner = |n: u32| {
+        std::os::unix::fs::MetadataExt::uid(
+            &fs::metadata(room.target().join(n.to_string())).unwrap(),
+        )
+    };
+    assert!((0..5000).all(|n| owner(n) == 1 + n % 9));
+}
+
 fn nobody() {
     let room = Room::new();
     let (pipe, writer) = stall(&room);
@@ -111,34 +175,25 @@ fn nobody() {
         wait_for(|| fs::metadata(&big).ok().filter(|big| big.len() > 0));
         let all = processes(&name);
         assert_eq!(all.len(), 2, "the one that watches and the one that works");
-        let is_worker = |pid: &u32| {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-            status.contains(&format!("Uid:\t{base}\t"))
-        };
-        let pid = all.into_iter().find(is_worker).expect("one of them works as nobody");
-        let proc = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap();
-        let status = proc("status");
-        let line = |key: &str| {
-            let line = status.lines().find(|line| line.starts_with(key)).unwrap();
-            line[key.len()..].trim().to_owned()
-        };
-        // Ids, as the host sees them.
-        for key in ["Uid:", "Gid:"] {
-            assert!(line(key).split_whitespace().all(|id| id == base), "{}", line(key));
+        for pid in &all {
+            // Ids, as the host sees them.
+            for key in ["Uid:", "Gid:"] {
+                let ids = status(*pid, key);
+                assert!(ids.split_whitespace().all(|id| id == base), "{ids}");
+            }
+            assert_eq!(status(*pid, "Groups:"), "");
+            for key in CAPABILITIES {
+                assert_eq!(status(*pid, key), "0000000000000000", "{key}");
+            }
+            assert_eq!(status(*pid, "NoNewPrivs:"), "1");
         }
-        assert_eq!(line("Groups:"), "");
+        let pid = all.into_iter().find(is_inside).expect("one of them works");
+        let proc = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap();
         for map in ["uid_map", "gid_map"] {
             let map = proc(map);
             let fields: Vec<_> = map.split_whitespace().collect();
             assert_eq!(fields, ["0", &base, "65536"]);
         }
-        // Capabilities, of its own user namespace only, and no more than files need.
-        let kept = (1 << 0) | (1 << 1) | (1 << 2) | (1 << 3) | (1 << 4) | (1u64 << 31);
-        for key in ["CapPrm:", "CapEff:", "CapBnd:"] {
-            assert_eq!(u64::from_str_radix(&line(key), 16).unwrap() & !kept, 0, "{key}");
-        }
-        assert_eq!(line("CapInh:"), line("CapAmb:"));
-        assert_eq!(line("NoNewPrivs:"), "1");
         // Namespaces: none is shared with the host.
         for kind in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"] {
             let of = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
@@ -166,6 +221,7 @@ fn nobody() {
             let room = room.path("").to_string_lossy().into_owned();
             let fine = to.starts_with("pipe:")
                 || to.ends_with("/null")
+                || to.starts_with("/memfd:owners ")
                 || to.starts_with(&room)
                 || to == "/"
                 || to.starts_with("/target");

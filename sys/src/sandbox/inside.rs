@@ -19,7 +19,7 @@ use crate::namespace::{self, Namespaces};
 use crate::process::{
     self, Child, CloneOptions, DeathSignal, Exit, Limit, Resource, Wait, spawn_child,
 };
-use crate::unix::Seqpacket;
+use crate::unix::{Blocking, Seqpacket};
 
 /// What the work is given.
 #[derive(Debug)]
@@ -29,16 +29,6 @@ pub struct Inside {
     /// The caller's inputs, in its order.
     pub inputs: Vec<OwnedFd>,
 }
-
-/// Enough to give files their owners, modes and capabilities, and to write in folders of any owner.
-const KEPT: [Capability; 6] = [
-    Capability::CAP_CHOWN,
-    Capability::CAP_DAC_OVERRIDE,
-    Capability::CAP_DAC_READ_SEARCH,
-    Capability::CAP_FOWNER,
-    Capability::CAP_FSETID,
-    Capability::CAP_SETFCAP,
-];
 
 /// Sets the sandbox up that the caller on standard input asks for, and runs `work` in it. Returns the
 /// exit code for the process once nothing of the sandbox is left.
@@ -61,7 +51,7 @@ pub fn enter(work: impl FnOnce(Inside) -> u8) -> u8 {
         return 2;
     };
     let ended = match started {
-        Ok(Some((child, limits))) => watch(&control, &child, limits.wall),
+        Ok(Some(started)) => watch(&control, started),
         // The caller has gone.
         Ok(None) => return 1,
         Err(error) => Ended::NotSetUp(chain(&error)),
@@ -85,16 +75,28 @@ fn chain(error: &SysError) -> String {
     text
 }
 
+/// A child that has been started.
+struct Started {
+    child: Child,
+    wall: Duration,
+    /// The host id that it becomes.
+    host_id: u32,
+    /// Says when it is set up, and hears when it may begin.
+    gate: Seqpacket,
+}
+
 /// Starts the child. `None` when there is nobody to work for.
 fn start(
     control: &mut Option<Seqpacket>,
     work: impl FnOnce(Inside) -> u8,
-) -> Result<Option<(Child, Limits)>> {
+) -> Result<Option<Started>> {
     let Some(message) = control.as_ref().map_or(Ok(None), Seqpacket::receive)? else {
         return Ok(None);
     };
     let received = Received::from_message(message)?;
-    let limits = received.limits;
+    let (wall, host_id) = (received.limits.wall, received.host_id);
+    let (gate, theirs) = Seqpacket::pair(Blocking::Yes)?;
+    let mut ours = Some(gate);
     let parent = process::open_pidfd(std::process::id().cast_signed())?;
     let namespaces = Namespaces::NEWNS
         | Namespaces::NEWPID
@@ -104,42 +106,95 @@ fn start(
         | Namespaces::NEWCGROUP;
     let options = CloneOptions { namespaces, ..CloneOptions::default() };
     // The parent's copies of all descriptors are closed when this function returns.
-    let child = spawn_child(&options, || child_main(control, received, parent, work))?;
-    Ok(Some((child, limits)))
+    let child = spawn_child(&options, || {
+        drop(ours.take());
+        child_main(control, received, parent, theirs, work)
+    })?;
+    Ok(ours.map(|gate| Started { child, wall, host_id, gate }))
 }
 
-/// Waits for the child's end, the caller's end, or the end of its time.
-fn watch(control: &Seqpacket, child: &Child, wall: Duration) -> Ended {
+/// Waits until the child is set up, lets it begin, and waits for its end, the caller's end, or the end
+/// of its time.
+fn watch(control: &Seqpacket, started: Started) -> Ended {
+    let Started { child, wall, host_id, gate } = started;
     let deadline = Instant::now().checked_add(wall);
-    let timed_out = loop {
+    let mut out = wait(control, &child, Some(&gate), deadline);
+    if out == Event::Ready {
+        match open(&gate, host_id) {
+            Ok(()) => out = wait(control, &child, None, deadline),
+            Err(error) => {
+                end(&child);
+                return Ended::NotSetUp(chain(&error));
+            }
+        }
+    }
+    match end(&child) {
+        Some(_) if out == Event::TimedOut => Ended::TimedOut,
+        Some(Exit::Code(code)) => Ended::Exited(code),
+        Some(Exit::Signal(signal)) => Ended::Signaled(signal),
+        None => Ended::NotSetUp("wait for the sandboxed process".to_owned()),
+    }
+}
+
+/// What was waited for.
+#[derive(PartialEq, Eq)]
+enum Event {
+    /// The child is set up, or has ended before that.
+    Ready,
+    /// The child or its caller has ended.
+    Over,
+    TimedOut,
+}
+
+fn wait(
+    control: &Seqpacket,
+    child: &Child,
+    gate: Option<&Seqpacket>,
+    deadline: Option<Instant>,
+) -> Event {
+    loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) {
-            break true;
+            return Event::TimedOut;
         }
         let child = child.pidfd();
-        let mut poll = [PollFd::new(&child, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
+        let mut poll =
+            vec![PollFd::new(&child, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
+        poll.extend(gate.map(|gate| PollFd::new(gate, PollFlags::IN)));
         let wait = left.and_then(|left| Timespec::try_from(left).ok());
         match rustix::event::poll(&mut poll, wait.as_ref()) {
             // The caller says nothing any more: whatever comes from it is its end.
-            Ok(1..) => break false,
+            Ok(1..) if poll[..2].iter().any(|fd| !fd.revents().is_empty()) => return Event::Over,
+            Ok(1..) => return Event::Ready,
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             // Without a way to wait there is no way to keep watch.
-            Err(_) => break false,
+            Err(_) => return Event::Over,
         }
-    };
+    }
+}
+
+/// Lets the child begin, once nothing is left here that foreign bytes could be after. Only the child's
+/// own id remains, by which it can still be killed; it cannot kill back, from its pid namespace.
+fn open(gate: &Seqpacket, host_id: u32) -> Result<()> {
+    if gate.receive()?.is_none() {
+        // It has ended; why is told by its exit, or was told by itself.
+        return Ok(());
+    }
+    process::no_new_privileges()?;
+    caps::empty_bounding_set()?;
+    process::set_gid_uid(host_id, host_id, Some(&[]))?;
+    gate.send(&[0], &[])
+}
+
+/// Ends the child and waits for it. `None` when that fails.
+fn end(child: &Child) -> Option<Exit> {
     // Kills everything in its pid namespace; one that has ended already does not mind.
-    let ended = match child.wait(Wait::Poll) {
-        Ok(Some(exit)) => Ok(Some(exit)),
+    match child.wait(Wait::Poll) {
+        Ok(Some(exit)) => Some(exit),
         _ => {
             let _ = child.signal(libc::SIGKILL);
-            child.wait(Wait::Block)
+            child.wait(Wait::Block).ok().flatten()
         }
-    };
-    match ended {
-        Ok(Some(_)) if timed_out => Ended::TimedOut,
-        Ok(Some(Exit::Code(code))) => Ended::Exited(code),
-        Ok(Some(Exit::Signal(signal))) => Ended::Signaled(signal),
-        _ => Ended::NotSetUp("wait for the sandboxed process".to_owned()),
     }
 }
 
@@ -148,6 +203,7 @@ fn child_main(
     control: &mut Option<Seqpacket>,
     received: Received,
     parent: OwnedFd,
+    gate: Seqpacket,
     work: impl FnOnce(Inside) -> u8,
 ) -> Infallible {
     let inside = match become_nobody(received, &parent) {
@@ -163,11 +219,17 @@ fn child_main(
     drop(parent);
     // The work has no way to speak for the parent.
     drop(control.take());
+    let begin = gate.send(&[0], &[]).and_then(|()| gate.receive());
+    drop(gate);
+    if !matches!(begin, Ok(Some(_))) {
+        // The parent ends it anyway, and says why.
+        std::process::exit(1)
+    }
     std::process::exit(i32::from(work(inside)))
 }
 
 fn become_nobody(received: Received, parent: &OwnedFd) -> Result<Inside> {
-    let Received { userns, inputs, mounts, target, limits, payload } = received;
+    let Received { userns, inputs, mounts, target, capabilities, limits, payload, .. } = received;
     process::reset_signals()?;
     // A file that grows too large shall be an error of the write that does it, not the end.
     ignore_signal(libc::SIGXFSZ)?;
@@ -181,7 +243,7 @@ fn become_nobody(received: Received, parent: &OwnedFd) -> Result<Inside> {
     process::set_umask(0);
     limit(&limits)?;
     process::no_new_privileges()?;
-    drop_capabilities()?;
+    drop_capabilities(capabilities)?;
     calls::refuse()?;
     // Last, because a change of ids clears it.
     process::set_death_signal(DeathSignal::Kill)?;
@@ -208,10 +270,10 @@ fn has_ended(process: BorrowedFd<'_>) -> Result<bool> {
     Ok(ready > 0)
 }
 
-/// Keeps [`KEPT`]. What allows dropping goes last.
-fn drop_capabilities() -> Result<()> {
+/// Keeps a set. What allows dropping goes last.
+fn drop_capabilities(kept: u64) -> Result<()> {
     const ALLOWS: Capability = Capability::CAP_SETPCAP;
-    let others = ::caps::all().into_iter().filter(|c| *c != ALLOWS && !KEPT.contains(c));
+    let others = ::caps::all().into_iter().filter(|c| *c != ALLOWS && kept & c.bitmask() == 0);
     let dropped: Vec<_> = others.chain([ALLOWS]).collect();
     caps::restrict(&dropped)
 }

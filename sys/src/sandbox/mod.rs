@@ -3,7 +3,8 @@
 //! Parsers have bugs, and archives, layers, backups and image metadata come from anywhere. So what reads
 //! them runs apart: a program executed anew (never a fork of the running one, which holds secrets), as
 //! root of a user namespace over ids that belong to nobody, without network, with a root of its own that
-//! has the host's `/usr` read-only and the one directory it is to fill.
+//! has the host's `/usr` read-only and the one directory it is to fill. While it works, neither it nor the
+//! process that watches over it has any capability, but for those that the caller asks for.
 //!
 //! ```text
 //! caller (any threads)            exe ROLE (host root, reads nothing foreign)      nobody
@@ -11,8 +12,10 @@
 //!   │  spec, descriptors ──────────> │
 //!   │                                ├── clone3(new mnt pid net ipc uts cgroup) ──> mounts, pivot,
 //!   │                                │   watches: caller, time, child               user namespace,
-//!   │ <── stdout ────────────────────┼────────────────────────────────────────────  limits, no caps
-//!   │                                │                                              work(..)
+//!   │                                │ <──────────────────── ready ───────────────  limits, no caps
+//!   │                                │ becomes the child's id, gives all up
+//!   │                                │ ───────────────────── go ──────────────────> │
+//!   │ <── stdout ────────────────────┼────────────────────────────────────────────  work(..)
 //!   │ <── how it ended ──────────────┘ kills and reaps the child, whatever happens
 //! ```
 //!

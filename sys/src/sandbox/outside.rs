@@ -11,6 +11,7 @@ use rustix::fs::FileType;
 
 use super::spec::Spec;
 use crate::Context;
+use crate::caps::Capability;
 use crate::error::{Result, SysError};
 use crate::idmap::{IdMap, IdRange};
 use crate::mount::{Attributes, Depth, Propagation, change_attributes, clone_tree_at, idmap};
@@ -63,6 +64,8 @@ pub struct Sandbox<'a> {
     pub inputs: &'a [BorrowedFd<'a>],
     /// The directory that the child fills, seen by it as [`super::TARGET`].
     pub target: Option<BorrowedFd<'a>>,
+    /// What the child keeps of the capabilities over its user namespace; none is the rule.
+    pub capabilities: &'a [Capability],
     /// Bytes for the child's work, at most about 180 KB.
     pub payload: &'a [u8],
     /// What the child may use.
@@ -125,6 +128,8 @@ impl Sandbox<'_> {
             inputs: self.inputs.len(),
             mounted,
             target: target.is_some(),
+            host_id: self.ids.start(),
+            capabilities: self.capabilities.iter().fold(0, |set, c| set | c.bitmask()),
             limits: self.limits,
         };
         let (ours, theirs) = Seqpacket::pair(Blocking::Yes)?;

@@ -15,6 +15,10 @@ pub(super) struct Spec {
     /// One bit for each input that comes as a mount as well.
     pub(super) mounted: u64,
     pub(super) target: bool,
+    /// The host id that the child is.
+    pub(super) host_id: u32,
+    /// The capabilities that the child keeps, as the kernel shows a set.
+    pub(super) capabilities: u64,
     pub(super) limits: Limits,
 }
 
@@ -25,6 +29,8 @@ pub(super) struct Received {
     /// Mounts of inputs, with the input's index.
     pub(super) mounts: Vec<(usize, OwnedFd)>,
     pub(super) target: Option<OwnedFd>,
+    pub(super) host_id: u32,
+    pub(super) capabilities: u64,
     pub(super) limits: Limits,
     pub(super) payload: Vec<u8>,
 }
@@ -37,6 +43,8 @@ impl Spec {
             self.inputs as u64,
             self.mounted,
             u64::from(self.target),
+            self.host_id.into(),
+            self.capabilities,
             memory,
             cpu.as_secs().max(1),
             file_size,
@@ -54,9 +62,11 @@ impl Spec {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let line = std::str::from_utf8(&bytes[..end]).ok()?;
         let numbers: Vec<u64> = line.split(' ').map_while(|number| number.parse().ok()).collect();
-        let &[inputs, mounted, target, memory, cpu, file_size, processes, open_files, wall] =
-            numbers.as_slice()
+        let &[inputs, mounted, target, host_id, capabilities, ref limits @ ..] = numbers.as_slice()
         else {
+            return None;
+        };
+        let &[memory, cpu, file_size, processes, open_files, wall] = limits else {
             return None;
         };
         let limits = Limits {
@@ -68,7 +78,9 @@ impl Spec {
             wall: Duration::from_millis(wall),
         };
         let inputs = usize::try_from(inputs).ok()?;
-        Some((Self { inputs, mounted, target: target == 1, limits }, &bytes[end + 1..]))
+        let host_id = u32::try_from(host_id).ok()?;
+        let spec = Self { inputs, mounted, target: target == 1, host_id, capabilities, limits };
+        Some((spec, &bytes[end + 1..]))
     }
 }
 
@@ -89,7 +101,9 @@ impl Received {
             .map(|index| Ok((index, next()?)))
             .collect::<Result<_>>()?;
         let target = if spec.target { Some(next()?) } else { None };
-        Ok(Self { userns, inputs, mounts, target, limits: spec.limits, payload: payload.to_vec() })
+        let Spec { host_id, capabilities, limits, .. } = spec;
+        let payload = payload.to_vec();
+        Ok(Self { userns, inputs, mounts, target, host_id, capabilities, limits, payload })
     }
 }
 
@@ -100,7 +114,8 @@ mod tests {
     #[test]
     fn what_is_encoded_is_decoded() {
         let limits = Limits { wall: Duration::from_millis(1500), ..Limits::default() };
-        let spec = Spec { inputs: 2, mounted: 0b10, target: true, limits };
+        let (host_id, capabilities) = (0x7000_0000, 1 << 31);
+        let spec = Spec { inputs: 2, mounted: 0b10, target: true, host_id, capabilities, limits };
         let bytes = spec.encode(b"pay\nload");
         assert_eq!(Spec::decode(&bytes), Some((spec, &b"pay\nload"[..])));
         assert_eq!(Spec::decode(b"1 2\n"), None);
@@ -108,7 +123,9 @@ mod tests {
 
     #[test]
     fn missing_descriptors_are_refused() {
-        let spec = Spec { inputs: 1, mounted: 0, target: false, limits: Limits::default() };
+        let limits = Limits::default();
+        let (mounted, target, host_id, capabilities) = (0, false, 1, 0);
+        let spec = Spec { inputs: 1, mounted, target, host_id, capabilities, limits };
         let message = Message { bytes: spec.encode(b""), descriptors: Vec::new() };
         assert!(Received::from_message(message).is_err());
     }

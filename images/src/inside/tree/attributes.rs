@@ -3,13 +3,14 @@
 use std::os::fd::OwnedFd;
 
 use rustix::{
-    fs::{AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags},
+    fs::{AtFlags, Mode, Timespec, Timestamps, UTIME_OMIT, XattrFlags},
     io::Errno,
 };
 use sc_api::quoted;
 
 use super::Tree;
 use crate::inside::{
+    owners::{CAPABILITY, Later},
     path::EntryPath,
     report::{Failure, Inside},
     tarfile::Entry,
@@ -23,19 +24,51 @@ pub(super) struct Attributes {
     pub(super) gid: u32,
     pub(super) mtime: (i64, u32),
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) capability: Option<Box<[u8]>>,
+}
+
+/// Set-user-id and set-group-id.
+const SET_ID: u32 = 0o6000;
+const USER: &[u8] = b"user.";
+
+impl Attributes {
+    /// Takes over what an earlier entry for the same folder had and this one has not.
+    pub(super) fn over(mut self, earlier: Self) -> Self {
+        let mut xattrs = earlier.xattrs;
+        xattrs.append(&mut self.xattrs);
+        Self { xattrs, capability: self.capability.or(earlier.capability), ..self }
+    }
+
+    /// Whether all of it can be had without a capability.
+    fn is_plain(&self) -> bool {
+        self.uid == 0 && self.gid == 0 && self.capability.is_none()
+    }
+
+    /// The mode for now: whoever is not the owner yet gets no set-id bits.
+    fn first_mode(&self) -> Mode {
+        Mode::from_raw_mode(if self.is_plain() { self.mode } else { self.mode & !SET_ID })
+    }
+
+    /// What is put off; `mode` is the one that it has by now.
+    fn later(self, mode: Option<u32>) -> Later {
+        let mode = mode.map(|mode| mode & 0o777 | self.mode & !0o777);
+        Later { uid: self.uid, gid: self.gid, mode, capability: self.capability }
+    }
 }
 
 impl Tree<'_> {
     pub(super) fn attributes(&mut self, mut entry: Entry) -> Inside<Attributes> {
         let mut kept = Vec::with_capacity(entry.xattrs.len());
+        let mut capability = None;
         for (name, value) in std::mem::take(&mut entry.xattrs) {
             match xattr::fate(&name) {
+                Fate::Keep if name == CAPABILITY => capability = Some(value.into()),
                 Fate::Keep => kept.push((name, value)),
                 Fate::Drop => self.budget.stats.dropped_xattrs += 1,
                 Fate::Refuse => return Err(Failure::image(xattr::refusal(&name))),
             }
         }
-        Ok(Attributes { xattrs: kept, ..self.attributes_of(&entry)? })
+        Ok(Attributes { xattrs: kept, capability, ..self.attributes_of(&entry)? })
     }
 
     pub(super) fn attributes_of(&self, entry: &Entry) -> Inside<Attributes> {
@@ -50,56 +83,69 @@ impl Tree<'_> {
             gid: self.budget.id(entry.gid, "group")?,
             mtime: entry.mtime,
             xattrs: Vec::new(),
+            capability: None,
         })
     }
 
-    /// Owner before mode and capability, which a change of owner takes away; times last.
+    /// Users' attributes before the mode, which may forbid to write them; ACLs after it, as they
+    /// change it; times last. What needs a capability is put off.
     pub(super) fn apply(
         &mut self,
+        path: &EntryPath,
         fd: &OwnedFd,
         attributes: Attributes,
         folder: bool,
     ) -> Inside<()> {
-        let owner = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
-        rustix::fs::fchown(fd, owner.0, owner.1).map_err(|e| Failure::machine("set owner", e))?;
-        rustix::fs::fchmod(fd, Mode::from_raw_mode(attributes.mode))
+        let (first, second): (Vec<_>, Vec<_>) =
+            attributes.xattrs.iter().partition(|(name, _)| name.starts_with(USER));
+        let set = |(name, value): &(Vec<u8>, Vec<u8>)| {
+            rustix::fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty())
+                .map_err(|errno| xattr_failed(name, errno))
+        };
+        first.into_iter().try_for_each(set)?;
+        rustix::fs::fchmod(fd, attributes.first_mode())
             .map_err(|error| Failure::machine("set mode", error))?;
-        for (name, value) in &attributes.xattrs {
-            if name == b"system.posix_acl_default" && !folder {
+        for xattr in second {
+            if xattr.0 == b"system.posix_acl_default" && !folder {
                 self.budget.stats.dropped_xattrs += 1;
                 continue;
             }
-            rustix::fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty())
-                .map_err(|errno| xattr_failed(name, errno))?;
+            set(xattr)?;
         }
         rustix::fs::futimens(fd, &times(attributes.mtime))
-            .map_err(|error| Failure::machine("set time", error))
+            .map_err(|error| Failure::machine("set time", error))?;
+        if attributes.is_plain() {
+            return Ok(());
+        }
+        let stat = rustix::fs::fstat(fd).map_err(|e| Failure::machine("look at it", e))?;
+        self.later.put(path, attributes.later(Some(stat.st_mode)))
     }
 
-    /// Owner, mode and times of what cannot be opened. Its folder is the current one.
-    pub(super) fn own_by_name(
-        &self,
+    /// Mode and times of what cannot be opened. Its folder is the current one. The owner is put off.
+    pub(super) fn apply_by_name(
+        &mut self,
         path: &EntryPath,
-        attributes: &Attributes,
+        attributes: Attributes,
         mode: bool,
     ) -> Inside<()> {
         let (_, name) = path.split();
         let parent = &self.last.as_ref().expect("make has set it").1;
-        let owner = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
-        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::chownat(parent, name, owner.0, owner.1, nofollow)
-            .map_err(|error| Failure::machine("set owner", error))?;
         if mode {
-            let mode = Mode::from_raw_mode(attributes.mode);
-            rustix::fs::chmodat(parent, name, mode, AtFlags::empty())
+            rustix::fs::chmodat(parent, name, attributes.first_mode(), AtFlags::empty())
                 .map_err(|error| Failure::machine("set mode", error))?;
         }
+        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
         rustix::fs::utimensat(parent, name, &times(attributes.mtime), nofollow)
-            .map_err(|error| Failure::machine("set time", error))
+            .map_err(|error| Failure::machine("set time", error))?;
+        if attributes.is_plain() {
+            return Ok(());
+        }
+        let mode = mode.then_some(attributes.mode);
+        self.later.put(path, attributes.later(mode))
     }
 }
 
-fn xattr_failed(name: &[u8], errno: Errno) -> Failure {
+pub(crate) fn xattr_failed(name: &[u8], errno: Errno) -> Failure {
     let name = quoted(&String::from_utf8_lossy(name));
     match errno {
         Errno::NOTSUP => Failure::machine(

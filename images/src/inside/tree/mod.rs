@@ -1,14 +1,17 @@
 //! The directory that becomes a root filesystem, filled entry by entry.
 //!
 //! No symbolic link is ever followed: an entry's folder is opened with openat2(2) below the root, and
-//! the entry itself is made anew in it. Folders get their owner, mode, times and attributes at the end
+//! the entry itself is made anew in it. Folders get their mode, times and attributes at the end
 //! ([`Tree::finish`]), since files made in them would change the times, inherit default ACLs and
-//! setgid bits.
+//! setgid bits, and those below a folder before it, which may forbid to go through.
+//!
+//! No capability is needed: all of it is root's, who does the work. What is another's, or has a
+//! capability, is put off ([`List`]).
 
 mod attributes;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     io::{self, Read},
     os::fd::{AsFd, OwnedFd},
 };
@@ -21,9 +24,11 @@ use rustix::{
 use sc_api::quoted;
 
 use self::attributes::Attributes;
+pub(crate) use self::attributes::xattr_failed;
 use super::{
     budget::Budget,
     device::check_device,
+    owners::List,
     path::EntryPath,
     report::{Cause, Failure, Inside},
     tarfile::{Archive, Entry, Kind, Segment},
@@ -38,7 +43,8 @@ pub(crate) struct Tree<'a> {
     budget: &'a mut Budget,
     /// The folder of the last entry, which is mostly that of the next one too.
     last: Option<(Vec<u8>, OwnedFd)>,
-    folders: Vec<(EntryPath, Attributes)>,
+    folders: BTreeMap<EntryPath, Attributes>,
+    later: List,
     dropped: HashSet<EntryPath>,
     buffer: Vec<u8>,
 }
@@ -46,7 +52,7 @@ pub(crate) struct Tree<'a> {
 impl<'a> Tree<'a> {
     /// Starts in `root`, an empty directory, which gets root's ownership and mode 0755 until an entry
     /// says otherwise.
-    pub(crate) fn new(root: OwnedFd, budget: &'a mut Budget) -> Inside<Self> {
+    pub(crate) fn new(root: OwnedFd, budget: &'a mut Budget, later: List) -> Inside<Self> {
         let own = rustix::fs::fchown(&root, Some(Uid::ROOT), Some(Gid::ROOT));
         own.and_then(|()| rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755)))
             .map_err(|error| Failure::machine("prepare the target directory", error))?;
@@ -54,7 +60,8 @@ impl<'a> Tree<'a> {
             root,
             budget,
             last: None,
-            folders: Vec::new(),
+            folders: BTreeMap::new(),
+            later,
             dropped: HashSet::new(),
             buffer: vec![0; 256 << 10],
         })
@@ -95,16 +102,21 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Applies what was put off. Call it once, after the last entry.
-    pub(crate) fn finish(mut self) -> Inside<()> {
-        for (path, attributes) in std::mem::take(&mut self.folders) {
+    /// Finishes the folders, and returns what is put off still. Call it once, after the last entry.
+    pub(crate) fn finish(mut self) -> Inside<List> {
+        // Backwards, what is in a folder comes before it.
+        for (path, attributes) in std::mem::take(&mut self.folders).into_iter().rev() {
             // A folder that a later entry replaced by something else is not there any more.
             let Some(fd) = self.open_folder(path.bytes()).map(Some).or_else(gone)? else {
                 continue;
             };
-            self.apply(&fd, attributes, true).map_err(|failure| failure.entry(path.bytes()))?;
+            self.apply(&path, &fd, attributes, true)
+                .map_err(|failure| failure.entry(path.bytes()))?;
         }
-        sync(&self.root)
+        if self.later.is_empty() {
+            sync(&self.root)?;
+        }
+        Ok(self.later)
     }
 
     /// Devices below `dev/` are left out, with the links to them: an instance gets devices of its own.
@@ -139,7 +151,7 @@ impl<'a> Tree<'a> {
             match rustix::fs::mkdirat(parent, name, mode) {
                 Err(Errno::EXIST) if is_folder(parent, name)? => {}
                 Err(Errno::EXIST) => {
-                    self.remove(name)?;
+                    self.remove(&path)?;
                     let parent = &self.last.as_ref().expect("remove keeps the folder").1;
                     rustix::fs::mkdirat(parent, name, mode).map_err(no_folder)?;
                 }
@@ -147,7 +159,11 @@ impl<'a> Tree<'a> {
             }
         }
         let attributes = self.attributes(entry)?;
-        self.folders.push((path, attributes));
+        let attributes = match self.folders.remove(&path) {
+            Some(earlier) => attributes.over(earlier),
+            None => attributes,
+        };
+        self.folders.insert(path, attributes);
         Ok(())
     }
 
@@ -173,7 +189,7 @@ impl<'a> Tree<'a> {
         if sparse.is_some() {
             rustix::fs::ftruncate(&fd, size).map_err(|e| Failure::machine("set file size", e))?;
         }
-        self.apply(&fd, attributes, false)
+        self.apply(path, &fd, attributes, false)
     }
 
     fn write<R: Read>(&mut self, fd: &OwnedFd, at: Segment, data: &mut Archive<R>) -> Inside<()> {
@@ -199,11 +215,8 @@ impl<'a> Tree<'a> {
         }
         self.make(path, |parent, name| rustix::fs::symlinkat(entry.link.as_slice(), parent, name))?;
         self.budget.stats.dropped_xattrs += entry.xattrs.len() as u64;
-        self.own_by_name(
-            path,
-            &Attributes { xattrs: Vec::new(), ..self.attributes_of(&entry)? },
-            false,
-        )
+        let attributes = self.attributes_of(&entry)?;
+        self.apply_by_name(path, attributes, false)
     }
 
     fn hard_link(&mut self, path: &EntryPath, link: Option<EntryPath>) -> Inside<()> {
@@ -239,19 +252,20 @@ impl<'a> Tree<'a> {
         };
         match attempt(self) {
             Err(Errno::EXIST) => {
-                self.remove(new)?;
+                self.remove(path)?;
                 attempt(self).map_err(missing)
             }
             made => made.map_err(missing),
-        }
+        }?;
+        self.later.link(&link, path)
     }
 
     fn fifo(&mut self, path: &EntryPath, entry: Entry) -> Inside<()> {
         self.make(path, |parent, name| {
             rustix::fs::mknodat(parent, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
         })?;
-        let attributes = self.attributes(entry)?;
-        self.own_by_name(path, &attributes, true)
+        let attributes = Attributes { capability: None, ..self.attributes(entry)? };
+        self.apply_by_name(path, attributes, true)
     }
 
     /// Makes something in the folder of `path`, in place of what may be there.
@@ -269,15 +283,17 @@ impl<'a> Tree<'a> {
         };
         match how(&self.last.as_ref().expect("in_folder has set it").1, name) {
             Err(Errno::EXIST) => {
-                self.remove(name)?;
+                self.remove(path)?;
                 how(&self.last.as_ref().expect("remove keeps the folder").1, name).map_err(failed)
             }
             made => made.map_err(failed),
         }
     }
 
-    /// Removes what an earlier entry put under `name` in the current folder.
-    fn remove(&mut self, name: &[u8]) -> Inside<()> {
+    /// Removes what an earlier entry put at a path in the current folder.
+    fn remove(&mut self, path: &EntryPath) -> Inside<()> {
+        let (_, name) = path.split();
+        self.later.forget(path);
         let parent = &self.last.as_ref().expect("in_folder has set it").1;
         let flags = if is_folder(parent, name)? { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         rustix::fs::unlinkat(parent, name, flags).map_err(|errno| match errno {
