@@ -9,6 +9,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sc_agent_protocol::{
     BootFailure, Event, ExecRequest, Interface, Packet, Phase, Reply, Request, ToAgent, ToDaemon,
@@ -36,6 +37,10 @@ pub enum AgentEvent {
     /// The socket has ended, and so has the agent.
     Gone,
 }
+
+/// How long an agent may take to answer. All that it does at once is quick; a guest's programs are
+/// never waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection to an agent.
 #[derive(Debug)]
@@ -97,6 +102,11 @@ impl AgentLink {
             Reply::Welcome { phase, .. } => Ok((link, phase, receiver)),
             other => Err(unexpected("greet the agent", &other)),
         }
+    }
+
+    /// Whether an agent listens at `path`.
+    pub fn is_there(path: &Path) -> bool {
+        Seqpacket::connect(path, Blocking::No).is_ok()
     }
 
     /// Lets init run.
@@ -192,8 +202,15 @@ impl AgentLink {
                 sc_agent_protocol::MAX_MESSAGE
             )));
         }
-        self.send(&packet, fds).await?;
-        receiver.await.map_err(|_| gone())
+        let answered = async {
+            self.send(&packet, fds).await?;
+            receiver.await.map_err(|_| gone())
+        };
+        tokio::time::timeout(PATIENCE, answered).await.unwrap_or_else(|_| {
+            let seconds = PATIENCE.as_secs();
+            let text = format!("the instance's agent does not answer within {seconds} seconds");
+            Err(Error::new(ErrorKind::Unavailable, text))
+        })
     }
 
     async fn send(&self, packet: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {

@@ -33,3 +33,18 @@ pub(super) enum Command {
     Update(Update, IfMatch, Reply),
     ProfilesChanged(Reply),
 }
+
+impl Command {
+    /// Where its answer goes.
+    pub(super) fn into_reply(self) -> Reply {
+        match self {
+            Self::Created(_, reply)
+            | Self::Start(_, reply)
+            | Self::Stop(_, reply)
+            | Self::Restart(_, reply)
+            | Self::Delete(reply)
+            | Self::Update(_, _, reply)
+            | Self::ProfilesChanged(reply) => reply,
+        }
+    }
+}

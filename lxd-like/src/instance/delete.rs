@@ -1,36 +1,76 @@
 //! Deleting an instance that does not run.
 
 use sc_storage::VolumeName;
-use sc_store::{Draft, delete_doc};
+use sc_store::{Draft, IntentId, delete_doc};
 
 use crate::blocking::blocking;
 use crate::context::Ctx;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, Intent, PROJECT};
 
-/// Deletes an instance: its volume goes to the pool's trash at once, which is emptied behind.
-#[tracing::instrument(level = "debug", name = "delete", skip_all)]
-pub(super) async fn delete(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
-    let (instance, pool) = (record.name.clone(), record.pool.clone());
-    let intent = ctx.journal.begin(&Intent::Delete { instance, pool }).await?;
-    let steps = ctx.steps.operation("delete");
-    let outcome = async {
-        steps.reach("intent")?;
-        remove(ctx, record).await?;
-        steps.reach("removed")?;
-        Ok(())
-    };
-    if let Err(error) = outcome.await {
-        // Nothing is gone for good before the record is: the instance stays.
-        ctx.journal.clear(intent).await?;
-        return Err(crate::error::Error::within(error, format!("delete instance {}", record.name)));
+/// A deletion that failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub error: Error,
+    /// The journal's entry, where there is no way back: the next deletion, or daemon, finishes it.
+    pub begun: Option<IntentId>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, begun: None }
     }
+}
+
+/// Deletes an instance: its volume goes to the pool's trash at once, which is emptied behind. `begun`
+/// is the journal's entry of a deletion that failed before.
+#[tracing::instrument(level = "debug", name = "delete", skip_all)]
+pub(super) async fn delete(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    begun: Option<IntentId>,
+) -> Result<(), Failed> {
+    let intent = match begun {
+        Some(intent) => intent,
+        None => {
+            let (instance, pool) = (record.name.clone(), record.pool.clone());
+            let intent = Intent::Delete { instance, pool };
+            ctx.journal.begin(&intent).await.map_err(Error::from)?
+        }
+    };
+    if let Err(error) = erase(ctx, record, intent).await {
+        let error = error.within(format!("delete instance {}", record.name));
+        // Without its root it is an instance no more.
+        if is_whole(ctx, record).await {
+            ctx.journal.clear(intent).await.map_err(Error::from)?;
+            return Err(error.into());
+        }
+        return Err(Failed { error, begun: Some(intent) });
+    }
+    ctx.pools.empty_trash_behind(record.pool.as_str());
+    Ok(())
+}
+
+async fn erase(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) -> Result<()> {
+    let steps = ctx.steps.operation("delete");
+    steps.reach("intent")?;
+    remove(ctx, record).await?;
+    steps.reach("removed")?;
     let mut draft = Draft::new();
     draft.change(delete_doc::<InstanceRecord>(&[PROJECT, record.name.as_str()])?);
     draft.change(ctx.journal.clear_change(intent));
     ctx.store.apply(draft).await?;
-    ctx.pools.empty_trash_behind(record.pool.as_str());
     Ok(())
+}
+
+/// Whether the instance still has its root. A pool that does not answer has not lost it.
+async fn is_whole(ctx: &Ctx, record: &InstanceRecord) -> bool {
+    let looked = async {
+        let pool = ctx.pools.get(record.pool.as_str())?;
+        let volume = VolumeName::new(record.name.as_str())?;
+        blocking(move || Ok(pool.has_volume(&volume)?)).await
+    };
+    looked.await.unwrap_or(true)
 }
 
 /// Removes what an instance has outside the store.

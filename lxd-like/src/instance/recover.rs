@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use sc_api::InstanceName;
+use sc_agent_protocol::Phase as AgentPhase;
+use sc_api::{ErrorKind, InstanceName};
 use sc_profiles::Settings;
 use sc_store::IntentId;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::agent::AgentLink;
+use super::agent::{AgentEvent, AgentLink};
 use super::command::StopMode;
 use super::owner;
 use super::registry::Instances;
@@ -23,6 +25,12 @@ use super::{config, create, delete, start, stop, update};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, Intent, PROJECT, RunPlan};
+
+/// How long the start waits for agents to answer.
+const RECOVERY_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long to wait before an agent is greeted again.
+const GREETING_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is left to do once every instance has an owner.
 #[derive(Debug, Default)]
@@ -40,6 +48,9 @@ pub struct Restart {
     /// What the journal has of it.
     intents: Vec<IntentId>,
 }
+
+/// What an agent answers to a greeting.
+type Greeted = (AgentLink, AgentPhase, mpsc::UnboundedReceiver<AgentEvent>);
 
 /// The runs that the journal knows of.
 type Runs = HashMap<InstanceName, (IntentId, RunPlan)>;
@@ -126,9 +137,19 @@ impl Instances {
             tasks.spawn(async move { take_up(&instances, record.value, run).await });
         }
         let mut ran = Vec::new();
-        while let Some(joined) = tasks.join_next().await {
-            ran.extend(joined.map_err(|e| Error::internal(format!("recover an instance: {e}")))?);
+        let all = async {
+            while let Some(joined) = tasks.join_next().await {
+                let found =
+                    joined.map_err(|e| Error::internal(format!("recover an instance: {e}")));
+                ran.extend(found?);
+            }
+            Ok::<_, Error>(())
+        };
+        // An agent that is silent keeps the others waiting for so long only.
+        if let Ok(outcome) = tokio::time::timeout(RECOVERY_PATIENCE, all).await {
+            outcome?;
         }
+        tasks.detach_all();
         Ok(ran)
     }
 }
@@ -228,7 +249,10 @@ async fn find(
     plan: RunPlan,
 ) -> (Option<Active>, Option<Left>) {
     let this_boot = plan.boot_id == ctx.paths.boot_id();
-    if this_boot && let Some(active) = reconnect(ctx, intent, &plan).await {
+    if this_boot
+        && let Some(greeted) = greet(ctx, &plan).await
+        && let Some(active) = reconnect(ctx, intent, &plan, greeted).await
+    {
         resume(ctx, record, &active).await;
         return (Some(active), None);
     }
@@ -261,10 +285,31 @@ async fn resume(ctx: &Ctx, record: &mut InstanceRecord, active: &Active) {
     }
 }
 
-/// The run, where its agent lives and its guest had come to boot.
-async fn reconnect(ctx: &Ctx, intent: IntentId, plan: &RunPlan) -> Option<Active> {
+/// Greets the agent of a run; `None` where there is none any more. One that is there and silent (it
+/// may be stopped, or the machine overloaded) is waited for: its guest is not to die of that.
+async fn greet(ctx: &Ctx, plan: &RunPlan) -> Option<Greeted> {
     let socket = ctx.paths.agent_socket(plan.run);
-    let (link, phase, events) = AgentLink::connect(&socket).await.ok()?;
+    loop {
+        match AgentLink::connect(&socket).await {
+            Ok(greeted) => return Some(greeted),
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                tracing::error!(instance = %plan.instance, error = %error.chain(),
+                    "a running guest is not taken up again until its agent answers");
+            }
+            // A connection may end under a greeting; an agent that is gone listens no more.
+            Err(_) if AgentLink::is_there(&socket) => tokio::time::sleep(GREETING_PAUSE).await,
+            Err(_) => return None,
+        }
+    }
+}
+
+/// The run, where its guest had come to boot.
+async fn reconnect(
+    ctx: &Ctx,
+    intent: IntentId,
+    plan: &RunPlan,
+    (link, phase, events): Greeted,
+) -> Option<Active> {
     let mut observed = start::observed(&phase)?;
     observed.interfaces = link.interfaces().await.unwrap_or_default();
     let range = sc_sys::idmap::IdRange::new(plan.id_base, sc_sys::idmap::RANGE_SIZE)?;

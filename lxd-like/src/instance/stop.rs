@@ -138,13 +138,11 @@ async fn take_away(ctx: &Ctx, plan: &RunPlan, intent: IntentId) -> Result<()> {
 async fn end_agent(ctx: &Ctx, plan: &RunPlan) -> Result<()> {
     let socket = ctx.paths.agent_socket(plan.run);
     // Nobody listens when it has ended; whatever remains of its guest goes with the cgroup.
-    let Ok((link, _, mut events)) = AgentLink::connect(&socket).await else { return Ok(()) };
-    link.quit().await;
     let gone = async {
-        while let Some(event) = events.recv().await {
-            if matches!(event, AgentEvent::Gone) {
-                break;
-            }
+        while AgentLink::is_there(&socket) {
+            let Ok((link, _, mut events)) = AgentLink::connect(&socket).await else { continue };
+            link.quit().await;
+            while !matches!(events.recv().await, Some(AgentEvent::Gone) | None) {}
         }
     };
     let ended = tokio::time::timeout(AGENT_PATIENCE, gone).await;

@@ -32,8 +32,8 @@ impl Owner {
         self.admit(Ask::Delete)?;
         self.show(Phase::Deleting);
         let deleted = match self.clear_left().await {
-            Ok(()) => delete::delete(&self.ctx, &self.record()).await,
-            Err(error) => Err(error),
+            Ok(()) => delete::delete(&self.ctx, &self.record(), self.deletion).await,
+            Err(error) => Err(error.into()),
         };
         match deleted {
             Ok(()) => {
@@ -42,9 +42,10 @@ impl Owner {
                 self.state = State::Gone;
                 Ok(())
             }
-            Err(error) => {
+            Err(failed) => {
+                self.deletion = failed.begun;
                 self.enter(State::Stopped);
-                Err(error)
+                Err(failed.error)
             }
         }
     }

@@ -16,12 +16,13 @@ use std::sync::Arc;
 
 use sc_agent_protocol::Event;
 use sc_api::InstanceName;
+use sc_store::IntentId;
 use tokio::sync::{mpsc, watch};
 
-use self::stopping::{Stopping, Then, answer};
+use self::stopping::{Stopping, answer};
 use super::agent::AgentEvent;
 use super::command::{Command, Reply};
-use super::handle::InstanceHandle;
+use super::handle::{InstanceHandle, not_found};
 use super::queue::{Ask, admit};
 use super::registry::Instances;
 use super::run::{Active, Run};
@@ -59,6 +60,8 @@ pub(super) struct Owner {
     state: State,
     /// What the last run has left; cleared up before the next.
     left: Option<Left>,
+    /// A deletion that has taken the root away and then failed.
+    deletion: Option<IntentId>,
     /// Requests that came between the answer to a kill and the end of its clearing up.
     deferred: VecDeque<Command>,
 }
@@ -82,7 +85,16 @@ pub(super) fn spawn(
     instances.insert(handle.clone());
     let deferred = VecDeque::new();
     let (ctx, instances) = (instances.ctx().clone(), instances.clone());
-    let owner = Owner { ctx, instances: instances.clone(), commands, view, state, left, deferred };
+    let owner = Owner {
+        ctx,
+        instances: instances.clone(),
+        commands,
+        view,
+        state,
+        left,
+        deletion: None,
+        deferred,
+    };
     tokio::spawn(supervise(instances, name, owner));
     handle
 }
@@ -107,7 +119,21 @@ impl Owner {
                 Input::Abandoned => return,
             }
         }
-        self.instances.remove(&self.record().name);
+        self.refuse_the_rest();
+    }
+
+    /// The instance is no more: what was asked of it meanwhile is answered. To delete it is done.
+    fn refuse_the_rest(&mut self) {
+        self.commands.close();
+        while let Some(command) =
+            self.deferred.pop_front().or_else(|| self.commands.try_recv().ok())
+        {
+            let outcome = match &command {
+                Command::Delete(_) => Ok(()),
+                _ => Err(not_found(self.record().name.as_str())),
+            };
+            answer(command.into_reply(), outcome);
+        }
     }
 
     async fn next(&mut self) -> Input {
@@ -139,7 +165,7 @@ impl Owner {
         match command {
             Command::Created(made, reply) => self.created(made, reply),
             Command::Start(creation, reply) => answer(reply, self.start(creation).await),
-            Command::Stop(mode, reply) => self.stop(mode, Ask::Stop, Then::Rest, reply).await,
+            Command::Stop(mode, reply) => self.stop(mode, reply).await,
             Command::Restart(mode, reply) => self.restart(mode, reply).await,
             Command::Delete(reply) => answer(reply, self.delete().await),
             Command::Update(update, guard, reply) => {
@@ -188,6 +214,7 @@ impl Owner {
             self.keep_copy();
             self.lifecycle("instance-created");
         } else {
+            self.instances.remove(&self.record().name);
             self.enter(State::Gone);
         }
         answer(reply, Ok(()));

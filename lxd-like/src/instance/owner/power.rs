@@ -1,9 +1,8 @@
 //! The owner starts, stops and restarts its guest, and sees it end.
 
 use sc_store::IntentId;
-use tokio::sync::oneshot;
 
-use super::stopping::{Restarting, Stopping, Then, answer, forced};
+use super::stopping::{Restarting, Stopping, answer, forced};
 use super::{Owner, State};
 use crate::error::{Error, Result};
 use crate::instance::command::{Reply, StopMode};
@@ -16,6 +15,10 @@ use crate::model::Intent;
 impl Owner {
     pub(super) async fn start(&mut self, creation: Option<IntentId>) -> Result<()> {
         self.admit(Ask::Start)?;
+        if self.deletion.is_some() {
+            let text = "its deletion was begun and has failed: delete it again";
+            return Err(Error::conflict(text));
+        }
         self.show(Phase::Starting);
         match self.bring_up(creation).await {
             Ok(active) => {
@@ -70,86 +73,93 @@ impl Owner {
             Ok(intent) => intent,
             Err(error) => return answer(reply, Err(error.into())),
         };
-        let steps = self.ctx.steps.operation("restart");
-        if let Err(error) = steps.reach("intent") {
-            self.restarted(intent).await;
-            return answer(reply, Err(error.into()));
-        }
-        // The restart is answered when the start is: the stop's own waiter is a dummy.
-        let (stopped, _) = oneshot::channel();
-        self.stop(mode, Ask::Restart, Then::Start(Restarting { reply, intent, steps }), stopped)
-            .await;
-        if !matches!(self.state, State::Stopping(..)) {
-            self.restarted(intent).await;
+        let restarting = Restarting { reply, intent, steps: self.ctx.steps.operation("restart") };
+        match restarting.steps.reach("intent") {
+            Ok(()) => self.begin_stop(mode, None, Some(restarting)).await,
+            Err(error) => self.conclude(vec![restarting], &Err(error.into())).await,
         }
     }
 
-    /// The second half of a restart.
-    async fn start_again(&mut self, restarting: Restarting) {
-        let outcome = match restarting.steps.reach("stopped") {
-            Ok(()) => self.start(None).await,
-            Err(error) => Err(error.into()),
-        };
-        let outcome = outcome.and_then(|()| Ok(restarting.steps.reach("started")?));
-        self.restarted(restarting.intent).await;
-        answer(restarting.reply, outcome);
-    }
-
-    /// A restart has come to its end, one way or the other.
-    async fn restarted(&self, intent: IntentId) {
-        if let Err(error) = self.ctx.journal.clear(intent).await {
-            tracing::error!(instance = %self.record().name, %error, "clear the entry of a restart");
+    pub(super) async fn stop(&mut self, mode: StopMode, waiter: Reply) {
+        match self.admit(forced(mode, Ask::Stop)) {
+            Ok(()) => self.begin_stop(mode, Some(waiter), None).await,
+            Err(error) => answer(waiter, Err(error)),
         }
     }
 
-    pub(super) async fn stop(&mut self, mode: StopMode, ask: Ask, then: Then, waiter: Reply) {
-        if let Err(error) = self.admit(forced(mode, ask)) {
-            return answer(waiter, Err(error));
-        }
+    /// Asks the guest to stop, or kills it, as may be done now.
+    async fn begin_stop(
+        &mut self,
+        mode: StopMode,
+        waiter: Option<Reply>,
+        restarting: Option<Restarting>,
+    ) {
         let (active, mut stopping) = match std::mem::replace(&mut self.state, State::Stopped) {
             State::Running(active) => (active, Stopping::new(mode)),
             State::Stopping(active, stopping) => (active, stopping),
             other => unreachable!("a stop is not admitted in {other:?}"),
         };
-        stopping.waiters.push(waiter);
+        let mut cancelled = Vec::new();
         if mode == StopMode::Force {
             stopping.extend(stop::KILL_PATIENCE);
+            if restarting.is_none() {
+                // Who stops it by force while it restarts wants it to stay stopped.
+                cancelled = std::mem::take(&mut stopping.restarts);
+            }
         }
-        if let Then::Start(..) = then {
-            stopping.then = then;
-        }
+        stopping.waiters.extend(waiter);
+        stopping.restarts.extend(restarting);
         let asked = match mode {
             StopMode::Orderly(_) => active.run.link.stop().await,
             StopMode::Force => stop::kill(&active.run).await,
         };
         match asked {
             Ok(()) => {
+                if mode == StopMode::Force {
+                    stopping.acknowledge();
+                }
                 self.enter(State::Stopping(active, stopping));
                 if mode == StopMode::Force {
-                    self.acknowledge_kill();
+                    self.show(Phase::Stopped);
                 }
             }
             Err(error) => {
-                let text = error.chain();
                 self.enter(State::Running(active));
-                stopping.fail(&Error::internal(format!("stop the instance: {text}")));
+                self.stop_failed(stopping, error.within("stop the instance")).await;
             }
         }
+        let stopped = Error::conflict("the instance was stopped by force meanwhile");
+        self.conclude(cancelled, &Err(stopped)).await;
     }
 
-    /// Every task of the guest is exiting: it counts as stopped. What is left is cleared up before
-    /// the next request is looked at.
-    fn acknowledge_kill(&mut self) {
-        let State::Stopping(_, stopping) = &mut self.state else { return };
-        for waiter in stopping.waiters.drain(..) {
-            answer(waiter, Ok(()));
+    /// Answers everyone who waits for a stop that has failed.
+    async fn stop_failed(&self, stopping: Stopping, error: Error) {
+        for waiter in stopping.waiters {
+            answer(waiter, Err(Error::new(error.kind(), error.chain())));
         }
-        stopping.acknowledged = true;
-        self.show(Phase::Stopped);
+        self.conclude(stopping.restarts, &Err(error)).await;
     }
 
+    /// Restarts have come to their end, one way or the other.
+    async fn conclude(&self, restarts: Vec<Restarting>, outcome: &Result<()>) {
+        for Restarting { reply, intent, .. } in restarts {
+            if let Err(error) = self.ctx.journal.clear(intent).await {
+                let instance = &self.record().name;
+                tracing::error!(%instance, %error, "clear the entry of a restart");
+            }
+            let again = |error: &Error| Error::new(error.kind(), error.chain());
+            answer(reply, outcome.as_ref().copied().map_err(again));
+        }
+    }
+
+    /// The time for a stop is over.
     pub(super) async fn give_up_stopping(&mut self) {
         match std::mem::replace(&mut self.state, State::Stopped) {
+            // The guest is dead; only its agent does not say so.
+            State::Stopping(active, stopping) if stopping.acknowledged => {
+                self.state = State::Stopping(active, stopping);
+                self.ended().await;
+            }
             State::Stopping(active, stopping) => {
                 let error = Error::new(
                     sc_api::ErrorKind::Unavailable,
@@ -160,10 +170,7 @@ impl Owner {
                     ),
                 );
                 self.enter(State::Running(active));
-                if let Then::Start(restarting) = &stopping.then {
-                    self.restarted(restarting.intent).await;
-                }
-                stopping.fail(&error);
+                self.stop_failed(stopping, error).await;
             }
             other => self.state = other,
         }
@@ -171,31 +178,37 @@ impl Owner {
 
     /// The agent has gone, and with it the guest.
     pub(super) async fn ended(&mut self) {
-        let (active, stopping) = match std::mem::replace(&mut self.state, State::Stopped) {
-            State::Running(active) => (active, None),
-            State::Stopping(active, stopping) => (active, Some(stopping)),
+        let (active, waiters, restarts) = match std::mem::replace(&mut self.state, State::Stopped) {
+            State::Running(active) => (active, Vec::new(), Vec::new()),
+            State::Stopping(active, stopping) => (active, stopping.waiters, stopping.restarts),
             other => return self.state = other,
         };
-        let restarting = stopping.as_ref().is_some_and(|s| matches!(s.then, Then::Start(..)));
+        let restarting = !restarts.is_empty();
         let (record, left) = stop::finish(&self.ctx, active, &self.record(), restarting).await;
         self.keep(record);
         self.left = left;
         self.enter(State::Stopped);
         self.lifecycle("instance-shutdown");
-        let (waiters, then) = stopping.map_or((Vec::new(), Then::Rest), |s| (s.waiters, s.then));
-        match then {
-            Then::Start(restarting) => self.start_again(restarting).await,
-            Then::Rest if self.record().ephemeral => {
-                if let Err(error) = self.delete().await {
-                    tracing::error!(instance = %self.record().name, error = %error.chain(),
-                        "an ephemeral instance could not be deleted");
-                }
-            }
-            Then::Rest => {}
+        if restarting {
+            let outcome = self.start_again(&restarts).await;
+            self.conclude(restarts, &outcome).await;
+        } else if self.record().ephemeral
+            && let Err(error) = self.delete().await
+        {
+            tracing::error!(instance = %self.record().name, error = %error.chain(),
+                "an ephemeral instance could not be deleted");
         }
         for waiter in waiters {
             answer(waiter, Ok(()));
         }
+    }
+
+    /// The second half of a restart.
+    async fn start_again(&mut self, restarts: &[Restarting]) -> Result<()> {
+        let reach = |step: &str| restarts.iter().try_for_each(|one| one.steps.reach(step));
+        reach("stopped")?;
+        self.start(None).await?;
+        Ok(reach("started")?)
     }
 }
 

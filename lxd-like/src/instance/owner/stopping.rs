@@ -5,7 +5,7 @@ use std::time::Duration;
 use sc_store::{IntentId, OperationSteps};
 use tokio::time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::instance::command::{Reply, StopMode};
 use crate::instance::queue::Ask;
 use crate::instance::stop::KILL_PATIENCE;
@@ -16,18 +16,11 @@ pub(super) struct Stopping {
     pub(super) deadline: Instant,
     pub(super) patience: Duration,
     pub(super) waiters: Vec<Reply>,
-    pub(super) then: Then,
+    /// Restarts that wait for it: when it has stopped it is started again.
+    pub(super) restarts: Vec<Restarting>,
     /// Set when the guest was killed and the stop is answered: what comes now waits until what is
     /// left is cleared up, instead of being refused.
     pub(super) acknowledged: bool,
-}
-
-/// What follows a stop.
-#[derive(Debug)]
-pub(super) enum Then {
-    Rest,
-    /// Start it again.
-    Start(Restarting),
 }
 
 /// A restart that is under way.
@@ -48,7 +41,8 @@ impl Stopping {
             StopMode::Force => KILL_PATIENCE,
         };
         let deadline = Instant::now() + patience;
-        Self { deadline, patience, waiters: Vec::new(), then: Then::Rest, acknowledged: false }
+        let (waiters, restarts) = (Vec::new(), Vec::new());
+        Self { deadline, patience, waiters, restarts, acknowledged: false }
     }
 
     /// Waits so long from now on.
@@ -57,15 +51,12 @@ impl Stopping {
         self.deadline = Instant::now() + patience;
     }
 
-    /// Tells everyone who waits that the stop has failed.
-    pub(super) fn fail(self, error: &Error) {
-        let again = || Error::new(error.kind(), error.chain());
-        for waiter in self.waiters {
-            answer(waiter, Err(again()));
+    /// The guest counts as stopped: whoever waits for that is answered.
+    pub(super) fn acknowledge(&mut self) {
+        for waiter in self.waiters.drain(..) {
+            answer(waiter, Ok(()));
         }
-        if let Then::Start(restarting) = self.then {
-            answer(restarting.reply, Err(again()));
-        }
+        self.acknowledged = true;
     }
 }
 

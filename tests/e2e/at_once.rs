@@ -1,0 +1,121 @@
+//! Requests for one instance that come at the same time, and agents that do not answer.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::{Daemon, Ran, pid, status, until};
+
+fn with_guest() -> Daemon {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    daemon
+}
+
+/// Begins a command; see [`ended`].
+fn begin(daemon: &Daemon, args: &[&str]) -> Child {
+    let mut command = daemon.command(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn ended(child: Child) -> Ran {
+    let output = child.wait_with_output().unwrap();
+    Ran::new("what was begun".into(), &output, Duration::ZERO)
+}
+
+/// Begins an orderly restart and waits until the guest is being stopped; busybox takes its time.
+fn restarting(daemon: &Daemon) -> Child {
+    let child = begin(daemon, &["restart", "c1"]);
+    std::thread::sleep(Duration::from_millis(500));
+    child
+}
+
+#[test]
+fn a_running_ephemeral_instance_is_deleted_by_force() {
+    let daemon = with_guest();
+    for _ in 0..3 {
+        daemon.sc(&["launch", BUSYBOX, "e1", "-e"]).ok();
+        daemon.sc(&["delete", "--force", "e1"]).ok();
+        assert_eq!(status(&daemon, "e1"), "-");
+    }
+}
+
+#[test]
+fn a_forced_restart_takes_over_one_that_is_under_way_and_both_are_done() {
+    let mut daemon = with_guest();
+    let first = restarting(&daemon);
+    daemon.sc(&["restart", "--force", "c1"]).ok();
+    ended(first).ok();
+    let before = pid(&daemon, "c1");
+    daemon.kill9();
+    daemon.run_again();
+    daemon.sc(&["admin", "waitready", "--timeout", "30"]).ok();
+    assert_eq!(pid(&daemon, "c1"), before, "nothing of a restart is left to finish");
+}
+
+#[test]
+fn a_forced_stop_ends_a_restart_and_the_instance_stays_stopped() {
+    let daemon = with_guest();
+    let restart = restarting(&daemon);
+    daemon.sc(&["stop", "--force", "c1"]).ok();
+    ended(restart).refused("stopped by force");
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(status(&daemon, "c1"), "Stopped");
+}
+
+#[test]
+fn a_name_that_many_create_and_delete_is_in_the_list_or_free() {
+    let daemon = with_guest();
+    let until_when = Instant::now() + Duration::from_secs(5);
+    std::thread::scope(|scope| {
+        for act in [["init", BUSYBOX, "r1"], ["init", BUSYBOX, "r1"], ["delete", "r1", "--force"]] {
+            let daemon = &daemon;
+            scope.spawn(move || {
+                while Instant::now() < until_when {
+                    let _ = ended(begin(daemon, &act));
+                }
+            });
+        }
+    });
+    if status(&daemon, "r1") == "-" {
+        daemon.sc(&["init", BUSYBOX, "r1"]).ok();
+    }
+    daemon.sc(&["delete", "r1"]).ok();
+    daemon.sc(&["init", BUSYBOX, "r1"]).ok();
+}
+
+/// The agent of an instance, as the parent of its guest's PID 1 knows it.
+fn agent_of(daemon: &Daemon, name: &str) -> rustix::process::Pid {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid(daemon, name))).unwrap();
+    let parent = stat.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap().to_owned();
+    rustix::process::Pid::from_raw(parent.parse().unwrap()).unwrap()
+}
+
+#[test]
+fn an_agent_that_does_not_answer_holds_up_nobody_for_long() {
+    use rustix::process::{Signal, kill_process};
+    let mut daemon = with_guest();
+    daemon.sc(&["launch", BUSYBOX, "c2"]).ok();
+    let (agent, guest) = (agent_of(&daemon, "c1"), pid(&daemon, "c1"));
+    kill_process(agent, Signal::STOP).unwrap();
+
+    let program = daemon.sc(&["exec", "c1", "--", "true"]);
+    program.refused("does not answer");
+    daemon.kill9();
+    daemon.run_again();
+    assert_eq!(daemon.inside("c2", "echo alive"), "alive", "the others are there");
+
+    kill_process(agent, Signal::CONT).unwrap();
+    until("taken up again", Duration::from_secs(30), &"Running".to_owned(), || {
+        status(&daemon, "c1")
+    });
+    assert_eq!(pid(&daemon, "c1"), guest, "its guest has lived on");
+
+    kill_process(agent, Signal::STOP).unwrap();
+    daemon.sc(&["stop", "--force", "c1"]).ok();
+    assert_eq!(status(&daemon, "c1"), "Stopped", "force needs no agent");
+    kill_process(agent, Signal::CONT).unwrap();
+    daemon.sc(&["start", "c1"]).ok();
+}
