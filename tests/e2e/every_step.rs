@@ -1,100 +1,94 @@
 //! The daemon is killed, or fails, at every step of what it does: nothing is lost, nothing is left.
 
-use std::time::Duration;
+use sc_tests::guests::BUSYBOX;
+use sc_tests::{
+    Daemon, MOST_STEPS, Ran, VICTIM, is_whole, killed_at_every_step, left_nothing, status, warmed,
+};
 
-use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, HostSnapshot, Ran, status, until};
+fn nothing(_: &Daemon) {}
 
-/// More steps than any operation has.
-const MOST: u32 = 40;
-
-/// A daemon with the busybox image whose layer is made, and what it has on the host.
-fn warmed() -> (Daemon, HostSnapshot) {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "first"]).ok();
-    daemon.sc(&["delete", "--force", "first"]).ok();
-    until("the trash is empty", Duration::from_secs(30), &0, || {
-        let trash = daemon.dir().join("storage-pools/default/trash");
-        std::fs::read_dir(trash).map_or(0, Iterator::count)
-    });
-    let before = HostSnapshot::of(&daemon.dir());
-    (daemon, before)
+fn launched(daemon: &Daemon) {
+    daemon.sc(&["launch", BUSYBOX, VICTIM]).ok();
 }
 
-/// What is there can be started, used and deleted, and leaves nothing.
-fn is_whole(daemon: &Daemon, fault: &str, before: &HostSnapshot) {
-    daemon.sc(&["admin", "waitready", "--timeout", "30"]).ok();
-    match status(daemon, "c1").as_str() {
-        "-" => daemon.sc(&["launch", BUSYBOX, "c1"]).ok().to_owned(),
-        "Stopped" => daemon.sc(&["start", "c1"]).ok().to_owned(),
-        other => {
-            assert_eq!(other, "Running", "{fault}");
-            String::new()
-        }
-    };
-    assert_eq!(daemon.inside("c1", "echo alive"), "alive", "{fault}");
-    daemon.sc(&["delete", "--force", "c1"]).ok();
-    until(&format!("{fault} leaves nothing"), Duration::from_secs(30), &Vec::new(), || {
-        HostSnapshot::of(&daemon.dir()).more_than(before)
-    });
+/// Launches and deletes; returns what failed, or else the deletion.
+fn launch_and_delete(daemon: &Daemon) -> Ran {
+    let launched = daemon.sc(&["launch", BUSYBOX, VICTIM]);
+    if launched.code == 0 { daemon.sc(&["delete", "--force", VICTIM]) } else { launched }
 }
 
-/// Kills at step 1, 2, … of an operation that `act` sets going on a running instance, until it ends
-/// unharmed; returns how many kills that were.
-fn killed_at_every_step(operation: &str, act: impl Fn(&Daemon) -> Ran) -> u32 {
-    let (mut daemon, before) = warmed();
-    for step in 1..MOST {
-        let fault = format!("kill@{operation}:{step}");
-        daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
-        daemon.end();
-        daemon.run_into(&fault);
-        let acted = act(&daemon);
-        // The answer may come before the step.
-        let unharmed = !daemon.dies_within(Duration::from_millis(500));
-        if unharmed {
-            acted.ok();
-        } else {
-            daemon.run_again();
-        }
-        is_whole(&daemon, &fault, &before);
-        if unharmed {
-            return step - 1;
-        }
-    }
-    panic!("{operation} has too many steps");
+#[test]
+fn a_kill_at_every_step_of_a_creation_leaves_nothing() {
+    assert_eq!(killed_at_every_step("create", nothing, launch_and_delete), 2);
+}
+
+#[test]
+fn a_kill_at_every_step_of_a_start_leaves_nothing() {
+    assert_eq!(killed_at_every_step("start", nothing, launch_and_delete), 7);
+}
+
+#[test]
+fn a_kill_at_every_step_of_a_deletion_leaves_nothing() {
+    assert_eq!(killed_at_every_step("delete", nothing, launch_and_delete), 2);
 }
 
 #[test]
 fn a_kill_at_every_step_of_a_stop_leaves_nothing() {
-    let kills = killed_at_every_step("clear-up", |daemon| daemon.sc(&["stop", "--force", "c1"]));
-    assert!(kills >= 5, "{kills}");
+    let kills = killed_at_every_step("clear-up", launched, |daemon| {
+        // A forced stop is answered before its steps; a start waits for them.
+        let stopped = daemon.sc(&["stop", "--force", VICTIM]);
+        if stopped.code == 0 { daemon.sc(&["start", VICTIM]) } else { stopped }
+    });
+    assert_eq!(kills, 5);
 }
 
 #[test]
 fn a_kill_at_every_step_of_a_restart_leaves_it_finished() {
-    let kills = killed_at_every_step("restart", |daemon| {
-        let ran = daemon.sc(&["restart", "--force", "c1"]);
+    let kills = killed_at_every_step("restart", launched, |daemon| {
+        let ran = daemon.sc(&["restart", "--force", VICTIM]);
         if ran.code == 0 {
-            assert_eq!(status(daemon, "c1"), "Running");
+            assert_eq!(status(daemon, VICTIM), "Running");
         }
         ran
     });
-    assert!(kills >= 3, "{kills}");
+    assert_eq!(kills, 3);
+}
+
+#[test]
+fn a_failure_at_every_step_of_a_launch_is_told_and_leaves_nothing() {
+    for (operation, steps) in [("create", 2), ("start", 7)] {
+        let (mut daemon, before) = warmed();
+        let mut failures = 0;
+        for step in 1..MOST_STEPS {
+            let fault = format!("fail@{operation}:{step}");
+            daemon.end();
+            daemon.run_into(&fault);
+            let launched = daemon.sc(&["launch", BUSYBOX, VICTIM]);
+            if launched.code == 0 {
+                daemon.sc(&["delete", "--force", VICTIM]).ok();
+                break;
+            }
+            launched.refused("injected failure");
+            failures += 1;
+            assert_eq!(status(&daemon, VICTIM), "-", "{fault}: a launch that failed is undone");
+            left_nothing(&daemon, &fault, &before);
+        }
+        assert_eq!(failures, steps, "{operation}");
+    }
 }
 
 #[test]
 fn a_restart_that_was_killed_is_finished_by_the_daemon_after_the_next_as_well() {
     let (mut daemon, before) = warmed();
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    daemon.sc(&["launch", BUSYBOX, VICTIM]).ok();
     daemon.end();
     daemon.run_into("kill@restart:stopped");
-    assert_ne!(daemon.sc(&["restart", "--force", "c1"]).code, 0);
+    assert_ne!(daemon.sc(&["restart", "--force", VICTIM]).code, 0);
     daemon.wait_died();
-    assert!(!daemon.outlives("kill@start:agent"));
+    daemon.dies_of("kill@start:agent");
     daemon.run_again();
     daemon.sc(&["admin", "waitready", "--timeout", "30"]).ok();
-    assert_eq!(status(&daemon, "c1"), "Running");
+    assert_eq!(status(&daemon, VICTIM), "Running");
     is_whole(&daemon, "a restart killed twice", &before);
 }
 
@@ -112,8 +106,8 @@ const CRASHES: [&str; 6] = [
 fn crash(daemon: &mut Daemon, fault: &str) {
     daemon.end();
     daemon.run_into(fault);
-    if daemon.sc(&["launch", BUSYBOX, "c1"]).code == 0 {
-        let _ = daemon.sc(&["delete", "--force", "c1"]);
+    if daemon.sc(&["launch", BUSYBOX, VICTIM]).code == 0 {
+        let _ = daemon.sc(&["delete", "--force", VICTIM]);
     }
     daemon.wait_died();
 }
@@ -124,7 +118,7 @@ fn a_kill_at_every_step_of_a_recovery_leaves_nothing() {
     let mut kills = 0;
     for first in CRASHES {
         for again in ["recover", "clear-up"] {
-            for step in 1..MOST {
+            for step in 1..MOST_STEPS {
                 crash(&mut daemon, first);
                 let fault = format!("kill@{again}:{step}");
                 let recovered = daemon.outlives(&fault);
@@ -148,12 +142,12 @@ fn a_kill_at_every_step_of_a_recovery_leaves_nothing() {
 fn what_could_not_be_cleared_up_is_told_and_tried_again() {
     let (mut daemon, before) = warmed();
     for step in ["begun", "processes", "files", "links", "ids"] {
-        daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+        daemon.sc(&["launch", BUSYBOX, VICTIM]).ok();
         daemon.end();
         daemon.run_into(&format!("fail@clear-up:{step}"));
-        daemon.sc(&["stop", "--force", "c1"]).ok();
-        daemon.sc(&["start", "c1"]).refused("clear up what the last run has left");
-        daemon.sc(&["delete", "c1"]).refused("clear up what the last run has left");
+        daemon.sc(&["stop", "--force", VICTIM]).ok();
+        daemon.sc(&["start", VICTIM]).refused("clear up what the last run has left");
+        daemon.sc(&["delete", VICTIM]).refused("clear up what the last run has left");
         daemon.restart();
         is_whole(&daemon, step, &before);
     }

@@ -5,7 +5,8 @@
 //!   ├─ sc(..) -> Ran        the command line, as a user runs it
 //!   ├─ client()             the API
 //!   ├─ Terminal             the command line under a terminal
-//!   └─ HostSnapshot         what of the daemon is on the host, to compare before and after
+//!   ├─ HostSnapshot         what of the daemon is on the host, to compare before and after
+//!   └─ killed_at_every_step the daemon's death at each step of an operation
 //! guests                    images: busybox made on the spot, Debian built once and cached
 //! ```
 //!
@@ -20,6 +21,9 @@ mod harness;
 
 pub use harness::cgroup::cgroup_value;
 pub use harness::clean::clean_up;
+pub use harness::crash::{
+    MOST_STEPS, VICTIM, is_whole, killed_at_every_step, left_nothing, warmed,
+};
 pub use harness::daemon::{Daemon, Options};
 pub use harness::instance::{address, namespace_owner, pid, state, status};
 pub use harness::ran::Ran;

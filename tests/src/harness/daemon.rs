@@ -18,9 +18,6 @@ use super::wait::eventually;
 /// How long a daemon may take to answer.
 const READY: Duration = Duration::from_secs(60);
 
-/// How long a daemon that answers may take to run into a fault of its start.
-const SETTLING: Duration = Duration::from_millis(300);
-
 /// How much of a log a failure shows.
 const LOG_TAIL: usize = 60;
 
@@ -99,7 +96,8 @@ impl Daemon {
         self.run();
     }
 
-    /// Starts `scd` again into a fault that it may run into at its start; tells whether it lives.
+    /// Starts `scd` again into a fault that it may run into at its start; tells whether it lives. It
+    /// answers only when it has recovered everything: one that does is past all of that.
     #[track_caller]
     pub fn outlives(&mut self, fault: &str) -> bool {
         self.options.fault = Some(fault.to_owned());
@@ -115,23 +113,15 @@ impl Daemon {
         if !lives {
             self.child = None;
         }
-        lives && !self.dies_within(SETTLING)
+        lives
     }
 
-    /// Whether `scd` dies of its fault within this time.
-    pub fn dies_within(&mut self, within: Duration) -> bool {
-        let end = Instant::now() + within;
-        loop {
-            let child = self.child.as_mut().expect("the daemon runs");
-            if child.try_wait().expect("our own child").is_some() {
-                self.child = None;
-                return true;
-            }
-            if Instant::now() >= end {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+    /// Starts `scd` again into a fault that it runs into by itself, and waits until it has died.
+    #[track_caller]
+    pub fn dies_of(&mut self, fault: &str) {
+        self.options.fault = Some(fault.to_owned());
+        self.spawn();
+        self.wait_died();
     }
 
     /// Kills `scd` as a crash would.

@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod clean;
+pub mod crash;
 pub mod daemon;
 pub mod instance;
 pub mod programs;
