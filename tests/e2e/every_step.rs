@@ -158,19 +158,19 @@ fn a_deletion_that_fails_late_is_finished_by_the_next_try_or_daemon() {
     let (mut daemon, before) = warmed();
     daemon.end();
     daemon.run_into("fail@delete:removed");
-    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
-    daemon.sc(&["delete", "c1"]).refused("injected failure");
-    daemon.sc(&["start", "c1"]).refused("delete it again");
-    daemon.sc(&["delete", "c1"]).refused("injected failure");
+    daemon.sc(&["init", BUSYBOX, VICTIM]).ok();
+    daemon.sc(&["delete", VICTIM]).refused("injected failure");
+    daemon.sc(&["start", VICTIM]).refused("delete it again");
+    daemon.sc(&["delete", VICTIM]).refused("injected failure");
     daemon.restart();
-    assert_eq!(status(&daemon, "c1"), "-");
+    assert_eq!(status(&daemon, VICTIM), "-");
     is_whole(&daemon, "a deletion that failed", &before);
 
     daemon.end();
     daemon.run_into("fail@delete:intent");
-    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
-    daemon.sc(&["delete", "c1"]).refused("injected failure");
-    daemon.sc(&["start", "c1"]).ok();
+    daemon.sc(&["init", BUSYBOX, VICTIM]).ok();
+    daemon.sc(&["delete", VICTIM]).refused("injected failure");
+    daemon.sc(&["start", VICTIM]).ok();
     daemon.restart();
     is_whole(&daemon, "a deletion that failed at once", &before);
 }
