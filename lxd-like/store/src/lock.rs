@@ -1,11 +1,19 @@
 //! The lock on a store's folder: one daemon at a time, and the second is told who the first is.
+//!
+//! It ends with the last copy of its descriptor, and a process that a daemon was just starting when
+//! it was killed has one until it executes its program. So a lock that is held is tried again for a
+//! little while before somebody else counts as its holder.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::error::OpenError;
+
+/// The pauses between attempts: a second in all.
+const PAUSES_MS: [u64; 10] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
 /// Held for as long as it lives; the kernel gives it back when the process ends, however it ends.
 #[derive(Debug)]
@@ -23,7 +31,7 @@ impl Lock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(&path).map_err(fail("open"))?;
-        match file.try_lock() {
+        match try_for_a_while(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(OpenError::Held { dir: dir.to_owned(), holder: holder(&mut file) });
@@ -34,6 +42,16 @@ impl Lock {
         file.write_all(myself().as_bytes()).map_err(fail("write"))?;
         Ok(Self { _file: file })
     }
+}
+
+fn try_for_a_while(file: &File) -> Result<(), TryLockError> {
+    for pause in PAUSES_MS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(pause)),
+            outcome => return outcome,
+        }
+    }
+    file.try_lock()
 }
 
 fn myself() -> String {

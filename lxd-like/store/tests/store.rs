@@ -55,6 +55,23 @@ async fn what_makes_no_sense_is_refused() {
 }
 
 #[tokio::test]
+async fn a_lock_that_a_dead_daemons_child_holds_until_its_exec_is_waited_for() {
+    let (dir, store) = open();
+    store.close().await;
+    let path = dir.path().join("database");
+    let held = std::fs::File::open(path.join("store.lock")).unwrap();
+    held.lock().unwrap();
+    let child = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        drop(held);
+    });
+    let _store = Store::open(&path).unwrap();
+    child.join().unwrap();
+    let error = Store::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+}
+
+#[tokio::test]
 async fn a_closed_store_says_so_and_gives_its_folder_back() {
     let (dir, store) = open();
     let other = store.clone();
