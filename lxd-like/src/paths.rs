@@ -139,14 +139,15 @@ impl Paths {
 }
 
 fn make(path: &Path, mode: u32) -> Result<()> {
-    match std::fs::DirBuilder::new().mode(mode).recursive(false).create(path) {
+    let create = || std::fs::DirBuilder::new().mode(mode).recursive(false).create(path);
+    let mut made = create();
+    if made.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        std::fs::create_dir_all(parent).context(format!("make the folder {}", parent.display()))?;
+        made = create();
+    }
+    match made {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let parent = path.parent().unwrap_or(Path::new("/"));
-            std::fs::create_dir_all(parent)
-                .context(format!("make the folder {}", parent.display()))?;
-            make(path, mode)
-        }
         other => other.context(format!("make the folder {}", path.display())),
     }
 }
@@ -160,5 +161,11 @@ mod tests {
         assert!(Paths::new(PathBuf::from("/var/lib/sc")).is_ok());
         let long = PathBuf::from(format!("/tmp/{}", "x".repeat(90)));
         assert!(Paths::new(long).unwrap_err().chain().contains("shorter SC_DIR"));
+    }
+
+    #[test]
+    fn a_place_where_no_folder_can_be_made_is_told() {
+        let error = Paths::new("/proc/nowhere".into()).unwrap().create().unwrap_err();
+        assert!(error.chain().contains("/proc/nowhere"), "{}", error.chain());
     }
 }

@@ -252,3 +252,34 @@ fn an_image_of_very_many_names_is_deleted_with_all_of_them() {
     daemon.sc(&["image", "delete", fingerprint]).ok();
     assert_eq!(daemon.sc(&["image", "alias", "list", "-f", "csv"]).ok(), "");
 }
+
+#[test]
+fn a_change_of_a_profile_that_a_guest_cannot_follow_changes_nothing() {
+    let daemon = with_image();
+    daemon.sc(&["profile", "create", "q1"]).ok();
+    daemon.sc(&["profile", "set", "q1", "limits.memory=100MiB", "limits.processes=90"]).ok();
+    daemon.sc(&["launch", BUSYBOX, "c1", "-p", "default", "-p", "q1"]).ok();
+    daemon.inside("c1", "dd if=/dev/zero of=/dev/shm/fill bs=1M count=40 2>/dev/null");
+    daemon.sc(&["profile", "set", "q1", "limits.cpu=900-901"]).refused("900");
+    let shrunk = daemon.sc(&["profile", "set", "q1", "limits.memory=20MiB", "limits.processes=80"]);
+    if shrunk.code == 0 {
+        // With cgroup2 alone the kernel takes any limit and ends what is too large for it.
+        return;
+    }
+    shrunk.refused("limits.memory");
+    let shown = daemon.sc(&["profile", "show", "q1"]).ok().to_owned();
+    assert!(shown.contains("100MiB") && shown.contains("\"90\""), "{shown}");
+    assert!(!shown.contains("limits.cpu"), "{shown}");
+    daemon.sc(&["restart", "--force", "c1"]).ok();
+}
+
+#[test]
+fn an_instance_is_changed_right_after_it_was_stopped_by_force() {
+    let daemon = with_image();
+    for number in 0..5 {
+        daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+        daemon.sc(&["stop", "--force", "c1"]).ok();
+        daemon.sc(&["config", "set", "c1", &format!("user.number={number}")]).ok();
+        daemon.sc(&["delete", "c1"]).ok();
+    }
+}

@@ -62,7 +62,7 @@ pub async fn get(
     Query(query): Query<ListQuery>,
 ) -> Result<Response> {
     let view = instances.get(&name)?.view();
-    let guarded = view.record.put();
+    let guarded = view.record.guarded();
     Ok(match query.depth {
         0 => respond::sync_with_etag(view.instance(), &guarded),
         _ => respond::sync_with_etag(view.full_now().await, &guarded),
@@ -82,7 +82,7 @@ pub async fn replace(
     }
     let guard = respond::if_match(&headers);
     // Refused at once where it is plain, and checked again where the change is made.
-    guard.check(&instance.view().record.put())?;
+    guard.check(&instance.view().record.guarded())?;
     let new = NewOperation::on_instance("Updating instance", &name);
     let handle = operations.start(new, |_| async move {
         instance.update(Update::Put(put), guard).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sc_api::{DeviceMap, ProfilePut};
+use sc_api::{DeviceMap, ErrorKind, ProfilePut};
 
 use crate::context::Ctx;
 use crate::error::Result;
@@ -56,7 +56,7 @@ async fn make_network(ctx: &Ctx) -> Result<String> {
         match ctx.networks.create(name.parse()?, String::new(), &none).await {
             Ok(()) => return Ok(name),
             // Another daemon that starts at the same time may have taken the name or the subnet.
-            Err(error) if tries < NETWORK_TRIES => {
+            Err(error) if tries < NETWORK_TRIES && error.kind() != ErrorKind::Unavailable => {
                 tracing::info!(network = name, error = %error.chain(), "another default network");
             }
             Err(error) => return Err(error),

@@ -9,8 +9,7 @@ use tokio::net::UnixListener;
 use crate::error::{Context, Error, Result};
 
 /// Binds the socket; a stale one is replaced. The store's lock says that no other daemon has it.
-pub fn bind(path: &Path, group: Option<&str>) -> Result<UnixListener> {
-    let gid = group.map(group_id).transpose()?;
+pub fn bind(path: &Path, gid: Option<u32>) -> Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(error).context(format!("remove the stale socket {}", path.display()));
@@ -28,7 +27,8 @@ pub fn bind(path: &Path, group: Option<&str>) -> Result<UnixListener> {
     UnixListener::from_std(listener).context("watch the socket")
 }
 
-fn group_id(name: &str) -> Result<u32> {
+/// The number of a group.
+pub fn group_id(name: &str) -> Result<u32> {
     match Group::from_name(name).context(format!("look up the group {name}"))? {
         Some(group) => Ok(group.gid.as_raw()),
         None => Err(Error::invalid(format!("no group {name:?}: make it with groupadd {name}"))),

@@ -62,13 +62,15 @@ async fn run(options: Options, events: Events) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::invalid("scd must be started as root"));
     }
+    // What is wrong with the command line is told before anything is made.
+    let group = options.group.as_deref().map(listener::group_id).transpose()?;
     raise_descriptor_limit();
     let ctx = open(&options, events).await?;
     prepare(&ctx).await?;
     let instances = Instances::new(ctx.clone());
     let recovered = instances.recover().await?;
     let operations = Operations::new(ctx.events.clone());
-    let listener = listener::bind(&ctx.paths.socket(), options.group.as_deref())?;
+    let listener = listener::bind(&ctx.paths.socket(), group)?;
     tracing::info!(dir = %ctx.paths.root().display(), "ready");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tokio::spawn(start_instances(ctx.ready.clone(), instances.clone(), recovered));

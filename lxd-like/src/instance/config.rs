@@ -52,8 +52,12 @@ fn layer(profile: &ProfileRecord) -> Layer<'_> {
 }
 
 /// Decides whether an instance may follow its profiles when they are these: what it would come to
-/// must be allowed, and a running one must be able to take it.
-pub fn check_profiles(view: &View, profiles: &[ProfileRecord], origin: Origin<'_>) -> Result<()> {
+/// must be allowed, and a running one must be able to take it. Returns what it comes to now and then.
+pub fn check_profiles(
+    view: &View,
+    profiles: &[ProfileRecord],
+    origin: Origin<'_>,
+) -> Result<(Effective, Effective)> {
     let record = &view.record;
     let after = check_with(profiles, &record.config, &record.devices, origin)?;
     let own =
@@ -61,7 +65,7 @@ pub fn check_profiles(view: &View, profiles: &[ProfileRecord], origin: Origin<'_
     let before = sc_profiles::check_instance(&[], &own, Origin::Daemon)?;
     let diff = sc_profiles::diff(&before, &after.effective);
     match diff.refusal(view.phase.run().is_some()) {
-        None => Ok(()),
+        None => Ok((before, after.effective)),
         Some(refusal) => Err(Error::invalid(format!("{}: {}", refusal.what, refusal.why))),
     }
 }

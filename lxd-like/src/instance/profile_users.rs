@@ -5,11 +5,12 @@ use std::sync::Arc;
 use sc_api::{Profile, ProfileName, ProfilePut};
 use sc_profiles::Origin;
 
-use super::config;
 use super::handle::InstanceHandle;
 use super::registry::Instances;
+use super::{config, fit};
 use crate::error::{Error, Result};
 use crate::etag::IfMatch;
+use crate::manager::Changing;
 use crate::model::ProfileRecord;
 
 impl Instances {
@@ -39,11 +40,34 @@ impl Instances {
             error.within(format!("profile {}: instance {}", after.name, user.name()))
         };
         for user in &users {
-            self.check_user(user, &after).map_err(|error| concerning(user, error))?;
+            self.check_user(user, &after).await.map_err(|error| concerning(user, error))?;
         }
         profiles.replace(&right, &before, &after).await?;
         for user in &users {
-            user.profiles_changed().await.map_err(|error| concerning(user, error))?;
+            if let Err(error) = user.profiles_changed().await {
+                self.change_back(&right, &before.value, &users).await?;
+                return Err(concerning(user, error));
+            }
+        }
+        Ok(())
+    }
+
+    /// One of a profile's instances could not follow a change, as when its guest uses more memory than
+    /// it was to have: the profile is what it was, and so are those that had followed already.
+    async fn change_back(
+        &self,
+        right: &Changing<'_>,
+        before: &ProfileRecord,
+        users: &[Arc<InstanceHandle>],
+    ) -> Result<()> {
+        let profiles = &self.ctx().profiles;
+        let now = profiles.get(before.name.as_str())?;
+        profiles.replace(right, &now, before).await?;
+        for user in users {
+            if let Err(error) = user.profiles_changed().await {
+                tracing::error!(profile = %before.name, instance = %user.name(),
+                    error = %error.chain(), "take a change of a profile back");
+            }
         }
         Ok(())
     }
@@ -64,13 +88,14 @@ impl Instances {
     }
 
     /// Whether an instance may follow the changed profile.
-    fn check_user(&self, user: &InstanceHandle, after: &ProfileRecord) -> Result<()> {
+    async fn check_user(&self, user: &InstanceHandle, after: &ProfileRecord) -> Result<()> {
         let view = user.view();
         let mut profiles = self.ctx().profiles.get_all(&view.record.profiles)?;
         for profile in profiles.iter_mut().filter(|profile| profile.name == after.name) {
             *profile = after.clone();
         }
-        config::check_profiles(&view, &profiles, Origin::Daemon)
+        let (before, after) = config::check_profiles(&view, &profiles, Origin::Daemon)?;
+        fit::check(self.ctx(), Some(&before), &after).await
     }
 
     fn users_of(&self, name: &ProfileName) -> Vec<Arc<InstanceHandle>> {

@@ -12,5 +12,5 @@ mod root;
 pub use images::{Images, Incoming, check_source};
 pub use networks::Networks;
 pub use pools::{DEFAULT_POOL, Pools};
-pub use profiles::Profiles;
+pub use profiles::{Changing, Profiles};
 pub use root::Root;

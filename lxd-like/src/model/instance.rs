@@ -57,6 +57,14 @@ impl InstanceRecord {
             restore: String::new(),
         }
     }
+
+    /// What a client that changes the instance wants to find as it has read it: all but the daemon's
+    /// own notes (`volatile.*`), which change whenever the instance starts or stops.
+    pub fn guarded(&self) -> InstancePut {
+        let mut guarded = self.put();
+        guarded.config.retain(|key, _| !key.starts_with("volatile."));
+        guarded
+    }
 }
 
 impl Document for InstanceRecord {

@@ -52,9 +52,8 @@ impl Owner {
 
     pub(super) async fn update(&mut self, update: Update, guard: &IfMatch) -> Result<()> {
         self.admit(Ask::Update)?;
-        let before = self.record().put();
-        guard.check(&before)?;
-        let put = update.applied_to(before);
+        guard.check(&self.record().guarded())?;
+        let put = update.applied_to(self.record().put());
         let record = update::update(&self.ctx, &self.record(), put, self.run_now()).await?;
         let expanded = config::of_record(&self.ctx, &record)?.expanded;
         self.view.send_modify(|view| {
