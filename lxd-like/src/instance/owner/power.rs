@@ -109,20 +109,13 @@ impl Owner {
         }
         stopping.waiters.extend(waiter);
         stopping.restarts.extend(restarting);
-        let asked = match mode {
-            StopMode::Orderly(_) => active.run.link.stop().await,
-            StopMode::Force => stop::kill(&active.run).await,
-        };
-        match asked {
-            Ok(()) => {
-                if mode == StopMode::Force {
-                    stopping.acknowledge();
-                }
+        match ask_to_stop(&active, mode).await {
+            Ok(()) if mode == StopMode::Force => {
+                stopping.acknowledge();
                 self.enter(State::Stopping(active, stopping));
-                if mode == StopMode::Force {
-                    self.show(Phase::Stopped);
-                }
+                self.show(Phase::Stopped);
             }
+            Ok(()) => self.enter(State::Stopping(active, stopping)),
             Err(error) => {
                 self.enter(State::Running(active));
                 self.stop_failed(stopping, error.within("stop the instance")).await;
@@ -209,6 +202,13 @@ impl Owner {
         reach("stopped")?;
         self.start(None).await?;
         Ok(reach("started")?)
+    }
+}
+
+async fn ask_to_stop(active: &Active, mode: StopMode) -> Result<()> {
+    match mode {
+        StopMode::Orderly(_) => active.run.link.stop().await,
+        StopMode::Force => stop::kill(&active.run).await,
     }
 }
 
