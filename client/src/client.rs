@@ -12,10 +12,10 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
+use crate::body::RequestBody;
 use crate::error::{Error, Result};
 use crate::resource::Tagged;
 use crate::transport::{Answer, Transport, describe};
-use crate::upload::RequestBody;
 
 /// A client of one daemon. Cheap to clone; clones share their connections.
 ///

@@ -13,6 +13,7 @@
 //! are as fast as their reader: what is not taken stays with the sender.
 #![warn(missing_docs)]
 
+mod body;
 mod client;
 mod console;
 mod error;

@@ -30,6 +30,13 @@ impl Client {
         Ok(())
     }
 
+    /// The daemon's process, where it can be seen from here.
+    pub async fn daemon_pid(&self) -> Result<Option<i32>> {
+        let connection = self.transport.connect().await?;
+        // A process of a namespace that is not ours is 0.
+        Ok(connection.peer_cred().ok().and_then(|peer| peer.pid()).filter(|pid| *pid > 0))
+    }
+
     /// Asks the daemon to end. It stops its instances first, unless it is to `leave` them running.
     pub async fn shutdown(&self, leave: bool) -> Result<()> {
         self.submit(Method::PUT, "/internal/shutdown", &Shutdown { leave }).await

@@ -13,9 +13,9 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
+use crate::body::RequestBody;
 use crate::error::{BrokenBy, Error, Result};
 use crate::stream::AnswerFirst;
-use crate::upload::RequestBody;
 
 type Sender = SendRequest<RequestBody>;
 

@@ -3,17 +3,15 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Method};
-use hyper::body::{Body, Frame, SizeHint};
 use sc_api::{ConfigMap, Operation};
 use tokio::sync::mpsc;
 
+use crate::body::RequestBody;
 use crate::client::{Client, request};
 use crate::error::{Error, Result};
 use crate::resource::encode;
@@ -64,31 +62,10 @@ impl Client {
         upload: &ImageUpload,
         sent: impl Fn(u64, u64) + Send + 'static,
     ) -> Result<Operation> {
-        let (parts, content_type, filename) = match &upload.files {
-            ImageFiles::Unified(file) => {
-                (vec![Part::file(file)?], "application/octet-stream".to_owned(), name_of(file))
-            }
-            ImageFiles::Split { metadata, rootfs } => (
-                multipart(metadata, rootfs)?,
-                format!("multipart/form-data; boundary={BOUNDARY}"),
-                name_of(metadata),
-            ),
-        };
-        let failure = Arc::new(std::sync::Mutex::new(None));
-        let body = stream(parts, Arc::clone(&failure), sent);
+        let failure = Failure::default();
+        let body = stream(upload.files.parts()?, Arc::clone(&failure), sent);
         let mut request = request(Method::POST, "/1.0/images", body)?;
-        let properties: Vec<String> = upload
-            .properties
-            .iter()
-            .map(|(key, value)| format!("{}={}", encode(key), encode(value)))
-            .collect();
-        let headers = [
-            (CONTENT_TYPE, content_type),
-            (FILENAME, encode_filename(&filename)),
-            (PUBLIC, upload.public.to_string()),
-            (PROPERTIES, properties.join("&")),
-        ];
-        for (name, value) in headers {
+        for (name, value) in upload.headers() {
             let value = HeaderValue::from_str(&value).expect("encoded text is a header value");
             request.headers_mut().insert(name, value);
         }
@@ -97,6 +74,43 @@ impl Client {
         match failure.lock().expect("no panic while it is locked").take() {
             Some(error) => Err(error),
             None => outcome,
+        }
+    }
+}
+
+impl ImageUpload {
+    /// What is said of it before its bytes.
+    fn headers(&self) -> [(HeaderName, String); 4] {
+        let pair = |(key, value): (&String, &String)| format!("{}={}", encode(key), encode(value));
+        let properties: Vec<String> = self.properties.iter().map(pair).collect();
+        [
+            (CONTENT_TYPE, self.files.content_type()),
+            (FILENAME, encode_filename(&name_of(self.files.first()))),
+            (PUBLIC, self.public.to_string()),
+            (PROPERTIES, properties.join("&")),
+        ]
+    }
+}
+
+impl ImageFiles {
+    /// The file by whose name the image is known.
+    fn first(&self) -> &Path {
+        match self {
+            Self::Unified(file) | Self::Split { metadata: file, .. } => file,
+        }
+    }
+
+    fn content_type(&self) -> String {
+        match self {
+            Self::Unified(_) => "application/octet-stream".into(),
+            Self::Split { .. } => format!("multipart/form-data; boundary={BOUNDARY}"),
+        }
+    }
+
+    fn parts(&self) -> Result<Vec<Part>> {
+        match self {
+            Self::Unified(file) => Ok(vec![Part::file(file)?]),
+            Self::Split { metadata, rootfs } => multipart(metadata, rootfs),
         }
     }
 }
@@ -155,7 +169,7 @@ fn encode_filename(name: &str) -> String {
         .collect()
 }
 
-type Failure = Arc<std::sync::Mutex<Option<Error>>>;
+type Failure = Arc<Mutex<Option<Error>>>;
 
 /// A body of these parts. They are read by a thread that keeps a few chunks ahead.
 fn stream(
@@ -178,7 +192,7 @@ fn stream(
             }
         }
     });
-    RequestBody(Kind::Stream { chunks: receiver, remaining: total })
+    RequestBody::stream(receiver, total)
 }
 
 /// Sends a part to the connection; one that is gone ends it without an error of its own.
@@ -210,70 +224,5 @@ fn forward(part: Part, to: &mpsc::Sender<Bytes>, sent: &mut dyn FnMut(u64)) -> R
             }
             Ok(())
         }
-    }
-}
-
-/// The body of a request.
-#[derive(Debug)]
-pub(crate) struct RequestBody(Kind);
-
-#[derive(Debug)]
-enum Kind {
-    /// Text that is there, until it was taken.
-    Full(Option<Bytes>),
-    /// Chunks to come.
-    Stream { chunks: mpsc::Receiver<Bytes>, remaining: u64 },
-}
-
-/// The source of a streamed body ended too early.
-#[derive(Debug, thiserror::Error)]
-#[error("the file could not be read to its end")]
-pub(crate) struct CutShort;
-
-impl RequestBody {
-    pub(crate) fn empty() -> Self {
-        Self(Kind::Full(None))
-    }
-
-    pub(crate) fn full(text: Vec<u8>) -> Self {
-        Self(Kind::Full(Some(text.into())))
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = CutShort;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
-        match &mut self.0 {
-            Kind::Full(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Kind::Stream { chunks, remaining } => {
-                chunks.poll_recv(context).map(|chunk| match chunk {
-                    Some(chunk) => {
-                        *remaining = remaining.saturating_sub(chunk.len() as u64);
-                        Some(Ok(Frame::data(chunk)))
-                    }
-                    None if *remaining > 0 => Some(Err(CutShort)),
-                    None => None,
-                })
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Kind::Full(text) => text.is_none(),
-            Kind::Stream { remaining, .. } => *remaining == 0,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match &self.0 {
-            Kind::Full(text) => text.as_ref().map_or(0, |text| text.len() as u64),
-            Kind::Stream { remaining, .. } => *remaining,
-        })
     }
 }

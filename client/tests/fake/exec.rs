@@ -1,7 +1,8 @@
 //! `exec`, by programs of this machine behind LXD's websockets.
 
 use std::collections::HashMap;
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
 use axum::extract::ws::{Message, WebSocket};
@@ -9,7 +10,7 @@ use axum::response::Response;
 use futures::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{ChildStdin, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
 
 use super::{Asked, Shared, asynchronous, failure};
@@ -76,40 +77,43 @@ async fn run(
         let Ok(socket) = place.await else { return };
         sockets.insert(name, socket);
     }
-    let child = Command::new(&command[0])
+    let Ok(mut child) = spawn(&command, environment) else {
+        drop(sockets);
+        shared.end(&id, 400, "Failure", "Command not found", json!({"return": 127}));
+        return;
+    };
+    let controlling = tokio::spawn(obey(control, log, child.id().unwrap()));
+    let status = converse(&mut child, sockets).await;
+    controlling.abort();
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
+    shared.end(&id, 200, "Success", "", json!({"return": code}));
+}
+
+fn spawn(command: &[String], environment: HashMap<String, String>) -> std::io::Result<Child> {
+    Command::new(&command[0])
         .args(&command[1..])
         .envs(environment)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
-        .spawn();
-    let Ok(mut child) = child else {
-        drop(sockets);
-        shared.end(&id, 400, "Failure", "Command not found", json!({"return": 127}));
-        return;
-    };
-    let pid = child.id().unwrap();
-    let controlling = tokio::spawn(obey(control, log, pid));
+        .spawn()
+}
+
+/// Joins a program's streams with its sockets, until it ends.
+async fn converse(child: &mut Child, mut sockets: HashMap<&str, WebSocket>) -> ExitStatus {
     let stdin = child.stdin.take().unwrap();
     let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    let status = if sockets.len() == 1 {
-        let (to, from) = sockets.remove("0").unwrap().split();
-        tokio::spawn(feed(from, stdin));
-        tokio::join!(child.wait(), send(stdout, to)).0
-    } else {
-        let mut take = |name: &str| sockets.remove(name).unwrap().split();
-        let (to1, _from1) = take("1");
-        let (to2, _from2) = take("2");
-        let (_to0, from0) = take("0");
-        tokio::spawn(feed(from0, stdin));
-        tokio::join!(child.wait(), send(stdout, to1), send(stderr, to2)).0
+    let (to0, from0) = sockets.remove("0").unwrap().split();
+    tokio::spawn(feed(from0, stdin));
+    let ended = match (sockets.remove("1"), sockets.remove("2")) {
+        (Some(one), Some(two)) => {
+            let ((to1, _from1), (to2, _from2)) = (one.split(), two.split());
+            tokio::join!(child.wait(), send(stdout, to1), send(stderr, to2)).0
+        }
+        _ => tokio::join!(child.wait(), send(stdout, to0)).0,
     };
-    controlling.abort();
-    use std::os::unix::process::ExitStatusExt;
-    let status = status.unwrap();
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
-    shared.end(&id, 200, "Success", "", json!({"return": code}));
+    ended.unwrap()
 }
 
 async fn send(mut from: impl AsyncRead + Unpin, mut to: impl futures::Sink<Message> + Unpin) {
