@@ -2,6 +2,7 @@
 
 use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Daemon, HostSnapshot};
+use serde_json::json;
 
 #[test]
 fn bad_names_are_refused() {
@@ -35,6 +36,28 @@ fn what_is_not_there_is_named() {
     daemon.sc(&["network", "show", "nonet0"]).refused("not found");
     daemon.sc(&["storage", "show", "nopool"]).refused("not found");
     daemon.sc(&["image", "info", "noimage"]).refused("not found");
+}
+
+#[test]
+fn what_is_not_built_of_instances_is_refused_by_name_and_lists_of_it_are_empty() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
+    for (path, part) in [
+        ("snapshots", "snapshots are not supported"),
+        ("backups", "backups and exports of instances are not supported"),
+        ("files?path=/x", "files is not supported"),
+    ] {
+        let path = format!("/1.0/instances/c1/{path}");
+        daemon.sc(&["query", "-X", "POST", "-d", "{}", &path]).refused(part);
+    }
+    for (list, one) in [("snapshots", "s0"), ("backups", "b0")] {
+        assert_eq!(daemon.json(&["query", &format!("/1.0/instances/c1/{list}")]), json!([]));
+        daemon.sc(&["query", &format!("/1.0/instances/c1/{list}/{one}")]).refused("not found");
+        daemon.sc(&["query", &format!("/1.0/instances/c2/{list}")]).refused("\"c2\" not found");
+    }
+    let copy = r#"{"name":"c2","source":{"type":"copy","source":"c1"}}"#;
+    daemon.sc(&["query", "-X", "POST", "-d", copy, "/1.0/instances"]).refused("\"copy\"");
 }
 
 #[test]
@@ -168,7 +191,7 @@ fn what_the_state_excludes_is_refused() {
     let daemon = Daemon::start();
     Busybox::import(&daemon);
     daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
-    daemon.sc(&["launch", BUSYBOX, "c1"]).refused("already exists");
+    daemon.sc(&["launch", BUSYBOX, "c1"]).refused("Instance \"c1\" already exists: choose another");
     daemon.sc(&["start", "c1"]).refused("already running");
     daemon.sc(&["delete", "c1"]).refused("running");
     daemon.sc(&["stop", "--force", "c1"]).ok();

@@ -116,7 +116,7 @@ impl Server {
 }
 
 /// What a connection takes up, for as long as its stream lives.
-pub(super) struct Place {
+struct Place {
     server: Arc<Server>,
     id: u64,
     /// Set by its first request: `None` inside where there was no place left.

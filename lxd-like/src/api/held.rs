@@ -1,30 +1,27 @@
-//! A connection's stream together with its place, which it keeps beyond the HTTP part: a websocket
-//! is the same stream in other hands.
+//! A connection's stream together with what it keeps beyond the HTTP part, as a websocket is the same
+//! stream in other hands.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
-use super::connections::Place;
-
-/// A stream that holds its place until it is dropped.
-pub struct Held {
+/// A stream that holds something until it is dropped.
+pub struct Held<T> {
     stream: UnixStream,
-    _place: Arc<Place>,
+    _with: T,
 }
 
-impl Held {
+impl<T> Held<T> {
     /// Joins them.
-    pub fn new(stream: UnixStream, place: Arc<Place>) -> Self {
-        Self { stream, _place: place }
+    pub fn new(stream: UnixStream, with: T) -> Self {
+        Self { stream, _with: with }
     }
 }
 
-impl AsyncRead for Held {
+impl<T: Unpin> AsyncRead for Held<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -34,7 +31,7 @@ impl AsyncRead for Held {
     }
 }
 
-impl AsyncWrite for Held {
+impl<T: Unpin> AsyncWrite for Held<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

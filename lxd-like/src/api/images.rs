@@ -117,7 +117,7 @@ async fn upload(App { ctx, operations, .. }: App, request: Request) -> Result<Re
 fn fetch(App { ctx, operations, .. }: App, post: ImagesPost) -> Result<Response> {
     manager::check_source(&post.source)?;
     refuse_auto_update(post.auto_update)?;
-    let new = NewOperation::on("Downloading image", "images", "/1.0/images".into()).cancellable();
+    let new = NewOperation::on("Building image", "images", "/1.0/images".into()).cancellable();
     let handle = operations.start(new, |operation| async move {
         let progress = ProgressReporter::new(operation, "download_progress");
         let fetched = ctx.images.fetch(&post.source.alias, &progress).await?;

@@ -25,13 +25,14 @@ mod respond;
 mod server;
 mod state;
 mod storage;
+mod unbuilt;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 
 use crate::app::App;
 use crate::error::Error;
@@ -77,6 +78,11 @@ fn instance_routes(base: &str) -> Router<App> {
         .route(&at("/{name}/console"), get(console::log).post(console::create))
         .route(&at("/{name}/logs"), get(logs::list))
         .route(&at("/{name}/logs/{file}"), get(logs::get))
+        .route(&at("/{name}/snapshots"), get(unbuilt::list).post(unbuilt::create_snapshot))
+        .route(&at("/{name}/snapshots/{snapshot}"), any(unbuilt::get))
+        .route(&at("/{name}/backups"), get(unbuilt::list).post(unbuilt::create_backup))
+        .route(&at("/{name}/backups/{backup}"), any(unbuilt::get))
+        .route(&at("/{name}/files"), any(unbuilt::files))
 }
 
 fn image_routes() -> Router<App> {

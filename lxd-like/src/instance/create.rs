@@ -22,7 +22,7 @@ use super::{delete, fit, nics, owner, update};
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::manager::Root;
+use crate::manager::{Root, RootSource};
 use crate::model::{ImageUse, InstanceRecord, Intent, PROJECT};
 use crate::operation::ProgressReporter;
 
@@ -41,6 +41,7 @@ pub fn precheck(ctx: &Ctx, post: &InstancesPost) -> Result<InstanceName> {
         return Err(Error::invalid("field \"stateful\" is not supported: leave it out"));
     }
     let name: InstanceName = post.name.parse()?;
+    RootSource::of(&post.source)?;
     if !post.put.architecture.is_empty() {
         let host = sc_images::metadata::host_architecture();
         let asked = sc_images::metadata::normalise_architecture(&post.put.architecture);
@@ -111,8 +112,7 @@ impl Instances {
 /// The configuration that is asked for, with everything it refers to there.
 fn check(ctx: &Ctx, profiles: &[ProfileName], post: &InstancesPost) -> Result<Checked> {
     let origin = Origin::Client { before: &BTreeMap::new() };
-    let checked = config::check(ctx, profiles, &post.put.config, &post.put.devices, origin)
-        .map_err(|error| error.within("Failed creating instance record"))?;
+    let checked = config::check(ctx, profiles, &post.put.config, &post.put.devices, origin)?;
     ctx.pools.get(&checked.effective.root.pool)?;
     for nic in &checked.effective.nics {
         ctx.networks.get(&nic.network)?;
@@ -249,10 +249,6 @@ pub(super) async fn undo(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) {
     ctx.pools.empty_trash_behind(record.pool.as_str());
 }
 
-/// LXD's words, and what to do.
 fn name_taken(name: &InstanceName) -> Error {
-    Error::conflict(format!(
-        "Failed creating instance record: Add instance info to the database: This \"instances\" \
-         entry already exists: choose another name than {name}"
-    ))
+    Error::conflict(format!("Instance \"{name}\" already exists: choose another name"))
 }

@@ -48,6 +48,47 @@ pub struct Incoming {
     pub source: Option<sc_api::ImageSource>,
 }
 
+/// What a request asks for as the root of a new instance.
+#[derive(Debug)]
+pub enum RootSource<'s> {
+    /// An empty one.
+    Nothing,
+    /// The image of this name of the packages remote.
+    Packages(&'s str),
+    /// The image of this fingerprint or alias.
+    Local(&'s str),
+}
+
+impl<'s> RootSource<'s> {
+    /// Reads it; what is not supported is refused by name.
+    pub fn of(source: &'s InstanceSource) -> Result<Self> {
+        match (source.source_type.as_str(), source.protocol.as_str()) {
+            ("none", _) => Ok(Self::Nothing),
+            ("image", "packages") => {
+                refuse_unused(&source.server, &source.fingerprint)?;
+                Ok(Self::Packages(&source.alias))
+            }
+            ("image", "") if !source.server.is_empty() => {
+                Err(Error::invalid("field \"source.server\" needs a source.protocol"))
+            }
+            ("image", "") => {
+                let reference = [&source.fingerprint, &source.alias];
+                let reference = reference.into_iter().find(|text| !text.is_empty());
+                let reference = reference.ok_or_else(|| {
+                    Error::invalid("Image not provided for instance creation: give source.alias")
+                })?;
+                Ok(Self::Local(reference))
+            }
+            ("image", protocol) => Err(Error::invalid(format!(
+                "image protocol {protocol:?} is not supported: use packages, or import the image"
+            ))),
+            (other, _) => Err(Error::invalid(format!(
+                "source type {other:?} is not supported: use image or none"
+            ))),
+        }
+    }
+}
+
 impl Images {
     /// The images under `paths`.
     pub fn open(
@@ -107,33 +148,13 @@ impl Images {
 
     /// What a new instance's root is made of; fetches the image where it is a remote's.
     pub async fn root(&self, source: &InstanceSource, progress: &ProgressReporter) -> Result<Root> {
-        match source.source_type.as_str() {
-            "none" => Ok(Root::Empty(Metadata {
+        match RootSource::of(source)? {
+            RootSource::Nothing => Ok(Root::Empty(Metadata {
                 architecture: sc_images::metadata::host_architecture(),
                 ..Metadata::default()
             })),
-            "image" if source.protocol == "packages" => {
-                refuse_unused(&source.server, &source.fingerprint)?;
-                self.fetch(&source.alias, progress).await.map(Root::Image)
-            }
-            "image" if source.protocol.is_empty() => {
-                if !source.server.is_empty() {
-                    return Err(Error::invalid("field \"source.server\" needs a source.protocol"));
-                }
-                let reference = [&source.fingerprint, &source.alias];
-                let reference = reference.into_iter().find(|text| !text.is_empty());
-                let reference = reference.ok_or_else(|| {
-                    Error::invalid("Image not provided for instance creation: give source.alias")
-                })?;
-                Ok(Root::Image(Arc::new(self.resolve(reference)?)))
-            }
-            "image" => Err(Error::invalid(format!(
-                "image protocol {:?} is not supported: use packages, or import the image",
-                source.protocol
-            ))),
-            other => Err(Error::invalid(format!(
-                "source type {other:?} is not supported: use image or none"
-            ))),
+            RootSource::Packages(alias) => self.fetch(alias, progress).await.map(Root::Image),
+            RootSource::Local(reference) => Ok(Root::Image(Arc::new(self.resolve(reference)?))),
         }
     }
 
@@ -192,10 +213,8 @@ impl Images {
         incoming: Incoming,
         progress: &ProgressReporter,
     ) -> Result<ImageRecord> {
-        progress.stage("Inspecting image");
         let inspected = self.layers.inspect(&incoming.files, progress).await?;
         inspected.metadata.check_architecture(&sc_images::metadata::host_architecture())?;
-        progress.stage("Storing image");
         let fingerprint = self.store_files(&incoming.files, progress).await?;
         if self.get(fingerprint.as_str()).is_ok() {
             return Err(Error::conflict(format!(

@@ -167,10 +167,7 @@ impl super::Images {
         };
         let outcome = match made {
             true => Ok(()),
-            false => {
-                progress.stage("Unpacking image");
-                self.unpack(driver.clone(), record, files.clone(), progress).await
-            }
+            false => self.unpack(driver.clone(), record, files.clone(), progress).await,
         };
         self.journal.clear(intent).await?;
         if outcome.is_err() {

@@ -9,7 +9,7 @@ mod pools;
 mod profiles;
 mod root;
 
-pub use images::{Images, Incoming, check_source};
+pub use images::{Images, Incoming, RootSource, check_source};
 pub use networks::Networks;
 pub use pools::{DEFAULT_POOL, Pools};
 pub use profiles::{Changing, Profiles};

@@ -35,8 +35,9 @@ impl ProgressReporter {
         Self { operation, key, current: Arc::new(Mutex::new(current)) }
     }
 
-    /// A new step begins.
+    /// A new step begins. The libraries name them in their own case; users see one.
     pub fn stage(&self, stage: &str) {
+        let stage = &capitalised(stage);
         let mut current = self.lock();
         current.stage = stage.to_owned();
         current.stage_began = Instant::now();
@@ -115,6 +116,11 @@ impl ProgressReporter {
         self.bytes(at.bytes, at.total_bytes);
         std::ops::ControlFlow::Continue(())
     }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map_or_else(String::new, |first| first.to_uppercase().chain(rest).collect())
 }
 
 /// The step of a copy.
