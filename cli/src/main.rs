@@ -14,6 +14,7 @@ mod editor;
 mod interrupt;
 mod keys;
 mod keyvalue;
+mod number;
 mod output;
 mod progress;
 mod remote;

@@ -88,12 +88,11 @@ impl Progress {
             }
             Shown::Bar(bar) => {
                 let bar = bar.get_or_insert_with(|| new_bar(&self.title));
-                bar.set_style(style(step.percent.is_some()));
+                let Line { template, message } = Line::of(terminal::columns(), &self.title, step);
+                let style = ProgressStyle::with_template(&template).expect("the template is valid");
+                bar.set_style(style.progress_chars("=> "));
                 bar.set_position(step.percent.unwrap_or(0));
-                bar.set_message(match step.detail.as_str() {
-                    "" => step.stage.clone(),
-                    detail => format!("{}  {detail}", step.stage),
-                });
+                bar.set_message(message);
             }
         }
     }
@@ -113,14 +112,40 @@ fn new_bar(title: &str) -> ProgressBar {
     bar
 }
 
-fn style(has_percent: bool) -> ProgressStyle {
-    ProgressStyle::with_template(if has_percent {
-        "{spinner} {prefix}: [{bar:24}] {percent:>3}% {wide_msg}"
-    } else {
-        "{spinner} {prefix}: {wide_msg}"
-    })
-    .expect("the template is valid")
-    .progress_chars("=> ")
+/// The widest bar, and the narrowest that says something.
+const BAR: std::ops::RangeInclusive<usize> = 8..=24;
+
+/// The room for a detail, so that the bar is not as long as the numbers happen to be.
+const DETAIL: usize = "  1023.99MiB (1023.99MiB/s)".len();
+
+/// The line that moves: what is said comes first, the bar takes what room there is.
+#[derive(Debug, PartialEq, Eq)]
+struct Line {
+    template: String,
+    message: String,
+}
+
+impl Line {
+    fn of(columns: usize, title: &str, step: &Step) -> Self {
+        let percent = if step.percent.is_some() { "100% ".len() } else { 0 };
+        let said = "- : ".len() + title.chars().count() + percent + step.stage.chars().count();
+        let detail = if step.detail.is_empty() { 0 } else { DETAIL };
+        let bar = columns.saturating_sub(said + detail + "[] ".len()).min(*BAR.end());
+        let template = match step.percent {
+            None => "{spinner} {prefix}: {wide_msg}".to_owned(),
+            Some(_) if BAR.contains(&bar) => {
+                format!("{{spinner}} {{prefix}}: [{{bar:{bar}}}] {{percent:>3}}% {{wide_msg}}")
+            }
+            Some(_) => "{spinner} {prefix}: {percent:>3}% {wide_msg}".to_owned(),
+        };
+        let with_detail = said + "  ".len() + step.detail.chars().count();
+        let message = match step.detail.as_str() {
+            "" => step.stage.clone(),
+            _ if with_detail > columns => step.stage.clone(),
+            detail => format!("{}  {detail}", step.stage),
+        };
+        Self { template, message }
+    }
 }
 
 /// Where an operation is.
@@ -192,6 +217,24 @@ mod tests {
         let expected =
             Step { stage: "rootfs".into(), percent: None, detail: "12% (1.0MB/s)".into() };
         assert_eq!(step, Some(expected));
+    }
+
+    #[test]
+    fn the_line_fits_its_terminal_and_the_bar_gives_way_first() {
+        let line = |columns, title: &str, stage: &str, detail: &str| {
+            let (stage, detail) = (stage.to_owned(), detail.to_owned());
+            Line::of(columns, title, &Step { stage, percent: Some(39), detail })
+        };
+        let base = line(80, "Creating web1", "Installing base packages", "");
+        assert!(base.template.contains("[{bar:24}]"), "{base:?}");
+        assert_eq!(base.message, "Installing base packages");
+        let slow = line(80, "Importing", "Computing fingerprint", "3.00MiB (13.00MiB/s)");
+        assert!(slow.template.contains("[{bar:11}]"), "{slow:?}");
+        assert_eq!(slow.message, "Computing fingerprint  3.00MiB (13.00MiB/s)");
+        let long = line(80, "Creating an instance", slow.message.as_str(), "");
+        assert!(!long.template.contains("{bar"), "{long:?}");
+        let narrow = line(40, "Importing", "Computing fingerprint", "3.00MiB (13.00MiB/s)");
+        assert_eq!(narrow.message, "Computing fingerprint");
     }
 
     #[test]

@@ -76,6 +76,7 @@ impl Remotes {
     /// The name of an object of the daemon: an instance, a profile ...
     pub fn object(&self, text: &str) -> Result<String> {
         match self.split(text)? {
+            _ if text.is_empty() => Err(wrong("a name is empty")),
             (_, "") => Err(wrong(format!("{text:?} names a remote, but no object there"))),
             (Remote { protocol: Protocol::Api, .. }, name) => Ok(name.to_owned()),
             (remote, _) => {
@@ -92,6 +93,7 @@ impl Remotes {
     /// An image.
     pub fn image(&self, text: &str) -> Result<ImageName> {
         match self.split(text)? {
+            _ if text.is_empty() => Err(wrong("the name of the image is empty")),
             (_, "") => Err(wrong(format!("{text:?} names a remote, but no image there"))),
             (remote, name) => Ok(ImageName { remote, name: name.to_owned() }),
         }
@@ -185,7 +187,9 @@ mod tests {
         assert_eq!(remotes().object("local:c1").unwrap(), "c1");
         assert_eq!(remotes().object("c1").unwrap(), "c1");
         assert!(remotes().object("debian:c1").unwrap_err().to_string().contains("images"));
-        assert!(remotes().object("local:").is_err());
+        assert!(remotes().object("local:").unwrap_err().to_string().contains("no object there"));
+        assert_eq!(remotes().object("").unwrap_err().to_string(), "a name is empty");
+        assert!(remotes().image("").unwrap_err().to_string().ends_with("image is empty"));
     }
 
     #[test]

@@ -35,10 +35,10 @@ pub async fn for_each(
         .map(|name| async move {
             let outcome = work(name).await;
             if let Err(error) = &outcome {
-                let text = match suggest::did_you_mean(&context.client, error).await {
-                    Some(question) => format!("{name}: {} ({question})", output::chain(error)),
-                    None => format!("{name}: {}", output::chain(error)),
-                };
+                let mut text = with_name(name, output::chain(error));
+                if let Some(question) = suggest::did_you_mean(&context.client, error).await {
+                    text = format!("{text} ({question})");
+                }
                 output::print_error(&text, std::io::stderr().is_terminal());
             }
             outcome.is_err()
@@ -47,4 +47,24 @@ pub async fn for_each(
         .collect()
         .await;
     if failures.contains(&true) { Err(AlreadyReported.into()) } else { DONE }
+}
+
+/// A sentence with the name of what it is about, unless it has that already.
+fn with_name(name: &str, text: String) -> String {
+    let named = [format!("nstance {name:?}"), format!("nstance {name} ")];
+    if named.iter().any(|named| text.contains(named)) { text } else { format!("{name}: {text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_of_several_is_told_with_its_name_once() {
+        for told in ["Instance \"c1\" not found", "instance c1 is running: stop it first"] {
+            assert_eq!(with_name("c1", told.into()), told);
+        }
+        let text = with_name("c1", "The instance is already stopped".into());
+        assert_eq!(text, "c1: The instance is already stopped");
+    }
 }

@@ -39,6 +39,12 @@ pub fn size() -> Option<(u16, u16)> {
         .map(|size| (size.ws_col, size.ws_row))
 }
 
+/// Columns of the terminal on standard error; 80 where it does not tell.
+pub fn columns() -> usize {
+    let size = termios::tcgetwinsize(rustix::stdio::stderr());
+    size.ok().filter(|size| size.ws_col > 0).map_or(80, |size| size.ws_col.into())
+}
+
 /// Whether the terminal, if there is one, understands nothing but text.
 pub fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")

@@ -1,16 +1,19 @@
 //! `sc admin`: the daemon itself.
 
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sc_api::{ConfigMap, DeviceMap, ErrorKind, NetworksPost, ProfilePut, StoragePoolsPost};
 use sc_client::{Error, Tagged};
 
 use crate::context::Context;
-use crate::output;
 use crate::verb::{DONE, Entry, Group, Verb};
+use crate::{number, output};
 
 /// How often a daemon that starts or ends is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -129,7 +132,7 @@ fn missing_devices(devices: &DeviceMap, pool: &str, network: &str) -> DeviceMap 
 #[derive(Debug, Args)]
 pub struct WaitReady {
     /// Give up after so many seconds; 0: never
-    #[arg(short, long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(short, long, value_name = "SECONDS", default_value = "0", value_parser = number::seconds)]
     timeout: u64,
 }
 
@@ -161,7 +164,7 @@ pub struct Shutdown {
     #[arg(long)]
     leave: bool,
     /// Give up after so many seconds; 0: never
-    #[arg(short, long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(short, long, value_name = "SECONDS", default_value = "0", value_parser = number::seconds)]
     timeout: u64,
 }
 
@@ -172,12 +175,17 @@ impl Verb for Shutdown {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let limit = Limit::new(self.timeout);
         let ended = async {
+            let process = process(&context).await?;
             match context.client.shutdown(self.leave).await {
                 // A daemon that ends may take its answer with it.
                 Ok(()) | Err(Error::Broken { .. }) => {}
                 Err(error) => return Err(error),
             }
             while context.client.server().await.is_ok() {
+                tokio::time::sleep(POLL).await;
+            }
+            // The socket goes first; files and locks are free when the process is gone.
+            while process.as_ref().is_some_and(|process| !has_ended(process)) {
                 tokio::time::sleep(POLL).await;
             }
             Ok(())
@@ -188,6 +196,18 @@ impl Verb for Shutdown {
         }
         DONE
     }
+}
+
+/// The daemon's process; none where it cannot be seen.
+async fn process(context: &Context) -> Result<Option<OwnedFd>, Error> {
+    let pid = context.client.daemon_pid().await?.and_then(Pid::from_raw);
+    Ok(pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()))
+}
+
+/// A process's descriptor is readable when it has ended.
+fn has_ended(process: &OwnedFd) -> bool {
+    let mut asked = [PollFd::new(process, PollFlags::IN)];
+    poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 /// A moment to give up at, if there is one.

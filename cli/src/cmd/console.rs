@@ -46,6 +46,8 @@ impl Verb for Console {
 
 async fn attach(context: &Context, name: &str, force: bool) -> Result<ExitCode> {
     if !terminal::stdin_is_terminal() {
+        // An instance that is not there is the first thing to tell.
+        context.client.instance(name).await?;
         bail!("the console needs a terminal on standard input; --show-log prints its log");
     }
     let (width, height) = terminal::size().unwrap_or_default();

@@ -21,7 +21,7 @@ struct New {
     /// The instance's name; one is made up where there is none
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// Set a configuration key
+    /// Set a configuration key; may be given again
     #[arg(
         short,
         long,
@@ -30,7 +30,7 @@ struct New {
         add = settings()
     )]
     config: Vec<(String, String)>,
-    /// Add a device, or change one that comes from a profile
+    /// Add a device, or change one that comes from a profile; may be given again
     #[arg(short, long, value_name = "DEVICE,KEY=VALUE", value_parser = devices::parse)]
     device: Vec<DeviceArg>,
     /// Use this profile instead of the default one; may be given again

@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 
 use crate::complete::instance_names;
 use crate::context::Context;
-use crate::keyvalue;
 use crate::stdio::{Output, Stdin};
 use crate::terminal::{self, RawMode};
 use crate::verb::{Verb, exit_code};
+use crate::{keyvalue, number};
 
 /// `sc exec`.
 #[derive(Debug, Args)]
@@ -33,13 +33,13 @@ pub struct Exec {
     #[arg(long, value_name = "DIRECTORY")]
     cwd: Option<String>,
     /// Run it as this user, by id
-    #[arg(long, value_name = "UID")]
+    #[arg(long, value_name = "UID", value_parser = number::id)]
     user: Option<u32>,
     /// Run it as this group, by id
-    #[arg(long, value_name = "GID")]
+    #[arg(long, value_name = "GID", value_parser = number::id)]
     group: Option<u32>,
     /// Give it a terminal, whatever ours are
-    #[arg(short = 't', long, overrides_with = "no_terminal", action = ArgAction::SetTrue)]
+    #[arg(short = 't', long, conflicts_with = "no_terminal", action = ArgAction::SetTrue)]
     force_interactive: bool,
     /// Give it no terminal
     #[arg(short = 'T', long = "force-noninteractive", action = ArgAction::SetTrue)]

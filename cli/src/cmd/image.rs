@@ -244,7 +244,7 @@ pub struct Copy {
     /// Give it this alias; may be given again
     #[arg(long, value_name = "ALIAS")]
     alias: Vec<String>,
-    /// Mark it as public (nobody can fetch images from this server yet)
+    /// Mark it as public, as lists then show
     #[arg(long)]
     public: bool,
 }

@@ -27,7 +27,7 @@ pub struct Import {
     /// Give the image this alias; may be given again
     #[arg(long, value_name = "ALIAS")]
     alias: Vec<String>,
-    /// Mark it as public (nobody can fetch images from this server yet)
+    /// Mark it as public, as lists then show
     #[arg(long)]
     public: bool,
 }

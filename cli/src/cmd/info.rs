@@ -93,13 +93,6 @@ fn describe_resources(text: &mut String, state: &InstanceState) {
         let _ = write!(text, ", at most {}", size(state.memory.usage_peak));
     }
     text.push('\n');
-    for (name, disk) in &state.disk {
-        let _ = write!(text, "  Disk {name}: {}", size(disk.usage));
-        if disk.total > 0 {
-            let _ = write!(text, " of {}", size(disk.total));
-        }
-        text.push('\n');
-    }
 }
 
 fn describe_network(text: &mut String, state: &InstanceState) {

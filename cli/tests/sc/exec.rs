@@ -42,6 +42,16 @@ fn options_of_exec_are_sent() {
     assert_eq!((&body["user"], &body["group"]), (&json!(1000), &json!(100)));
     assert_eq!(body["interactive"], false);
     assert_eq!(body["wait-for-websocket"], true);
+    assert!(cli.usage(&["exec", "-t", "-T", "web1", "tty"]).contains("cannot be used with"));
+    let error = cli.usage(&["exec", "--user", "ann", "web1", "id"]);
+    assert!(error.contains("'ann'") && error.contains("it must be a number"), "{error}");
+}
+
+#[test]
+fn a_console_without_a_terminal_is_refused_after_an_instance_that_is_not_there() {
+    let cli = Cli::new();
+    assert_eq!(cli.error(&["console", "nope"]), "Error: Instance \"nope\" not found");
+    assert!(cli.error(&["console", "web1"]).contains("needs a terminal"));
 }
 
 #[test]

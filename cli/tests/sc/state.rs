@@ -11,10 +11,9 @@ fn several_instances_are_each_told_when_they_fail() {
     assert_eq!(ran.code, Some(1));
     let mut lines: Vec<&str> = ran.stderr.lines().collect();
     lines.sort_unstable();
-    assert_eq!(
-        lines,
-        ["Error: db1: The instance is already stopped", "Error: nope: Instance \"nope\" not found"]
-    );
+    let told =
+        ["Error: Instance \"nope\" not found", "Error: db1: The instance is already stopped"];
+    assert_eq!(lines, told);
     assert_eq!(cli.fake.last("PUT /1.0/instances/web1/state").body["timeout"], -1);
 }
 

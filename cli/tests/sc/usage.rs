@@ -19,7 +19,7 @@ fn a_name_that_is_a_slip_away_from_another_is_asked_about() {
         "Error: Instance \"wbe1\" not found (did you mean \"web1\"?)"
     );
     let ran = cli.run(&["start", "web", "db"]);
-    assert!(ran.stderr.contains("web: Instance \"web\" not found (did you mean \"web1\"?)"));
+    assert!(ran.stderr.contains("Error: Instance \"web\" not found (did you mean \"web1\"?)"));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! `set`, `unset` and `edit`: what an object has of its own is read, changed, and put back with
 //! its ETag, so that a change that another client makes meanwhile is not lost.
 
-use std::marker::PhantomData;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -11,7 +10,7 @@ use sc_client::{Client, Tagged};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::named::Named;
+use super::named::{Named, One};
 use crate::context::Context;
 use crate::editor;
 use crate::verb::{DONE, Verb};
@@ -60,8 +59,8 @@ pub async fn change<T: Changeable>(
 /// `set`.
 #[derive(Args)]
 pub struct Set<T: Changeable> {
-    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
-    name: String,
+    #[command(flatten)]
+    one: One<T>,
     /// The keys; a single KEY VALUE is understood as well, and an empty value unsets
     #[arg(
         value_name = "KEY=VALUE",
@@ -70,8 +69,6 @@ pub struct Set<T: Changeable> {
         add = crate::complete::settings()
     )]
     settings: Vec<String>,
-    #[arg(skip)]
-    kind: PhantomData<T>,
 }
 
 impl<T: Changeable> Verb for Set<T> {
@@ -80,20 +77,18 @@ impl<T: Changeable> Verb for Set<T> {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let settings = keyvalue::settings(&self.settings)?;
-        change::<T>(&context, &self.name, |form| keys::set(T::config(form), settings)).await
+        change::<T>(&context, &self.one.name, |form| keys::set(T::config(form), settings)).await
     }
 }
 
 /// `unset`.
 #[derive(Args)]
 pub struct Unset<T: Changeable> {
-    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
-    name: String,
+    #[command(flatten)]
+    one: One<T>,
     /// The key
     #[arg(value_name = "KEY", add = crate::complete::key_names())]
     key: String,
-    #[arg(skip)]
-    kind: PhantomData<T>,
 }
 
 impl<T: Changeable> Verb for Unset<T> {
@@ -101,7 +96,7 @@ impl<T: Changeable> Verb for Unset<T> {
     const ABOUT: &'static str = "Remove a key";
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        change::<T>(&context, &self.name, |form| match T::config(form).remove(&self.key) {
+        change::<T>(&context, &self.one.name, |form| match T::config(form).remove(&self.key) {
             Some(_) => Ok(()),
             None => bail!("the key {:?} is not set", self.key),
         })
@@ -112,10 +107,8 @@ impl<T: Changeable> Verb for Unset<T> {
 /// `edit`.
 #[derive(Args)]
 pub struct Edit<T: Changeable> {
-    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
-    name: String,
-    #[arg(skip)]
-    kind: PhantomData<T>,
+    #[command(flatten)]
+    one: One<T>,
 }
 
 impl<T: Changeable> Verb for Edit<T> {
@@ -123,7 +116,7 @@ impl<T: Changeable> Verb for Edit<T> {
     const ABOUT: &'static str = T::EDIT;
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        let name = context.remotes.object(&self.name)?;
+        let name = context.remotes.object(&self.one.name)?;
         let Tagged { value, etag } = T::read(&context.client, &name).await?;
         editor::edit(&format!("{} {name}", T::WORD), &value, async |form| {
             T::replace(&context, &name, form, etag.as_deref()).await

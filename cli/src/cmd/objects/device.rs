@@ -1,6 +1,5 @@
 //! `device list`, `show`, `add`, `get`, `set`, `unset` and `remove`.
 
-use std::marker::PhantomData;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -8,6 +7,7 @@ use clap::Args;
 use sc_api::ConfigMap;
 
 use super::change::{Changeable, change};
+use super::named::One;
 use crate::context::Context;
 use crate::verb::{DONE, Verb};
 use crate::{keys, keyvalue, output};
@@ -43,13 +43,21 @@ fn own<'d, T: WithDevices>(form: &'d mut T::Form, device: &str) -> Result<&'d mu
     }
 }
 
+/// The arguments that name one device.
+#[derive(Args)]
+struct OneDevice<T: WithDevices> {
+    #[command(flatten)]
+    one: One<T>,
+    /// The device's name
+    #[arg(value_name = "DEVICE")]
+    device: String,
+}
+
 /// `device list`.
 #[derive(Args)]
 pub struct List<T: WithDevices> {
-    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
-    name: String,
-    #[arg(skip)]
-    kind: PhantomData<T>,
+    #[command(flatten)]
+    one: One<T>,
 }
 
 impl<T: WithDevices> Verb for List<T> {
@@ -57,7 +65,7 @@ impl<T: WithDevices> Verb for List<T> {
     const ABOUT: &'static str = T::LIST;
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        let name = context.remotes.object(&self.name)?;
+        let name = context.remotes.object(&self.one.name)?;
         let mut form = T::read(&context.client, &name).await?.value;
         let names = T::devices(&mut form).keys().map(|name| format!("{name}\n"));
         output::print(names.collect::<String>())?;
@@ -68,10 +76,8 @@ impl<T: WithDevices> Verb for List<T> {
 /// `device show`.
 #[derive(Args)]
 pub struct Show<T: WithDevices> {
-    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
-    name: String,
-    #[arg(skip)]
-    kind: PhantomData<T>,
+    #[command(flatten)]
+    one: One<T>,
 }
 
 impl<T: WithDevices> Verb for Show<T> {
@@ -79,7 +85,7 @@ impl<T: WithDevices> Verb for Show<T> {
     const ABOUT: &'static str = T::SHOW;
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        let name = context.remotes.object(&self.name)?;
+        let name = context.remotes.object(&self.one.name)?;
         let mut form = T::read(&context.client, &name).await?.value;
         output::yaml(T::devices(&mut form))?;
         DONE
@@ -89,16 +95,11 @@ impl<T: WithDevices> Verb for Show<T> {
 /// `device get`.
 #[derive(Args)]
 pub struct Get<T: WithDevices> {
-    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
-    name: String,
-    /// The device's name
-    #[arg(value_name = "DEVICE")]
-    device: String,
+    #[command(flatten)]
+    of: OneDevice<T>,
     /// The key
     #[arg(value_name = "KEY")]
     key: String,
-    #[arg(skip)]
-    kind: PhantomData<T>,
 }
 
 impl<T: WithDevices> Verb for Get<T> {
@@ -106,9 +107,9 @@ impl<T: WithDevices> Verb for Get<T> {
     const ABOUT: &'static str = T::GET;
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        let name = context.remotes.object(&self.name)?;
+        let name = context.remotes.object(&self.of.one.name)?;
         let mut form = T::read(&context.client, &name).await?.value;
-        keys::print_of_device(own::<T>(&mut form, &self.device)?, &self.key)?;
+        keys::print_of_device(own::<T>(&mut form, &self.of.device)?, &self.key)?;
         DONE
     }
 }
@@ -116,16 +117,11 @@ impl<T: WithDevices> Verb for Get<T> {
 /// `device unset`.
 #[derive(Args)]
 pub struct Unset<T: WithDevices> {
-    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
-    name: String,
-    /// The device's name
-    #[arg(value_name = "DEVICE")]
-    device: String,
+    #[command(flatten)]
+    of: OneDevice<T>,
     /// The key
     #[arg(value_name = "KEY")]
     key: String,
-    #[arg(skip)]
-    kind: PhantomData<T>,
 }
 
 impl<T: WithDevices> Verb for Unset<T> {
@@ -133,8 +129,8 @@ impl<T: WithDevices> Verb for Unset<T> {
     const ABOUT: &'static str = T::UNSET;
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        change::<T>(&context, &self.name, |form| {
-            match own::<T>(form, &self.device)?.remove(&self.key) {
+        change::<T>(&context, &self.of.one.name, |form| {
+            match own::<T>(form, &self.of.device)?.remove(&self.key) {
                 Some(_) => Ok(()),
                 None => bail!("the key {:?} of the device is not set", self.key),
             }
@@ -146,19 +142,14 @@ impl<T: WithDevices> Verb for Unset<T> {
 /// `device add`.
 #[derive(Args)]
 pub struct Add<T: WithDevices> {
-    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
-    name: String,
-    /// The device's name
-    #[arg(value_name = "DEVICE")]
-    device: String,
+    #[command(flatten)]
+    of: OneDevice<T>,
     /// Its type: disk, nic
     #[arg(value_name = "TYPE")]
     device_type: String,
     /// Its keys
     #[arg(value_name = "KEY=VALUE")]
     keys: Vec<String>,
-    #[arg(skip)]
-    kind: PhantomData<T>,
 }
 
 impl<T: WithDevices> Verb for Add<T> {
@@ -168,12 +159,12 @@ impl<T: WithDevices> Verb for Add<T> {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let mut keys = keyvalue::settings(&self.keys)?;
         keys.insert("type".into(), self.device_type);
-        change::<T>(&context, &self.name, |form| {
+        change::<T>(&context, &self.of.one.name, |form| {
             let devices = T::devices(form);
-            if devices.contains_key(&self.device) {
-                bail!("the {} has a device {:?} already", T::WORD, self.device);
+            if devices.contains_key(&self.of.device) {
+                bail!("the {} has a device {:?} already", T::WORD, self.of.device);
             }
-            devices.insert(self.device, keys);
+            devices.insert(self.of.device, keys);
             Ok(())
         })
         .await
@@ -183,16 +174,11 @@ impl<T: WithDevices> Verb for Add<T> {
 /// `device set`.
 #[derive(Args)]
 pub struct Set<T: WithDevices> {
-    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
-    name: String,
-    /// The device's name
-    #[arg(value_name = "DEVICE")]
-    device: String,
+    #[command(flatten)]
+    of: OneDevice<T>,
     /// The keys; an empty value unsets
     #[arg(value_name = "KEY=VALUE", required = true)]
     keys: Vec<String>,
-    #[arg(skip)]
-    kind: PhantomData<T>,
 }
 
 impl<T: WithDevices> Verb for Set<T> {
@@ -201,8 +187,8 @@ impl<T: WithDevices> Verb for Set<T> {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let settings = keyvalue::settings(&self.keys)?;
-        change::<T>(&context, &self.name, |form| {
-            keys::merge(own::<T>(form, &self.device)?, settings);
+        change::<T>(&context, &self.of.one.name, |form| {
+            keys::merge(own::<T>(form, &self.of.device)?, settings);
             Ok(())
         })
         .await
@@ -212,13 +198,11 @@ impl<T: WithDevices> Verb for Set<T> {
 /// `device remove`.
 #[derive(Args)]
 pub struct Remove<T: WithDevices> {
-    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
-    name: String,
+    #[command(flatten)]
+    one: One<T>,
     /// The devices' names
     #[arg(value_name = "DEVICE", required = true)]
     devices: Vec<String>,
-    #[arg(skip)]
-    kind: PhantomData<T>,
 }
 
 impl<T: WithDevices> Verb for Remove<T> {
@@ -227,7 +211,7 @@ impl<T: WithDevices> Verb for Remove<T> {
     const ALIASES: &'static [&'static str] = &["rm"];
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        change::<T>(&context, &self.name, |form| {
+        change::<T>(&context, &self.one.name, |form| {
             for device in &self.devices {
                 if T::devices(form).remove(device).is_none() {
                     bail!("{}", T::lacks(device));

@@ -1,5 +1,8 @@
 //! Arguments that name objects.
 
+use std::marker::PhantomData;
+
+use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 /// A kind of object that is named in arguments.
@@ -13,4 +16,14 @@ pub trait Named {
 
     /// Completes its names.
     fn names() -> ArgValueCompleter;
+}
+
+/// The argument that names one object.
+#[derive(Args)]
+pub struct One<T: Named> {
+    /// Its name.
+    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
+    pub name: String,
+    #[arg(skip)]
+    kind: PhantomData<T>,
 }

@@ -1,6 +1,5 @@
 //! `show`: an object as YAML.
 
-use std::marker::PhantomData;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,7 +7,7 @@ use clap::Args;
 use sc_client::{Client, Tagged};
 use serde::Serialize;
 
-use super::named::Named;
+use super::named::{Named, One};
 use crate::context::Context;
 use crate::output;
 use crate::verb::{DONE, Verb};
@@ -25,10 +24,8 @@ pub trait Shown: Named + Serialize + Sized {
 /// `show`.
 #[derive(Args)]
 pub struct Show<T: Shown> {
-    #[arg(value_name = T::VALUE_NAME, help = T::ONE, add = T::names())]
-    name: String,
-    #[arg(skip)]
-    kind: PhantomData<T>,
+    #[command(flatten)]
+    one: One<T>,
 }
 
 impl<T: Shown> Verb for Show<T> {
@@ -36,7 +33,7 @@ impl<T: Shown> Verb for Show<T> {
     const ABOUT: &'static str = T::ABOUT;
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        let name = context.remotes.object(&self.name)?;
+        let name = context.remotes.object(&self.one.name)?;
         output::yaml(&T::get(&context.client, &name).await?.value)?;
         DONE
     }
