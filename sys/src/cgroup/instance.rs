@@ -1,16 +1,18 @@
 //! One instance's groups: their life, and the kill and freeze of what is in them.
 
+use std::ffi::CString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::join::Join;
 use super::layout::V1Hierarchy;
 use super::tree::{enable_controllers, make_dir};
+use super::walk::{Visitor, walk};
 use super::{v1, v2};
 use crate::Context;
 use crate::error::{Result, SysError};
@@ -18,6 +20,10 @@ use crate::error::{Result, SysError};
 const PAYLOAD: &str = "payload";
 /// How long a group may stay busy after its last task is gone.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a guest may make in cgroup2, where every group takes some of the host's memory. systemd in a guest
+/// goes some ten levels deep, a manager of containers that runs systemd in them twice that.
+const BOUNDS: [(&str, &str); 2] =
+    [("cgroup.max.depth", "256"), ("cgroup.max.descendants", "50000")];
 
 /// The groups of one instance, in all hierarchies.
 #[derive(Debug, Clone)]
@@ -45,6 +51,9 @@ impl InstanceCgroup {
     pub(super) fn create(&self, owner: (u32, u32)) -> Result<()> {
         make_dir(&self.unified)?;
         enable_controllers(&self.unified)?;
+        for (name, bound) in BOUNDS {
+            v1::write(&self.unified.join(name), bound)?;
+        }
         let payload = self.unified.join(PAYLOAD);
         make_dir(&payload)?;
         v2::give(open(&payload)?, owner)?;
@@ -123,7 +132,7 @@ impl InstanceCgroup {
         }
     }
 
-    /// Removes the groups in all hierarchies, with what the guest made below them. Waits some seconds for
+    /// Removes the groups in all hierarchies, with whatever the guest made below them. Waits some seconds for
     /// tasks that are on their way out. Goes on after a failure and returns the first.
     ///
     /// # Errors
@@ -189,36 +198,44 @@ impl InstanceCgroup {
     }
 }
 
-fn open(path: &Path) -> Result<OwnedFd> {
+pub(super) fn open(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).op("open", path.display())
 }
 
 /// Removes a group and those below it, the lowest first; one that is not there is fine.
 pub(super) fn remove_all(path: &Path) -> Result<()> {
-    let entries = match std::fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        outcome => outcome.op("list", path.display())?,
+    match open(path) {
+        Err(error) if error.is(libc::ENOENT) => return Ok(()),
+        dir => walk(dir?, path, &mut Removal { path })?,
     };
-    for entry in entries {
-        let entry = match entry {
-            // Removed under the list by the kernel's own tear-down of a guest.
-            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => break,
-            outcome => outcome.op("list", path.display())?,
-        };
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_all(&entry.path())?;
-        }
-    }
-    remove_one(path)
+    remove_one(path, || std::fs::remove_dir(path))
 }
 
-fn remove_one(path: &Path) -> Result<()> {
+/// Removes groups as a walk leaves them.
+struct Removal<'p> {
+    path: &'p Path,
+}
+
+impl Visitor for Removal<'_> {
+    fn enter(&mut self, _: BorrowedFd<'_>) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn leave(&mut self, parent: BorrowedFd<'_>, name: &CString) -> Result<()> {
+        remove_one(self.path, || Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?))
+    }
+}
+
+/// `path` is that of the group itself or of one above it.
+fn remove_one(path: &Path, remove: impl Fn() -> io::Result<()>) -> Result<()> {
     let deadline = Instant::now() + BUSY_TIMEOUT;
     let mut pause = Duration::from_micros(200);
     loop {
-        match std::fs::remove_dir(path) {
+        match remove() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            // A parent that the kernel has removed meanwhile.
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Ok(()),
             Err(error)
                 if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline =>
             {

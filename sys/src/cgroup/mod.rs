@@ -19,6 +19,7 @@ mod cpus;
 mod join;
 mod layout;
 mod v2;
+mod walk;
 
 #[cfg(feature = "cgroups")]
 mod instance;

@@ -1,11 +1,16 @@
 //! What v1 hierarchies need beyond a directory.
 
-use std::os::fd::OwnedFd;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::chown;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use rustix::io::Errno;
 
 use super::cpus::CpuList;
 use super::layout::V1Hierarchy;
+use super::v2;
+use super::walk::{Visitor, open_at};
 use crate::Context;
 use crate::error::{Result, SysError};
 use crate::mount::NewMount;
@@ -60,36 +65,57 @@ pub(super) fn give(path: &Path, owner: (u32, u32)) -> Result<()> {
 /// A group's set must hold those of its children at any time: so first all get the old and the new ones, from
 /// the top, then the new ones alone, from the bottom.
 pub(super) fn set_cpus(path: &Path, cpus: &CpuList) -> Result<()> {
-    let mut groups = Vec::new();
-    collect(path, &mut groups)?;
-    for group in &groups {
-        replace_cpus(group, |now| now.union(cpus))?;
+    for step in [Step::Widen, Step::Narrow] {
+        let start = super::instance::open(path)?;
+        super::walk::walk(start, path, &mut SetCpus { step, cpus })?;
     }
-    for group in groups.iter().rev() {
-        replace_cpus(group, |_| cpus.clone())?;
+    replace_cpus(super::instance::open(path)?.as_fd(), |_| cpus.clone())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Widen,
+    Narrow,
+}
+
+struct SetCpus<'c> {
+    step: Step,
+    cpus: &'c CpuList,
+}
+
+impl Visitor for SetCpus<'_> {
+    fn enter(&mut self, group: BorrowedFd<'_>) -> Result<bool> {
+        if self.step == Step::Widen {
+            replace_cpus(group, |now| now.union(self.cpus))?;
+        }
+        Ok(true)
     }
-    Ok(())
+
+    fn leave(&mut self, parent: BorrowedFd<'_>, name: &CString) -> Result<()> {
+        if self.step == Step::Widen {
+            return Ok(());
+        }
+        match open_at(parent, name) {
+            // Removed by the guest meanwhile.
+            Err(Errno::NOENT | Errno::NODEV) => Ok(()),
+            group => {
+                let group = group.op("open control group", name.to_string_lossy())?;
+                match replace_cpus(group.as_fd(), |_| self.cpus.clone()) {
+                    Err(error) if error.is(libc::ENODEV) => Ok(()),
+                    outcome => outcome,
+                }
+            }
+        }
+    }
 }
 
 /// Writes a group's set where it is another than the one that is there: the kernel goes through all its
 /// tasks, and on some hosts through all processors, at every write.
-fn replace_cpus(group: &Path, wanted: impl Fn(&CpuList) -> CpuList) -> Result<()> {
-    let file = group.join("cpuset.cpus");
-    let now = CpuList::parse(&read(&file)?)?;
+fn replace_cpus(group: BorrowedFd<'_>, wanted: impl Fn(&CpuList) -> CpuList) -> Result<()> {
+    const FILE: &str = "cpuset.cpus";
+    let now = CpuList::parse(&v2::read(&group, FILE)?)?;
     let wanted = wanted(&now);
-    if wanted == now { Ok(()) } else { write(&file, &wanted.to_string()) }
-}
-
-/// Lists a group and those below it, each before its children.
-fn collect(path: &Path, groups: &mut Vec<PathBuf>) -> Result<()> {
-    groups.push(path.to_owned());
-    for entry in std::fs::read_dir(path).op("list", path.display())? {
-        let entry = entry.op("list", path.display())?;
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            collect(&entry.path(), groups)?;
-        }
-    }
-    Ok(())
+    if wanted == now { Ok(()) } else { v2::write(&group, FILE, &wanted.to_string()) }
 }
 
 pub(super) fn read(path: &Path) -> Result<String> {

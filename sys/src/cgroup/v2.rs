@@ -1,13 +1,15 @@
 //! What one does with a cgroup2 directory: kill, freeze, see whether anything is in it.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Dir, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 
+use super::walk::{Visitor, walk};
 use crate::Context;
 use crate::error::{Result, SysError};
 use crate::mount::describe;
@@ -94,13 +96,7 @@ pub fn all_exiting(dir: impl AsFd) -> Result<bool> {
     if !is_populated(&dir)? {
         return Ok(true);
     }
-    every_group(&dir, &mut |group| {
-        let tasks = read(&group, "cgroup.threads").or_else(|error| {
-            // A group in a threaded subtree's invalid state lists processes only.
-            if error.is(libc::EOPNOTSUPP) { read(&group, "cgroup.procs") } else { Err(error) }
-        })?;
-        Ok(tasks.lines().all(is_exiting))
-    })
+    walk(open_dir(&dir, ".")?, Path::new("control group"), &mut Exiting)
 }
 
 /// A task that is not there any more counts.
@@ -115,30 +111,21 @@ fn is_exiting(task: &str) -> bool {
     flags.is_some_and(|flags| flags & PF_EXITING != 0)
 }
 
-/// Calls `check` for a group and all groups below it until one says no.
-fn every_group(dir: &impl AsFd, check: &mut dyn FnMut(&OwnedFd) -> Result<bool>) -> Result<bool> {
-    let own = open_dir(dir, ".")?;
-    if !check(&own)? {
-        return Ok(false);
+/// Looks for a task that is not on its way out.
+struct Exiting;
+
+impl Visitor for Exiting {
+    fn enter(&mut self, group: BorrowedFd<'_>) -> Result<bool> {
+        let tasks = read(&group, "cgroup.threads").or_else(|error| {
+            // A group in a threaded subtree's invalid state lists processes only.
+            if error.is(libc::EOPNOTSUPP) { read(&group, "cgroup.procs") } else { Err(error) }
+        })?;
+        Ok(tasks.lines().all(is_exiting))
     }
-    for entry in Dir::read_from(&own).op("list", describe(dir))? {
-        let entry = entry.op("list", describe(dir))?;
-        let name = entry.file_name();
-        if entry.file_type() != FileType::Directory || name == c"." || name == c".." {
-            continue;
-        }
-        let below = match open_dir(&own, &*name.to_string_lossy()) {
-            // Removed meanwhile, with nothing in it.
-            Err(error) if error.is(libc::ENOENT) => continue,
-            outcome => outcome?,
-        };
-        match every_group(&below, check) {
-            Ok(true) => {}
-            Err(error) if error.is(libc::ENODEV) => {}
-            outcome => return outcome,
-        }
+
+    fn leave(&mut self, _: BorrowedFd<'_>, _: &CString) -> Result<()> {
+        Ok(())
     }
-    Ok(true)
 }
 
 fn event(dir: &impl AsFd, key: &str) -> Result<bool> {
@@ -153,7 +140,7 @@ pub(crate) fn open_dir(dir: &impl AsFd, name: impl AsRef<Path>) -> Result<OwnedF
     rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty()).op("open", name.display())
 }
 
-fn read(dir: &impl AsFd, name: &'static str) -> Result<String> {
+pub(super) fn read(dir: &impl AsFd, name: &'static str) -> Result<String> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty()).op("open", name)?;
     let mut text = String::new();
@@ -161,7 +148,7 @@ fn read(dir: &impl AsFd, name: &'static str) -> Result<String> {
     Ok(text)
 }
 
-fn write(dir: &impl AsFd, name: &'static str, text: &str) -> Result<()> {
+pub(super) fn write(dir: &impl AsFd, name: &'static str, text: &str) -> Result<()> {
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
     let object = || format!("{name} of {}", describe(dir));
     let fd = rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty()).map_err(io::Error::from);

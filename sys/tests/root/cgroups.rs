@@ -22,6 +22,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("exec_leaves_lie_in_the_payload_and_belong_to_the_guest", leaf),
     ("a_program_is_started_in_the_agents_group", agents),
     ("nothing_is_left_of_a_removed_tree", nothing_left),
+    ("groups_deeper_than_any_path_are_looked_through_and_removed", deep),
+    ("a_guest_makes_only_so_many_levels_of_groups", bounded),
 ];
 
 struct Tree(Option<CgroupTree>);
@@ -238,4 +240,46 @@ fn nothing_left() {
     assert!(trees.iter().all(|tree| tree.join("c1").is_dir()), "{trees:?}");
     drop(tree);
     assert!(!trees.iter().any(|tree| tree.exists()), "{trees:?}");
+}
+
+/// Makes groups, each in the one before, with names of 30 bytes; returns how many there are.
+fn dig(group: &Path, levels: usize) -> usize {
+    use rustix::fs::{Mode, OFlags};
+    let name = "d".repeat(30);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let mut here = rustix::fs::open(group, flags, Mode::empty()).unwrap();
+    for made in 0..levels {
+        if let Err(error) = rustix::fs::mkdirat(&here, &name, Mode::RWXU) {
+            assert_eq!(error, rustix::io::Errno::AGAIN);
+            return made;
+        }
+        here = rustix::fs::openat(&here, &name, flags, Mode::empty()).unwrap();
+    }
+    levels
+}
+
+fn deep() {
+    let tree = Tree::open();
+    let instance = tree.create_instance("c1", (BASE, BASE)).unwrap();
+    fs::write(instance.directory().join("cgroup.max.depth"), "max").unwrap();
+    let join = instance.join();
+    for payload in join.v1.iter().filter_map(|procs| procs.parent()).chain([&*join.v2]) {
+        // More levels than there are descriptors, and in v1, where each takes long, more than a path.
+        let levels = if payload == join.v2 { 3000 } else { 200 };
+        assert_eq!(dig(payload, levels), levels);
+    }
+    instance.set_cpu(&tree, &CpuLimit::Unlimited).unwrap();
+    let child = start(&instance, sleep);
+    assert!(!instance.wait_exiting(Duration::ZERO).unwrap());
+    instance.kill().unwrap();
+    assert!(instance.wait_exiting(Duration::from_secs(5)).unwrap());
+    child.wait(Wait::Block).unwrap();
+    instance.remove().unwrap();
+    assert!(tree.owned().unwrap().is_empty());
+}
+
+fn bounded() {
+    let tree = Tree::open();
+    let instance = tree.create_instance("c1", (BASE, BASE)).unwrap();
+    assert_eq!(dig(&instance.join().v2, 300), 255);
 }
