@@ -8,7 +8,8 @@ use nix::errno::Errno;
 use sc_agent_protocol::ExecRequest;
 use sc_sys::namespace::{self, Namespaces};
 use sc_sys::process::{
-    become_session_leader, close_from, join_session_keyring, set_controlling_terminal, set_gid_uid,
+    become_session_leader, close_from, close_inherited_but, join_session_keyring,
+    set_controlling_terminal, set_gid_uid,
 };
 use sc_sys::resolve::Root;
 use sc_sys::{Result, SysError};
@@ -37,7 +38,7 @@ pub(super) struct Task<'a> {
 
 /// Becomes the program, or says through the pipe why not.
 pub(super) fn run(task: &Task<'_>, tell: &OwnedFd) -> Infallible {
-    let failure = match become_program(task) {
+    let failure = match become_program(task, tell) {
         Err(failure) => failure,
         Ok(never) => return never,
     };
@@ -47,7 +48,7 @@ pub(super) fn run(task: &Task<'_>, tell: &OwnedFd) -> Infallible {
     std::process::exit(1)
 }
 
-fn become_program(task: &Task<'_>) -> std::result::Result<Infallible, ExecFailure> {
+fn become_program(task: &Task<'_>, tell: &OwnedFd) -> std::result::Result<Infallible, ExecFailure> {
     birth::prepare_outside()?;
     task.host.cgroups.enter_v1()?;
     let wanted = Namespaces::NEWUSER
@@ -64,6 +65,9 @@ fn become_program(task: &Task<'_>) -> std::result::Result<Infallible, ExecFailur
     join_session_keyring()?;
     become_session_leader()?;
     set_stdio(task.stdio)?;
+    // The guest's files come next, and may keep this process for ever: what the agent holds is not held by it
+    // as well.
+    close_inherited_but(tell.as_fd())?;
     let environment = environment(task)?;
     birth::prepare_inside()?;
     if let Some(program) = &task.host.seccomp {

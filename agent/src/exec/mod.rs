@@ -1,6 +1,9 @@
 //! Programs started inside: forked by the agent, born into the guest's pid namespace and a cgroup of their
 //! own, and reaped at once, since an unreaped one keeps PID 1 from ending.
-
+//!
+//! What happens before a program runs reads the guest's files, and the guest may have mounted something that
+//! never answers: a start has a deadline. What then cannot even be killed stays in its cgroup until the guest
+//! lets go of it, and there may be only so many of those.
 //!
 //! One whose daemon has gone has nobody at its other end, and ends as the programs of a closed terminal do:
 //! by SIGHUP, and by SIGKILL where that has not ended it.
@@ -31,6 +34,11 @@ const SIGKILL: i32 = 9;
 const SIGCONT: i32 = 18;
 /// How long a program that nobody listens to any more may take to end.
 const HANG_UP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long the start of a program may take; less than a daemon waits for an answer.
+const START_PATIENCE: Duration = Duration::from_secs(5);
+/// How many may hang in the guest's files before it gets no more.
+const MOST_HANGING: usize = 16;
 
 /// Why a program did not start.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -75,11 +83,24 @@ struct Exec {
     owner: Owner,
     child: Child,
     leaf: Option<Leaf>,
-    /// Closed by the program's execution; brings the failure otherwise.
-    status: Option<OwnedFd>,
+    stage: Stage,
     master: Option<OwnedFd>,
     has_terminal: bool,
     hung_up: HungUp,
+}
+
+/// How far a program has come.
+#[derive(Debug)]
+enum Stage {
+    /// It is not executed yet, and has until this time. The descriptor is closed by its execution; it brings
+    /// the failure otherwise.
+    Starting { status: OwnedFd, until: Instant },
+    /// It was.
+    Executed,
+    /// It has said why it could not be, and ends.
+    Failed,
+    /// It took too long and was killed, which the guest's files may keep from having an effect.
+    GivenUp,
 }
 
 /// Whether a program has lost who asked for it.
@@ -161,6 +182,7 @@ impl Execs {
         job: Job<'_>,
         owner: Owner,
     ) -> std::result::Result<(u64, BorrowedFd<'_>), ExecFailure> {
+        self.refuse_more_hanging()?;
         let stdio = stdio::open(&job)?;
         let (status, tell) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
             .map_err(|error| SysError::new("create", "pipe", error))?;
@@ -176,44 +198,61 @@ impl Execs {
         self.last += 1;
         let master = stdio.into_master();
         let has_terminal = master.is_some();
-        let (id, status, hung_up) = (self.last, Some(status), HungUp::No);
-        self.running.push(Exec { id, owner, child, leaf, status, master, has_terminal, hung_up });
-        let exec = self.running.last().expect("it was pushed just now");
-        Ok((exec.id, exec.status.as_ref().expect("it was set just now").as_fd()))
+        let (id, hung_up) = (self.last, HungUp::No);
+        let stage = Stage::Starting { status, until: Instant::now() + START_PATIENCE };
+        self.running.push(Exec { id, owner, child, leaf, stage, master, has_terminal, hung_up });
+        match self.running.last() {
+            Some(Exec { stage: Stage::Starting { status, .. }, .. }) => Ok((id, status.as_fd())),
+            _ => unreachable!("it was pushed just now"),
+        }
+    }
+
+    fn refuse_more_hanging(&self) -> std::result::Result<(), ExecFailure> {
+        let hanging = self.running.iter().filter(|exec| matches!(exec.stage, Stage::GivenUp));
+        if hanging.count() < MOST_HANGING {
+            return Ok(());
+        }
+        let step = format!("start one more: {MOST_HANGING} before it hang in the guest's files");
+        Err(ExecFailure { step, errno: Errno::AGAIN.raw_os_error() })
     }
 
     /// Looks whether a program was executed.
     pub(crate) fn check(&mut self, id: u64) -> Option<News> {
         let exec = self.running.iter_mut().find(|exec| exec.id == id)?;
-        let outcome = read_status(exec.status.as_ref()?)?;
-        exec.status = None;
+        let Stage::Starting { status, .. } = &exec.stage else { return None };
+        let outcome = read_status(status)?;
         let (owner, pid) = (exec.owner, exec.child.pid());
         let master = exec.master.take();
-        Some(match outcome {
-            Ok(()) => News::Started { exec: id, pid, owner, master },
-            Err(failure) => News::Failed { owner, failure },
-        })
+        match outcome {
+            Ok(()) => {
+                exec.stage = Stage::Executed;
+                Some(News::Started { exec: id, pid, owner, master })
+            }
+            Err(failure) => {
+                exec.stage = Stage::Failed;
+                Some(News::Failed { owner, failure })
+            }
+        }
     }
 
     /// Takes note of a reaped child; returns what is to be told, in order. `None` where it is none of
     /// these.
     pub(crate) fn reaped(&mut self, pid: i32, exit: Exit) -> Option<Vec<News>> {
         let at = self.running.iter().position(|exec| exec.child.pid() == pid)?;
-        let first = self.check(self.running[at].id);
+        let mut news: Vec<News> = self.check(self.running[at].id).into_iter().collect();
         let exec = self.running.swap_remove(at);
         if let Some(leaf) = &exec.leaf {
             self.leaves.remove(leaf);
         }
-        let mut news = Vec::new();
-        let failed = matches!(first, Some(News::Failed { .. }));
-        news.extend(first);
-        if exec.status.is_some() {
+        match exec.stage {
+            Stage::Executed => news.push(News::Exited { exec: exec.id, owner: exec.owner, exit }),
             // Killed before it could execute or say why not.
-            let errno = Errno::INTR.raw_os_error();
-            let failure = ExecFailure { step: "start program".into(), errno };
-            news.push(News::Failed { owner: exec.owner, failure });
-        } else if !failed {
-            news.push(News::Exited { exec: exec.id, owner: exec.owner, exit });
+            Stage::Starting { .. } => {
+                let errno = Errno::INTR.raw_os_error();
+                let failure = ExecFailure { step: "start program".into(), errno };
+                news.push(News::Failed { owner: exec.owner, failure });
+            }
+            Stage::Failed | Stage::GivenUp => {}
         }
         Some(news)
     }
@@ -248,27 +287,56 @@ impl Execs {
         orphans.map(|exec| exec.hang_up(now)).count()
     }
 
-    /// Returns when a program that was hung up is due to be killed.
+    /// Returns when a program is due to be killed: one that was hung up, or one that does not start.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let times = self.running.iter().filter_map(|exec| match exec.hung_up {
-            HungUp::Until(at) => Some(at),
-            HungUp::No | HungUp::Killed => None,
-        });
-        times.min()
+        self.running.iter().filter_map(Exec::due).min()
     }
 
-    /// Kills those that are due.
-    pub(crate) fn kill_due(&mut self, now: Instant) {
-        for exec in &mut self.running {
+    /// Kills those that are due; returns which of them did not start.
+    pub(crate) fn kill_due(&mut self, now: Instant) -> Vec<News> {
+        let late = self.running.iter_mut().filter_map(|exec| {
             if matches!(exec.hung_up, HungUp::Until(at) if at <= now) {
                 exec.signal_group(SIGKILL);
                 exec.hung_up = HungUp::Killed;
             }
+            exec.is_late(now).then_some(exec.id)
+        });
+        late.collect::<Vec<u64>>().into_iter().filter_map(|id| self.give_up(id)).collect()
+    }
+
+    /// Ends a start that takes too long, unless it has come to its end just now.
+    fn give_up(&mut self, id: u64) -> Option<News> {
+        if let Some(news) = self.check(id) {
+            return Some(news);
         }
+        let exec = self.running.iter_mut().find(|exec| exec.id == id)?;
+        // Ended already is as good.
+        let _ = exec.child.signal(SIGKILL);
+        exec.master = None;
+        exec.stage = Stage::GivenUp;
+        let step = format!("read the guest's files within {} s", START_PATIENCE.as_secs());
+        let failure = ExecFailure { step, errno: Errno::TIME.raw_os_error() };
+        Some(News::Failed { owner: exec.owner, failure })
     }
 }
 
 impl Exec {
+    fn due(&self) -> Option<Instant> {
+        let start = match self.stage {
+            Stage::Starting { until, .. } => Some(until),
+            Stage::Executed | Stage::Failed | Stage::GivenUp => None,
+        };
+        let hung_up = match self.hung_up {
+            HungUp::Until(at) => Some(at),
+            HungUp::No | HungUp::Killed => None,
+        };
+        start.into_iter().chain(hung_up).min()
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        matches!(self.stage, Stage::Starting { until, .. } if until <= now)
+    }
+
     /// A terminal's programs hear it from the kernel, once its last master is closed: here, and with the
     /// daemon that has gone. Telling them twice would keep an editor from saving what it can.
     fn hang_up(&mut self, now: Instant) {
@@ -276,6 +344,12 @@ impl Exec {
             return;
         }
         self.master = None;
+        if matches!(self.stage, Stage::Starting { .. }) {
+            // All other signals are blocked in it, and it has nothing yet that it could save.
+            let _ = self.child.signal(SIGKILL);
+            self.hung_up = HungUp::Killed;
+            return;
+        }
         if !self.has_terminal {
             self.signal_group(SIGHUP);
             self.signal_group(SIGCONT);

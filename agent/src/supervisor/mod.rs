@@ -283,7 +283,8 @@ impl Supervisor {
             _ => {}
         }
         self.advance_stop(now);
-        self.execs.kill_due(now);
+        let late = self.execs.kill_due(now);
+        self.tell_execs(late);
         if self.network_changes.is_due(now) {
             self.tell_interfaces(now);
         }

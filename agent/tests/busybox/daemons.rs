@@ -58,13 +58,15 @@ fn programs_end_with_the_daemon_that_asked_for_them() {
     without_terminal(&mut agent, "setsid sleep 1005 & exit 0");
     eventually("all of them run", || sleeps(&mut agent).lines().count() == 5);
     agent.hang_up();
+    eventually("it is told", || {
+        fixture.read("agent.log").contains("hung up, their daemon having gone: 4")
+    });
     drop((master, other));
     for pid in [plain, shell, stubborn, stubborn_shell] {
         eventually("it has ended", || !is_alive(pid));
     }
     agent.reconnect();
     eventually("only what went off is left", || sleeps(&mut agent) == "sleep 1005\n");
-    assert!(fixture.read("agent.log").contains("hung up, their daemon having gone: 4"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod console;
 mod daemons;
 mod ends;
 mod failures;
+mod hanging;
 mod measures;
 mod programs;
 

@@ -212,11 +212,21 @@ impl Agent {
 
     /// Sends a request and waits for its reply; events are kept.
     pub fn ask(&mut self, request: Request, fds: &[OwnedFd]) -> (Reply, Vec<OwnedFd>) {
+        let id = self.send(request, fds);
+        self.reply(id)
+    }
+
+    /// Sends a request; returns its number.
+    pub fn send(&mut self, request: Request, fds: &[OwnedFd]) -> u64 {
         self.last += 1;
-        let id = self.last;
-        let bytes = ToAgent { id, request }.encode();
+        let bytes = ToAgent { id: self.last, request }.encode();
         let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         self.socket.send(&bytes, &fds).unwrap();
+        self.last
+    }
+
+    /// Waits for the reply to a request, which has to be the next; events are kept.
+    pub fn reply(&mut self, id: u64) -> (Reply, Vec<OwnedFd>) {
         loop {
             match self.receive() {
                 (ToDaemon::Reply(to, reply), fds) if to == id => return (reply, fds),

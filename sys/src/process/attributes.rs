@@ -1,6 +1,6 @@
 //! What a process inherits and must not pass on, or needs before it becomes a guest's init.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::process::{Rlimit, Signal};
 use rustix::thread::CpuSet;
@@ -196,4 +196,23 @@ pub fn close_from(first: u32) -> Result<()> {
         Ok(_) => Ok(()),
         Err(error) => Err(SysError::new("close", format!("descriptors from {first}"), error)),
     }
+}
+
+/// Closes all descriptors from 3 on but one, at once.
+///
+/// For a child that never returns to what owns them, and that may be kept from its execve(2): what it holds
+/// is then held for as long.
+pub fn close_inherited_but(keep: BorrowedFd<'_>) -> Result<()> {
+    const FIRST: u32 = 3;
+    let keep = keep.as_raw_fd().unsigned_abs();
+    for (first, last) in [(FIRST, keep.saturating_sub(1)), (FIRST.max(keep + 1), u32::MAX)] {
+        if first > last {
+            continue;
+        }
+        // SAFETY: the call takes numbers, and touches no memory; the owners' copies in this child are
+        // never used again, as its documentation demands.
+        let ret = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        check(ret).op("close", format!("descriptors from {first}"))?;
+    }
+    Ok(())
 }
