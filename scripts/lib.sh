@@ -86,6 +86,7 @@ busybox-static is the smallest guest
 bzip2 packs test images
 iproute2 takes a test's bridge away
 libcap2-bin sets file capabilities in archives that tests unpack
+lxd-client has the client of LXD, which is tried at our socket
 util-linux has setsid, for tests with a terminal
 xz-utils packs test images
 zstd packs test images

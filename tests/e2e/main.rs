@@ -16,6 +16,7 @@ mod hostile;
 mod http;
 mod isolation;
 mod limits;
+mod lxc;
 mod packages;
 mod refusals;
 mod storage;

@@ -107,7 +107,7 @@ pub fn stock_tar() -> (PathBuf, PathBuf) {
 fn recipes() -> String {
     use sha2::{Digest, Sha256};
     let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("../images/src");
-    let mut sources = vec![images.join("packages.rs")];
+    let mut sources = Vec::new();
     if let Ok(entries) = std::fs::read_dir(images.join("packages")) {
         sources.extend(entries.flatten().map(|entry| entry.path()));
     }

@@ -1,0 +1,99 @@
+//! LXD's own client, as Debian has it, does everyday work at the daemon's socket.
+
+use std::io::ErrorKind;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use sc_tests::guests::Busybox;
+use sc_tests::{Daemon, Ran, report, status};
+
+/// Runs `lxc`; `None` where it is not installed.
+fn run(daemon: &Daemon, args: &[&str]) -> Option<Ran> {
+    let home = daemon.scratch().join("lxc");
+    let mut command = Command::new("lxc");
+    command.args(args).stdin(Stdio::null());
+    command.env("LXD_DIR", daemon.dir()).env("LXD_CONF", &home).env("HOME", &home);
+    command.env_remove("LXD_SOCKET").env_remove("LXD_PROJECT").env_remove("LXD_REMOTE");
+    let begin = Instant::now();
+    match command.output() {
+        Ok(output) => Some(Ran::new(format!("lxc {}", args.join(" ")), &output, begin.elapsed())),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => panic!("start lxc: {error}"),
+    }
+}
+
+#[track_caller]
+fn lxc(daemon: &Daemon, args: &[&str]) -> Ran {
+    let ran = run(daemon, args).expect("it was there a moment ago");
+    ran.ok();
+    ran
+}
+
+#[test]
+fn lxds_own_client_does_everyday_work() {
+    let daemon = Daemon::start();
+    if run(&daemon, &["version"]).is_none() {
+        return report("LXD's client", "skipped: lxc of the package lxd-client is not installed");
+    }
+    images(&daemon);
+    instance(&daemon);
+    profiles(&daemon);
+    lxc(&daemon, &["delete", "c1"]);
+    assert_eq!(status(&daemon, "c1"), "-");
+    lxc(&daemon, &["image", "delete", "own"]);
+    assert_eq!(lxc(&daemon, &["image", "list", "-f", "csv"]).stdout, "");
+    report("LXD's client", "lxc does everyday work at our socket");
+}
+
+fn images(daemon: &Daemon) {
+    let busybox = Busybox::new();
+    let tarball = busybox.unified().display().to_string();
+    lxc(daemon, &["image", "import", &tarball, "--alias", "own"]);
+    let list = lxc(daemon, &["image", "list", "-f", "csv"]);
+    assert!(list.stdout.starts_with("own,"), "{list:?}");
+    let info = lxc(daemon, &["image", "info", "own"]);
+    assert!(info.stdout.contains("os: Busybox"), "{info:?}");
+}
+
+fn instance(daemon: &Daemon) {
+    lxc(daemon, &["launch", "own", "c1"]);
+    let list = lxc(daemon, &["list", "-f", "csv", "-c", "nst"]);
+    assert_eq!(list.stdout, "c1,RUNNING,CONTAINER\n");
+    let info = lxc(daemon, &["info", "c1"]);
+    assert!(info.stdout.contains("Status: RUNNING"), "{info:?}");
+    let info = lxc(daemon, &["info"]);
+    assert!(info.stdout.contains("api_version: \"1.0\""), "{info:?}");
+
+    let exec = ["exec", "c1", "--env", "A=b", "--", "sh", "-c", "echo $A; echo err >&2; exit 7"];
+    let ran = run(daemon, &exec).expect("it is there");
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (7, "b\n", "err\n"));
+
+    lxc(daemon, &["config", "set", "c1", "limits.memory=64MiB", "user.owner=alice"]);
+    assert_eq!(lxc(daemon, &["config", "get", "c1", "limits.memory"]).stdout, "64MiB\n");
+    let shown = lxc(daemon, &["config", "show", "c1"]);
+    assert!(shown.stdout.contains("user.owner: alice"), "{shown:?}");
+    lxc(daemon, &["config", "unset", "c1", "user.owner"]);
+    assert_eq!(lxc(daemon, &["config", "get", "c1", "user.owner"]).stdout, "\n");
+
+    for (verb, then) in [("restart", "Running"), ("stop", "Stopped"), ("start", "Running")] {
+        lxc(daemon, &[verb, "c1"]);
+        assert_eq!(status(daemon, "c1"), then, "after {verb}");
+    }
+    lxc(daemon, &["stop", "--force", "c1"]);
+}
+
+fn profiles(daemon: &Daemon) {
+    lxc(daemon, &["profile", "create", "small"]);
+    lxc(daemon, &["profile", "set", "small", "limits.processes=100"]);
+    let list = lxc(daemon, &["profile", "list", "-f", "csv"]);
+    assert!(list.stdout.contains("small,"), "{list:?}");
+    let shown = lxc(daemon, &["profile", "show", "small"]);
+    assert!(shown.stdout.contains("limits.processes: \"100\""), "{shown:?}");
+    lxc(daemon, &["profile", "add", "c1", "small"]);
+    lxc(daemon, &["profile", "remove", "c1", "small"]);
+    lxc(daemon, &["profile", "delete", "small"]);
+    for object in ["network", "storage"] {
+        let list = lxc(daemon, &[object, "list", "-f", "csv"]);
+        assert!(!list.stdout.is_empty(), "{list:?}");
+    }
+}
