@@ -22,6 +22,8 @@ pub(super) mod kind {
     pub(in super::super) const REQUEST: u16 = 0x1;
     pub(in super::super) const ACKNOWLEDGE: u16 = 0x4;
     pub(in super::super) const DUMP: u16 = 0x300;
+    /// What is listed has changed meanwhile: some of it may be missing.
+    pub(in super::super) const INTERRUPTED: u16 = 0x10;
 }
 
 const IFLA_ADDRESS: u16 = 1;
@@ -47,6 +49,8 @@ const TYPE_MASK: u16 = 0x3fff;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Received<'a> {
     pub kind: u16,
+    pub flags: u16,
+    pub sequence: u32,
     pub payload: &'a [u8],
 }
 
@@ -130,10 +134,12 @@ pub(super) fn address_payload(address: &Address) -> Vec<u8> {
 /// Takes a packet apart into its messages; what is cut off is left out.
 pub(super) fn messages(mut bytes: &[u8]) -> Vec<Received<'_>> {
     let mut all = Vec::new();
-    while let (Some(length), Some(kind)) = (u32_at(bytes, 0), u16_at(bytes, 4)) {
+    while let (Some(length), Some(kind), Some(flags), Some(sequence)) =
+        (u32_at(bytes, 0), u16_at(bytes, 4), u16_at(bytes, 6), u32_at(bytes, 8))
+    {
         let length = length as usize;
         let Some(payload) = bytes.get(HEADER..length) else { break };
-        all.push(Received { kind, payload });
+        all.push(Received { kind, flags, sequence, payload });
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     all
@@ -191,10 +197,10 @@ pub(super) fn address(payload: &[u8]) -> Option<Address> {
 pub(super) fn interfaces(links: Vec<Link>, addresses: &[Address]) -> Vec<Interface> {
     let of_link = |index| addresses.iter().filter(move |address| address.index == index);
     let interface = |link: Link| Interface {
-        mac: if link.flags & IFF_LOOPBACK != 0 { String::new() } else { mac(&link.address) },
+        mac: if link.is_loopback() { String::new() } else { mac(&link.address) },
         mtu: link.mtu,
         up: link.flags & IFF_UP != 0,
-        loopback: link.flags & IFF_LOOPBACK != 0,
+        loopback: link.is_loopback(),
         addresses: of_link(link.index).map(Address::to_protocol).collect(),
         counters: link.counters,
         name: link.name,
@@ -216,7 +222,12 @@ impl Address {
 impl Link {
     /// Whether the guest has made it: it is virtual, and nothing outside holds its other side.
     pub(super) fn is_guests_own(&self) -> bool {
-        self.kind.is_some() && !self.reaches_out && self.flags & IFF_LOOPBACK == 0
+        self.kind.is_some() && !self.reaches_out && !self.is_loopback()
+    }
+
+    /// Whether it leads back to the guest itself.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.flags & IFF_LOOPBACK != 0
     }
 
     /// Whether it is up.

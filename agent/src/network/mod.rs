@@ -2,6 +2,7 @@
 //! guest reboots.
 
 mod changes;
+mod dump;
 mod message;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,6 +18,7 @@ use sc_sys::namespace::{self, Namespaces};
 use sc_sys::{Result, SysError};
 
 pub(crate) use self::changes::Changes;
+use self::dump::Dump;
 use self::message::{Address, Link, Received, kind};
 
 /// rtnetlink's number is 0, which is no protocol for the library.
@@ -27,9 +29,9 @@ const GROUPS: u32 = 0x1 | 0x10 | 0x100;
 const PACKET: usize = 64 * 1024;
 /// The kernel answers at once, unless something holds its lock on all networks.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-/// A guest with more than this has its surplus left out, so that one message holds them.
-const MOST_LINKS: usize = 256;
-const MOST_ADDRESSES: usize = 512;
+/// How often a list is asked for that changes while it is sent. A guest may change its own all the time: then
+/// the last one has to do.
+const MOST_TRIES: usize = 4;
 
 /// The group that links are in which nobody has put into another.
 const NO_GROUP: u32 = 0;
@@ -89,7 +91,7 @@ impl Network {
 
     /// Takes note of what the daemon has plugged in, for [`Network::reset`].
     pub(crate) fn remember(&mut self) -> Result<()> {
-        let links = self.links(usize::MAX)?;
+        let links = self.links()?;
         self.up_at_boot = links.iter().filter(|link| link.is_up()).map(|link| link.index).collect();
         Ok(())
     }
@@ -110,8 +112,9 @@ impl Network {
 
     /// Returns the interfaces with their addresses.
     pub(crate) fn interfaces(&mut self) -> Result<Vec<Interface>> {
-        let links = self.links(MOST_LINKS)?;
-        let addresses = self.addresses(MOST_ADDRESSES)?;
+        let mut links = self.links()?;
+        let mut addresses = self.addresses(dump::few_on_each)?;
+        dump::choose(&mut links, &mut addresses);
         Ok(message::interfaces(links, &addresses))
     }
 
@@ -120,7 +123,7 @@ impl Network {
     /// is returned.
     pub(crate) fn reset(&mut self) -> Result<()> {
         let (own, plugged): (Vec<Link>, Vec<Link>) =
-            self.links(usize::MAX)?.into_iter().partition(Link::is_guests_own);
+            self.links()?.into_iter().partition(Link::is_guests_own);
         let mut outcome = Ok(());
         let mut keep_first = |result: Result<()>| {
             if outcome.is_ok() {
@@ -131,7 +134,7 @@ impl Network {
         for link in &plugged {
             keep_first(self.request(kind::NEW_LINK, &message::link_state(link.index, false)));
         }
-        for address in self.addresses(usize::MAX)? {
+        for address in self.addresses(|| |_: &Address| true)? {
             let payload = message::address_payload(&address);
             match self.request(kind::DELETE_ADDRESS, &payload) {
                 // A secondary address went with its primary one.
@@ -184,38 +187,56 @@ impl Network {
         first.map_or(Ok(()), |answer| check(answer, "flush", "packet filters"))
     }
 
-    fn links(&mut self, most: usize) -> Result<Vec<Link>> {
+    fn links(&mut self) -> Result<Vec<Link>> {
         let payload = message::link_header(0, 0, 0);
-        self.dump(kind::GET_LINK, &payload, kind::NEW_LINK, most, message::link)
+        self.dump(kind::GET_LINK, &payload, kind::NEW_LINK, || message::link)
     }
 
-    fn addresses(&mut self, most: usize) -> Result<Vec<Address>> {
-        self.dump(kind::GET_ADDRESS, &[0; 8], kind::NEW_ADDRESS, most, message::address)
+    /// Returns those that a filter lets through, made anew for each try.
+    fn addresses<F: FnMut(&Address) -> bool>(
+        &mut self,
+        filter: impl Fn() -> F,
+    ) -> Result<Vec<Address>> {
+        self.dump(kind::GET_ADDRESS, &[0; 8], kind::NEW_ADDRESS, || {
+            let mut filter = filter();
+            move |payload: &[u8]| message::address(payload).filter(&mut filter)
+        })
     }
 
-    fn dump<T>(
+    /// Asks for a list; asks again where it has changed meanwhile.
+    fn dump<T, R: FnMut(&[u8]) -> Option<T>>(
         &mut self,
         asked: u16,
         payload: &[u8],
         wanted: u16,
-        most: usize,
-        read: impl Fn(&[u8]) -> Option<T>,
+        reader: impl Fn() -> R,
     ) -> Result<Vec<T>> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let dump = self.dump_once(asked, payload, wanted, &mut reader())?;
+            if !dump.was_interrupted || tries == MOST_TRIES {
+                return Ok(dump.all);
+            }
+        }
+    }
+
+    fn dump_once<T>(
+        &mut self,
+        asked: u16,
+        payload: &[u8],
+        wanted: u16,
+        read: &mut impl FnMut(&[u8]) -> Option<T>,
+    ) -> Result<Dump<T>> {
         self.sequence += 1;
         send(&self.queries, &message::message(asked, kind::DUMP, self.sequence, payload))?;
         let mut buffer = vec![0_u8; PACKET];
-        let mut all = Vec::new();
-        loop {
+        let mut dump = Dump::new(self.sequence, wanted);
+        while !dump.is_done {
             let length = receive(&self.queries, &mut buffer)?;
-            for message in message::messages(&buffer[..length]) {
-                match message.kind {
-                    kind::DONE => return Ok(all),
-                    kind::ERROR => check(message, "list", "network")?,
-                    kind if kind == wanted && all.len() < most => all.extend(read(message.payload)),
-                    _ => {}
-                }
-            }
+            dump.take(&buffer[..length], read).map_err(|errno| failed("list", "network", errno))?;
         }
+        Ok(dump)
     }
 
     fn request(&mut self, kind: u16, payload: &[u8]) -> Result<()> {
@@ -227,17 +248,26 @@ impl Network {
 fn request(socket: &OwnedFd, sequence: u32, kind: u16, payload: &[u8]) -> Result<()> {
     send(socket, &message::message(kind, kind::ACKNOWLEDGE, sequence, payload))?;
     let mut buffer = vec![0_u8; PACKET];
-    let length = receive(socket, &mut buffer)?;
-    let first = message::messages(&buffer[..length]).into_iter().next();
-    first.map_or(Ok(()), |answer| check(answer, "change", "network"))
+    loop {
+        let length = receive(socket, &mut buffer)?;
+        let answers = message::messages(&buffer[..length]);
+        // What answers an earlier request, given up, is passed over.
+        if let Some(answer) = answers.into_iter().find(|answer| answer.sequence == sequence) {
+            return check(answer, "change", "network");
+        }
+    }
 }
 
 fn check(answer: Received<'_>, op: &'static str, object: &str) -> Result<()> {
     match message::error_number(answer.payload) {
         _ if answer.kind != kind::ERROR => Ok(()),
         0 => Ok(()),
-        errno => Err(SysError::new(op, object, std::io::Error::from_raw_os_error(errno))),
+        errno => Err(failed(op, object, errno)),
     }
+}
+
+fn failed(op: &'static str, object: &str, errno: i32) -> SysError {
+    SysError::new(op, object, std::io::Error::from_raw_os_error(errno))
 }
 
 fn open_sockets() -> Result<(OwnedFd, OwnedFd, Option<OwnedFd>)> {

@@ -203,3 +203,17 @@ fn addresses_are_told_when_they_change() {
         (1, "lo", true, true)
     );
 }
+
+#[test]
+fn an_interface_with_very_many_addresses_leaves_the_others_theirs() {
+    need_root!();
+    let fixture = Fixture::busybox();
+    let mut agent = fixture.boot();
+    let line = "ip link add other type veth peer name peer; ip addr add 10.1.2.3/24 dev other
+        for a in 1 2 3; do for b in $(seq 200); do ip addr add 10.9.$a.$b/32 dev lo; done; done";
+    assert_eq!(agent.run(&["sh", "-c", line]).0, 0);
+    let (reply, _) = agent.ask(Request::Interfaces, &[]);
+    let Reply::Interfaces(all) = reply else { panic!("{reply:?}") };
+    let of = |name: &str| all.iter().find(|one| one.name == name).unwrap().addresses.len();
+    assert_eq!((of("lo"), of("other")), (64, 1));
+}
