@@ -8,7 +8,8 @@
 //!         └── .sc-exec       where exec'd processes start
 //! ```
 //!
-//! The tree exists in cgroup2 always and in every v1 hierarchy that is mounted. Kill and freeze are always
+//! The tree exists in cgroup2 always and in every v1 hierarchy that is mounted; in those whose controllers are
+//! not used here it is the agents' group alone, where guests stay. Kill and freeze are always
 //! cgroup2's; limits are where the host has the controller. A host without a cgroup2 mount gets one that no
 //! path leads to.
 //!

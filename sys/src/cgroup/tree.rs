@@ -42,6 +42,9 @@ pub struct CgroupTree {
     layout: Layout,
     unified: PathBuf,
     v1: Vec<(V1Hierarchy, PathBuf)>,
+    /// The trees in hierarchies that nothing is limited or counted in: the agents' group and nothing else.
+    /// A guest is born in it there, and so has it and not the host's root as the root that it sees.
+    unused: Vec<PathBuf>,
     /// Kept for its effect.
     _fast_attach: Option<OwnedFd>,
     /// Held while processors are chosen, so that two starts do not choose the same.
@@ -71,17 +74,18 @@ impl CgroupTree {
             }
             layout.unified.join(&options.name)
         };
-        let v1 = layout
-            .v1
-            .iter()
-            .filter(|hierarchy| is_used(hierarchy))
-            .map(|hierarchy| (hierarchy.clone(), hierarchy.mount.join(&options.name)))
-            .collect::<Vec<_>>();
+        let in_tree = |hierarchy: &V1Hierarchy| hierarchy.mount.join(&options.name);
+        let (used, rest): (Vec<_>, Vec<_>) = layout.v1.iter().partition(|h| is_used(h));
+        let v1: Vec<_> = used.into_iter().map(|h| (h.clone(), in_tree(h))).collect();
+        let rest = rest.into_iter().filter(|h| h.name.as_deref() != Some(v1::FAVORING));
+        // One that is mounted read-only, say, is no reason to do without the others.
+        let made = |path: &PathBuf| make_dir(path).and_then(|()| make_dir(&path.join(AGENTS)));
+        let unused = rest.map(in_tree).filter(|path| made(path).is_ok()).collect();
         let wanted = !v1.is_empty() && options.fast_attach == FastAttach::Yes;
         // A kernel that does not know the wish is slower and nothing else.
         let fast_attach = if wanted { v1::favor_attaches().ok() } else { None };
         let choosing = Mutex::new(());
-        let tree = Self { layout, unified, v1, _fast_attach: fast_attach, choosing };
+        let tree = Self { layout, unified, v1, unused, _fast_attach: fast_attach, choosing };
         tree.create_frame()?;
         Ok(tree)
     }
@@ -117,8 +121,9 @@ impl CgroupTree {
 
     /// Returns the ways into the group of supervisors and helpers.
     pub fn agents(&self) -> Join {
+        let v1 = self.v1.iter().map(|(_, path)| path).chain(&self.unused);
         Join {
-            v1: self.v1.iter().map(|(_, path)| path.join(AGENTS).join("cgroup.procs")).collect(),
+            v1: v1.map(|path| path.join(AGENTS).join("cgroup.procs")).collect(),
             v2: self.unified.join(AGENTS),
         }
     }
@@ -217,16 +222,17 @@ impl CgroupTree {
     }
 
     fn roots(&self) -> impl Iterator<Item = &PathBuf> {
-        std::iter::once(&self.unified).chain(self.v1.iter().map(|(_, path)| path))
+        let v1 = self.v1.iter().map(|(_, path)| path);
+        std::iter::once(&self.unified).chain(v1).chain(&self.unused)
     }
 }
 
-/// Whether groups are made in a v1 hierarchy. In one of other controllers guests stay in the daemon's
-/// group: each costs every start and stop a tenth of a millisecond and more. A named one says to the host's
-/// service manager to whom a process belongs; ours does not.
+/// Whether each instance has groups in a v1 hierarchy. In one of other controllers all guests stay in the
+/// agents' group: each costs every start and stop a tenth of a millisecond and more. A named one says to the
+/// host's service manager to whom a process belongs; ours does not.
 fn is_used(hierarchy: &V1Hierarchy) -> bool {
     match &hierarchy.name {
-        Some(name) => name != "sc",
+        Some(name) => name != v1::FAVORING,
         None => hierarchy.controllers.iter().any(|controller| USED.contains(&&**controller)),
     }
 }

@@ -15,12 +15,15 @@ use crate::Context;
 use crate::error::{Result, SysError};
 use crate::mount::NewMount;
 
+/// The name of the hierarchy that [`favor_attaches`] mounts.
+pub(super) const FAVORING: &str = "sc";
+
 /// Mounts a hierarchy without controllers that asks for quick attaches, out of sight.
 ///
 /// The kernel counts the wish machine-wide: while such a mount exists, a process enters any control group in
 /// 0.02 ms instead of 10, and forks and exits pay a little.
 pub(super) fn favor_attaches() -> Result<OwnedFd> {
-    NewMount::new("cgroup").flag("none").option("name", "sc").flag("favordynmods").create()
+    NewMount::new("cgroup").flag("none").option("name", FAVORING).flag("favordynmods").create()
 }
 
 /// Makes a directory below one that exists, ready to take processes.

@@ -20,7 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_frozen_instance_stands_still_and_can_be_killed", freezing),
     ("counted_processors_spread_over_instances", spreading),
     ("exec_leaves_lie_in_the_payload_and_belong_to_the_guest", leaf),
-    ("a_program_is_started_in_the_agents_group", agents),
+    ("a_program_is_started_in_the_agents_group_of_every_hierarchy", agents),
     ("nothing_is_left_of_a_removed_tree", nothing_left),
     ("groups_deeper_than_any_path_are_looked_through_and_removed", deep),
     ("a_guest_makes_only_so_many_levels_of_groups", bounded),
@@ -218,26 +218,33 @@ fn agents() {
         spawn = spawn.join(procs.as_fd());
     }
     let child = spawn.start().unwrap();
-    assert_is_in(&child, &tree.agents(), "/agents");
+    let own = fs::read_to_string(format!("/proc/{}/cgroup", child.pid())).unwrap();
+    assert!(
+        own.lines().all(|line| line.ends_with("/agents") || line.contains(":name=sc:")),
+        "{own}"
+    );
     child.signal(libc::SIGKILL).unwrap();
     child.wait(Wait::Block).unwrap();
 }
 
 fn nothing_left() {
     let tree = Tree::open();
-    let join = tree.agents();
-    let agents = join.v1.iter().filter_map(|procs| procs.parent()).chain([&*join.v2]);
-    let trees: Vec<PathBuf> = agents.filter_map(Path::parent).map(Path::to_owned).collect();
+    let trees = |join: cgroup::Join| -> Vec<PathBuf> {
+        let groups = join.v1.iter().filter_map(|procs| procs.parent()).chain([&*join.v2]);
+        groups.filter_map(Path::parent).map(Path::to_owned).collect()
+    };
     let instance = tree.create_instance("c1", (BASE, BASE)).unwrap();
+    let groups = trees(instance.join());
+    let trees = trees(tree.agents());
     tree.remove_if_unused();
-    assert!(trees.iter().all(|tree| tree.join("c1").is_dir()), "{trees:?}");
+    assert!(groups.iter().all(|group| group.is_dir()), "{groups:?}");
     instance.remove().unwrap();
     tree.remove_if_unused();
     assert!(!trees.iter().any(|tree| tree.exists()), "{trees:?}");
     std::mem::forget(tree);
     let tree = Tree::open();
     tree.create_instance("c1", (BASE, BASE)).unwrap();
-    assert!(trees.iter().all(|tree| tree.join("c1").is_dir()), "{trees:?}");
+    assert!(groups.iter().all(|group| group.is_dir()), "{groups:?}");
     drop(tree);
     assert!(!trees.iter().any(|tree| tree.exists()), "{trees:?}");
 }
