@@ -78,7 +78,7 @@ impl Dnsmasq {
     /// Takes up the network's dnsmasq, or starts one if there is none or it was started otherwise.
     pub async fn start(config: &BridgeConfig, files: Files, context: Context) -> Result<Self> {
         let account = arguments::account();
-        files.prepare(&account.user)?;
+        files.prepare(&account)?;
         let args = arguments::arguments(config, &files, &account);
         let found = process::find(&files.pid());
         let process = match found {

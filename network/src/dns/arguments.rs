@@ -8,9 +8,11 @@ use crate::config::DnsMode;
 use crate::ipam::Ranges;
 
 /// Who dnsmasq becomes once it has its sockets.
-pub(super) struct Account {
+pub(crate) struct Account {
     pub user: String,
     pub group: String,
+    /// The group's number, where the host has the group.
+    pub gid: Option<u32>,
 }
 
 /// Its package's own user, or where another package brought the program, nobody.
@@ -26,8 +28,13 @@ pub(super) fn account() -> Account {
     let group = groups
         .lines()
         .find(|line| gid.is_some() && line.split(':').nth(2) == gid)
-        .and_then(|line| line.split(':').next());
-    Account { user: user.to_owned(), group: group.unwrap_or("nogroup").to_owned() }
+        .and_then(|line| line.split(':').next())
+        .unwrap_or("nogroup");
+    let gid = groups
+        .lines()
+        .find(|line| line.split(':').next() == Some(group))
+        .and_then(|line| line.split(':').nth(2)?.parse().ok());
+    Account { user: user.to_owned(), group: group.to_owned(), gid }
 }
 
 /// The arguments for a network. They are also what it is recognised by, so equal configurations must
@@ -137,7 +144,7 @@ mod tests {
     fn args(pairs: &[(&str, &str)]) -> Vec<String> {
         let map = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let config = BridgeConfig::parse("scbr0", &map.collect()).unwrap();
-        let account = Account { user: "nobody".to_owned(), group: "nogroup".to_owned() };
+        let account = Account { user: "nobody".to_owned(), group: "nogroup".to_owned(), gid: None };
         arguments(&config, &Files::new(Path::new("/state")), &account)
     }
 

@@ -13,9 +13,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::net::IpAddr;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use super::arguments::Account;
 use super::lease::{self, FileLease};
 use crate::{Mac, NetworkError, Reservation, Result};
 
@@ -55,25 +56,30 @@ impl Files {
         self.0.join("bridge.hwaddr")
     }
 
-    /// Makes the network's folder.
+    /// Makes the network's folder. Only root enters it until dnsmasq has to.
     pub fn create(&self) -> Result<()> {
-        make_folder(&self.0, 0o711)
+        if self.0.is_dir() { Ok(()) } else { make_folder(&self.0, 0o700) }
     }
 
-    /// Makes the folders that dnsmasq watches, and checks that this user reaches them.
-    pub fn prepare(&self, user: &str) -> Result<()> {
+    /// Makes the folders that dnsmasq watches, and checks that its user reaches them. Nobody but root and
+    /// dnsmasq's group enters the network's folder: it tells who has which address.
+    pub fn prepare(&self, account: &Account) -> Result<()> {
         make_folder(&self.hosts(), 0o755)?;
         make_folder(&self.names(), 0o755)?;
-        for folder in self.0.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
+        for folder in self.0.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
             let mode = fs::metadata(folder).map_err(NetworkError::file("look at", folder))?.mode();
             if mode & 0o001 == 0 {
                 return Err(NetworkError::ClosedFolder {
                     path: folder.to_owned(),
-                    user: user.to_owned(),
+                    user: account.user.clone(),
                 });
             }
         }
-        Ok(())
+        // A host without the group leaves only everyone's way in.
+        let mode = if account.gid.is_some() { 0o710 } else { 0o711 };
+        chown(&self.0, None, account.gid)
+            .and_then(|()| fs::set_permissions(&self.0, fs::Permissions::from_mode(mode)))
+            .map_err(NetworkError::file("open to dnsmasq", &self.0))
     }
 
     /// Writes a device's reservation; tells whether anything changed.
@@ -337,7 +343,9 @@ mod tests {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let files = Files::new(&dir.path().join("net"));
         files.create().unwrap();
-        let error = files.prepare("nobody").unwrap_err();
+        let (user, group) = ("nobody".to_owned(), "nogroup".to_owned());
+        let account = Account { user, group, gid: None };
+        let error = files.prepare(&account).unwrap_err();
         assert!(error.to_string().contains(dir.path().to_str().unwrap()), "{error}");
     }
 
