@@ -66,18 +66,31 @@ pub struct Overlay<'a> {
 ///
 /// # Errors
 ///
-/// What the kernel says, with its log; `EROFS` when the mount came out read-only though it has an upper.
+/// What the kernel says, with its log; `EROFS` when the mount came out read-only though it has an upper,
+/// `ENOSPC` when that is because the upper's file system is full.
 pub fn overlay(spec: &Overlay<'_>, way: OverlayWay) -> Result<OwnedFd> {
     let mount = match way {
         OverlayWay::Detached => detached(spec)?,
         OverlayWay::Attached => Stage::set_up(spec)?.new_api(spec)?,
         OverlayWay::Legacy => Stage::set_up(spec)?.legacy(spec)?,
     };
-    if spec.writable.is_some() && is_read_only(&mount)? {
-        let error = io::Error::from_raw_os_error(libc::EROFS);
+    if let Some(writable) = &spec.writable
+        && is_read_only(&mount)?
+    {
+        let errno = if is_full(&writable.tree)? { libc::ENOSPC } else { libc::EROFS };
+        let error = io::Error::from_raw_os_error(errno);
         return Err(SysError::new("mount writable", "overlay", error));
     }
     Ok(mount)
+}
+
+/// Whether a file system has no room for the few directories that an overlay makes in its work directory;
+/// some keep the last blocks for themselves.
+fn is_full(tree: &impl AsFd) -> Result<bool> {
+    const FEW: u64 = 256 << 10;
+    let stat = rustix::fs::fstatvfs(tree.as_fd()).op("query", describe(tree))?;
+    let out_of_inodes = stat.f_files > 0 && stat.f_favail == 0;
+    Ok(out_of_inodes || stat.f_bavail.saturating_mul(stat.f_frsize) < FEW)
 }
 
 /// Makes the overlay in the first way that this kernel takes, with that of the newest kernels tried

@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_overlay_by_attached_layers_serves_a_guest", attached_way),
     ("an_overlay_by_mount_2_serves_a_guest", legacy_way),
     ("an_overlay_without_upper_is_read_only", read_only_overlay),
+    ("an_overlay_on_a_full_disk_says_that_it_is_full", full_disk),
     ("a_refused_mount_tells_the_kernels_words", kernel_words),
     ("a_new_tmpfs_has_its_options_and_attributes", tmpfs_options),
     ("a_squashfs_is_mounted_and_its_loop_device_goes_with_it", squashfs),
@@ -133,6 +134,31 @@ fn read_only_overlay() {
         };
         let overlay = mount::overlay(&spec, mount::probe_overlay_way()).unwrap();
         assert!(mount::is_read_only(&overlay).unwrap());
+    });
+}
+
+fn full_disk() {
+    let layers = Layers::new();
+    in_child(Namespaces::NEWNS, || {
+        mount::make_propagation("/", Propagation::Private, Depth::Recursive).unwrap();
+        let disk = NewMount::new("tmpfs").option("nr_inodes", "3").create().unwrap();
+        for name in ["upper", "work"] {
+            rustix::fs::mkdirat(&disk, name, rustix::fs::Mode::RWXU).unwrap();
+        }
+        let lower = mount::clone_tree(layers.path("lower"), Depth::This).unwrap();
+        let spec = Overlay {
+            lowers: &[lower.as_fd()],
+            writable: Some(Writable {
+                tree: disk.as_fd(),
+                upper: Path::new("upper"),
+                work: Path::new("work"),
+            }),
+            options: &[],
+            owner: (0, 0),
+            scratch: &layers.path("scratch"),
+        };
+        let error = mount::overlay(&spec, mount::probe_overlay_way()).unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENOSPC), "{error}");
     });
 }
 
