@@ -23,5 +23,10 @@ fn main() -> ExitCode {
     if args.next_if(|first| first == sc_images::SANDBOX_ROLE).is_some() {
         return sc_images::sandbox_main(args);
     }
+    // What the daemon's own parent left open is for none of the programs that it starts.
+    if let Err(error) = sc_sys::inherited::close_inherited_on_exec() {
+        eprintln!("scd: {error}: {}", error.io());
+        return ExitCode::FAILURE;
+    }
     daemon::main()
 }

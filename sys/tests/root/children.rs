@@ -15,8 +15,25 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_child_gets_a_controlling_terminal", controlling_terminal),
     ("restricted_capabilities_do_not_come_back_by_exec", capabilities),
     ("a_child_gets_a_session_keyring_and_limits_of_its_own", attributes),
+    ("no_program_gets_what_the_parent_left_open", inherited),
     ("the_default_filter_denies_its_list_and_nothing_else", filter),
 ];
+
+fn inherited() {
+    let null = std::fs::File::open("/dev/null").unwrap();
+    in_child(Namespaces::empty(), || {
+        let left = rustix::io::fcntl_dupfd_cloexec(&null, 251).unwrap();
+        rustix::io::fcntl_setfd(&left, rustix::io::FdFlags::empty()).unwrap();
+        let is_handed_on = || {
+            let mut list = std::process::Command::new("ls");
+            let listed = list.arg("/proc/self/fd").output().unwrap().stdout;
+            String::from_utf8(listed).unwrap().lines().any(|line| line == "251")
+        };
+        assert!(is_handed_on());
+        sc_sys::inherited::close_inherited_on_exec().unwrap();
+        assert!(!is_handed_on());
+    });
+}
 
 fn devpts() -> std::os::fd::OwnedFd {
     NewMount::new("devpts").flag("newinstance").option("ptmxmode", "0666").create().unwrap()
