@@ -37,6 +37,8 @@ async fn names(client: &Client, kind: &str) -> Result<Vec<String>> {
 fn nearest<'n>(name: &str, names: &'n [String]) -> Option<&'n str> {
     names
         .iter()
+        // The very name may have come meanwhile.
+        .filter(|other| *other != name)
         .map(|other| (likeness(name, other), other.as_str()))
         .filter(|(likeness, _)| *likeness >= ALIKE)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))

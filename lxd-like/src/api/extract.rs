@@ -25,6 +25,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 /// Reads a JSON body; the error says where in it the trouble is.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    // A structure would be read from a list of its fields as well, even from none.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Error::invalid("Invalid request: a list where an object is expected"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -131,6 +135,11 @@ mod tests {
         assert!(parse::<sc_api::ServerPut>(b"{} {}").is_err());
         assert!(parse::<sc_api::ServerPut>(b" \n").is_err());
         assert!(parse::<sc_api::ServerPut>(b"{}\n").is_ok());
+    }
+
+    #[test]
+    fn a_list_is_no_request() {
+        assert!(parse::<sc_api::InstancesPost>(b" []").is_err());
     }
 
     #[test]
