@@ -2,7 +2,8 @@
 
 use sc_tests::guests::BUSYBOX;
 use sc_tests::{
-    Daemon, MOST_STEPS, Ran, VICTIM, is_whole, killed_at_every_step, left_nothing, status, warmed,
+    Daemon, HostSnapshot, MOST_STEPS, Ran, VICTIM, is_whole, killed_at_every_step, left_nothing,
+    status, warmed,
 };
 
 fn nothing(_: &Daemon) {}
@@ -173,4 +174,46 @@ fn a_deletion_that_fails_late_is_finished_by_the_next_try_or_daemon() {
     daemon.sc(&["start", VICTIM]).ok();
     daemon.restart();
     is_whole(&daemon, "a deletion that failed at once", &before);
+}
+
+/// The instance is there, refuses to be started, and is gone with the next daemon.
+#[track_caller]
+fn waits_for_the_next_daemon(daemon: &mut Daemon, what: &str, before: &HostSnapshot) {
+    assert_eq!(status(daemon, VICTIM), "Stopped", "{what}");
+    daemon.sc(&["start", VICTIM]).refused("delete it again");
+    daemon.sc(&["delete", VICTIM]).refused("injected failure");
+    daemon.restart();
+    assert_eq!(status(daemon, VICTIM), "-", "{what}");
+    left_nothing(daemon, what, before);
+}
+
+#[test]
+fn a_launch_that_cannot_be_taken_back_at_once_is_not_started_but_goes_with_the_next_daemon() {
+    let (mut daemon, before) = warmed();
+    for (fault, told) in [
+        ("fail@start:boot;fail@clear-up:begun", "could not be deleted again"),
+        ("fail@start:boot;fail@clear-up:ids", "could not be deleted again"),
+        ("fail@start:boot;fail@delete:removed", "could not be deleted again"),
+        ("fail@create:volume;fail@delete:removed", "injected failure"),
+    ] {
+        daemon.end();
+        daemon.run_into(fault);
+        daemon.sc(&["launch", BUSYBOX, VICTIM]).refused(told);
+        waits_for_the_next_daemon(&mut daemon, fault, &before);
+    }
+}
+
+#[test]
+fn what_a_recovery_cannot_take_back_keeps_its_ids_and_goes_with_the_next_daemon() {
+    let (mut daemon, before) = warmed();
+    for fault in ["fail@clear-up:begun", "fail@clear-up:processes", "fail@delete:removed"] {
+        crash(&mut daemon, "kill@start:boot");
+        daemon.run_into(fault);
+        let ids = HostSnapshot::of(&daemon.dir()).of_kind("id range").len();
+        assert_eq!(ids, usize::from(fault.contains("clear-up")), "{fault}");
+        waits_for_the_next_daemon(&mut daemon, fault, &before);
+    }
+    crash(&mut daemon, "kill@delete:intent");
+    daemon.run_into("fail@delete:removed");
+    waits_for_the_next_daemon(&mut daemon, "a deletion that cannot be finished", &before);
 }

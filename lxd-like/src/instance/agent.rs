@@ -42,6 +42,9 @@ pub enum AgentEvent {
 /// never waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long to wait before an agent that has refused a connection is greeted again.
+pub(super) const GREETING_PAUSE: Duration = Duration::from_millis(100);
+
 /// A connection to an agent.
 #[derive(Debug)]
 pub struct AgentLink {

@@ -21,12 +21,25 @@ pub enum StopMode {
 /// How a request is answered.
 pub(super) type Reply = oneshot::Sender<Result<()>>;
 
+/// What has become of a creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Creation {
+    /// Its volume is made.
+    Made,
+    /// Its volume is made; with the start the creation is done, which is the journal's entry. Nobody
+    /// else's request comes in between.
+    ToStart(IntentId),
+    /// It failed, and nothing is left of it.
+    TakenBack,
+    /// It failed and could not be taken back; the journal's entry stays.
+    Remains(IntentId),
+}
+
 /// What is asked of the owner.
 #[derive(Debug)]
 pub(super) enum Command {
-    Created(bool, Reply),
-    /// With the creation that is done with it.
-    Start(Option<IntentId>, Reply),
+    Created(Creation, Reply),
+    Start(Reply),
     Stop(StopMode, Reply),
     Restart(StopMode, Reply),
     Delete(Reply),
@@ -39,7 +52,7 @@ impl Command {
     pub(super) fn into_reply(self) -> Reply {
         match self {
             Self::Created(_, reply)
-            | Self::Start(_, reply)
+            | Self::Start(reply)
             | Self::Stop(_, reply)
             | Self::Restart(_, reply)
             | Self::Delete(reply)

@@ -12,18 +12,20 @@ use std::sync::Arc;
 use sc_api::{InstanceName, InstanceType, InstancesPost, PoolName, ProfileName, Timestamp};
 use sc_profiles::Origin;
 use sc_storage::{Source, VolumeName};
-use sc_store::{CommitError, Draft, IntentId, delete_doc};
+use sc_store::{CommitError, Draft, IntentId};
 
+use super::command::Creation;
 use super::config::{self, Checked};
 use super::handle::InstanceHandle;
+use super::owner::{self, Leftover};
 use super::registry::Instances;
 use super::view::{Phase, View};
-use super::{delete, fit, nics, owner, update};
+use super::{delete, fit, nics, update};
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::manager::{Root, RootSource};
-use crate::model::{ImageUse, InstanceRecord, Intent, PROJECT};
+use crate::model::{ImageUse, InstanceRecord, Intent};
 use crate::operation::ProgressReporter;
 
 /// Checks what can be checked before an operation is begun: so that a plain mistake is refused at
@@ -83,12 +85,7 @@ impl Instances {
         };
         match claimed.await {
             Ok((checked, intent)) => {
-                let handle = make(self, record, checked, layer, intent, progress).await?;
-                // Pending over the start as well: a crash takes back the whole of an unfinished launch.
-                match launch {
-                    true => start(ctx, &handle, intent).await,
-                    false => Ok(ctx.journal.clear(intent).await?),
-                }
+                self.make(record, checked, layer, launch, intent, progress).await
             }
             Err(error) => {
                 // The name may be another instance's, whose reservations those are then.
@@ -96,6 +93,36 @@ impl Instances {
                     nics::release(ctx, &record).await;
                 }
                 Err(error)
+            }
+        }
+    }
+
+    /// What comes after the commit.
+    async fn make(
+        &self,
+        record: InstanceRecord,
+        checked: Checked,
+        layer: Option<sc_storage::Fingerprint>,
+        launch: bool,
+        intent: IntentId,
+        progress: &ProgressReporter,
+    ) -> Result<()> {
+        let ctx = self.ctx();
+        let handle = spawn(self, &record, checked);
+        let made = async {
+            make_volume(ctx, &record, layer, progress).await?;
+            if !launch {
+                // Else it is pending over the start as well: a crash takes back the whole launch.
+                ctx.journal.clear(intent).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        match made.await {
+            Ok(()) if launch => start(&handle, intent).await,
+            Ok(()) => handle.created(Creation::Made).await,
+            Err(error) => {
+                handle.created(undo(ctx, &record, intent).await).await?;
+                Err(error.within(format!("create instance {}", record.name)))
             }
         }
     }
@@ -120,42 +147,25 @@ fn check(ctx: &Ctx, profiles: &[ProfileName], post: &InstancesPost) -> Result<Ch
     Ok(checked)
 }
 
-async fn make(
-    instances: &Instances,
-    record: InstanceRecord,
-    checked: Checked,
-    layer: Option<sc_storage::Fingerprint>,
-    intent: IntentId,
-    progress: &ProgressReporter,
-) -> Result<Arc<InstanceHandle>> {
-    let ctx = instances.ctx();
-    let record = Arc::new(record);
-    let view = View {
-        record: record.clone(),
-        expanded: Arc::new(checked.expanded),
-        phase: Phase::Creating,
-    };
-    let handle = owner::spawn(instances, view, None, None);
-    match make_volume(ctx, &record, layer, progress).await {
-        Ok(()) => {
-            handle.created(true).await?;
-            Ok(handle)
-        }
-        Err(error) => {
-            undo(ctx, &record, intent).await;
-            handle.created(false).await?;
-            Err(error.within(format!("create instance {}", record.name)))
-        }
-    }
+/// Puts an owner in charge of what is being created.
+fn spawn(instances: &Instances, record: &InstanceRecord, checked: Checked) -> Arc<InstanceHandle> {
+    let (record, expanded) = (Arc::new(record.clone()), Arc::new(checked.expanded));
+    let view = View { record, expanded, phase: Phase::Creating };
+    owner::spawn(instances, view, None, Leftover::default())
 }
 
 /// Starts what was just created. What does not start is not left behind: the request was for a
 /// running instance.
-async fn start(ctx: &Ctx, handle: &InstanceHandle, creation: IntentId) -> Result<()> {
-    let Err(error) = handle.start_created(creation).await else { return Ok(()) };
-    handle.delete().await?;
-    ctx.journal.clear(creation).await?;
-    Err(error)
+async fn start(handle: &InstanceHandle, creation: IntentId) -> Result<()> {
+    let Err(error) = handle.created(Creation::ToStart(creation)).await else { return Ok(()) };
+    match handle.delete().await {
+        Ok(()) => Err(error),
+        Err(also) => {
+            let text =
+                format!("{}; and it could not be deleted again: {}", error.chain(), also.chain());
+            Err(Error::new(error.kind(), text))
+        }
+    }
 }
 
 fn new_record(
@@ -233,20 +243,14 @@ async fn make_volume(
 }
 
 /// Takes back what a creation has made.
-pub(super) async fn undo(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) {
-    let undone = async {
-        delete::remove(ctx, record).await?;
-        let mut draft = Draft::new();
-        draft.change(delete_doc::<InstanceRecord>(&[PROJECT, record.name.as_str()])?);
-        draft.change(ctx.journal.clear_change(intent));
-        ctx.store.apply(draft).await?;
-        Ok::<_, Error>(())
-    };
-    if let Err(error) = undone.await {
-        // The intent stays: the daemon's next start tries again.
-        tracing::error!(instance = %record.name, error = %error.chain(), "take back a creation");
+async fn undo(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) -> Creation {
+    match delete::erase(ctx, record, intent).await {
+        Ok(()) => Creation::TakenBack,
+        Err(error) => {
+            tracing::error!(instance = %record.name, error = %error.chain(), "take back a creation");
+            Creation::Remains(intent)
+        }
     }
-    ctx.pools.empty_trash_behind(record.pool.as_str());
 }
 
 fn name_taken(name: &InstanceName) -> Error {

@@ -16,6 +16,7 @@ pub(super) struct Failed {
     pub begun: Option<IntentId>,
 }
 
+// Of a failure before there is an entry, or after there is none any more.
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Self { error, begun: None }
@@ -47,11 +48,11 @@ pub(super) async fn delete(
         }
         return Err(Failed { error, begun: Some(intent) });
     }
-    ctx.pools.empty_trash_behind(record.pool.as_str());
     Ok(())
 }
 
-async fn erase(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) -> Result<()> {
+/// Deletes it, and with it the journal's entry that says it is to go.
+pub(super) async fn erase(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) -> Result<()> {
     let steps = ctx.steps.operation("delete");
     steps.reach("intent")?;
     remove(ctx, record).await?;
@@ -60,6 +61,7 @@ async fn erase(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) -> Result<(
     draft.change(delete_doc::<InstanceRecord>(&[PROJECT, record.name.as_str()])?);
     draft.change(ctx.journal.clear_change(intent));
     ctx.store.apply(draft).await?;
+    ctx.pools.empty_trash_behind(record.pool.as_str());
     Ok(())
 }
 
@@ -74,7 +76,7 @@ async fn is_whole(ctx: &Ctx, record: &InstanceRecord) -> bool {
 }
 
 /// Removes what an instance has outside the store.
-pub(super) async fn remove(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
+async fn remove(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
     let pool = ctx.pools.get(record.pool.as_str())?;
     let volume = VolumeName::new(record.name.as_str())?;
     blocking(move || match pool.has_volume(&volume)? {

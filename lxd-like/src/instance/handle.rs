@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use sc_api::InstanceName;
-use sc_store::IntentId;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::command::{Command, StopMode};
+use super::command::{Command, Creation, StopMode};
 use super::run::Run;
 use super::update::Update;
 use super::view::{Phase, View};
@@ -53,12 +52,7 @@ impl InstanceHandle {
 
     /// Starts it.
     pub async fn start(&self) -> Result<()> {
-        self.ask(|reply| Command::Start(None, reply)).await
-    }
-
-    /// Starts it for the first time; its creation is done then.
-    pub(super) async fn start_created(&self, creation: IntentId) -> Result<()> {
-        self.ask(|reply| Command::Start(Some(creation), reply)).await
+        self.ask(Command::Start).await
     }
 
     /// Stops it. An ephemeral instance is deleted then.
@@ -86,9 +80,9 @@ impl InstanceHandle {
         self.ask(Command::ProfilesChanged).await
     }
 
-    /// Its volume is made, or could not be.
-    pub(super) async fn created(&self, made: bool) -> Result<()> {
-        self.ask(|reply| Command::Created(made, reply)).await
+    /// Its volume is made, or could not be. One to be started has started when this returns.
+    pub(super) async fn created(&self, outcome: Creation) -> Result<()> {
+        self.ask(|reply| Command::Created(outcome, reply)).await
     }
 
     async fn ask(

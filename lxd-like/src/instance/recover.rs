@@ -14,23 +14,20 @@ use sc_store::IntentId;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::agent::{AgentEvent, AgentLink};
+use super::agent::{AgentEvent, AgentLink, GREETING_PAUSE};
 use super::command::StopMode;
-use super::owner;
+use super::owner::{self, Leftover};
 use super::registry::Instances;
 use super::run::{Active, Run};
 use super::stop::Left;
 use super::view::{Phase, View};
-use super::{config, create, delete, start, stop, update};
+use super::{config, delete, start, stop, update};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, Intent, PROJECT, RunPlan};
 
 /// How long the start waits for agents to answer.
 const RECOVERY_PATIENCE: Duration = Duration::from_secs(15);
-
-/// How long to wait before an agent is greeted again.
-const GREETING_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is left to do once every instance has an owner.
 #[derive(Debug, Default)]
@@ -52,42 +49,48 @@ pub struct Restart {
 /// What an agent answers to a greeting.
 type Greeted = (AgentLink, AgentPhase, mpsc::UnboundedReceiver<AgentEvent>);
 
-/// The runs that the journal knows of.
-type Runs = HashMap<InstanceName, (IntentId, RunPlan)>;
+/// What the journal says of one instance.
+#[derive(Debug, Default)]
+struct Known {
+    /// A run, which may go on.
+    run: Option<(IntentId, RunPlan)>,
+    /// What could not be cleared up after a run.
+    left: Option<Left>,
+    /// The entry by which the instance is to be deleted, and could not be.
+    deletion: Option<IntentId>,
+}
+
+/// What the journal says of the instances in it.
+type Journaled = HashMap<InstanceName, Known>;
 
 impl Instances {
     /// Recovers all instances and puts an owner in charge of each.
     pub async fn recover(&self) -> Result<Recovered> {
         let ctx = self.ctx();
-        let (mut runs, rest) = sort_out(ctx.journal.pending()?);
+        let (mut journaled, rest) = sort_out(ctx.journal.pending()?);
         let steps = ctx.steps.operation("recover");
         let mut restarts: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (id, intent) in rest {
-            let outcome = match intent {
+            match intent {
                 Intent::Create { instance, .. } => {
-                    let run = runs.remove(&instance);
-                    take_back(ctx, id, &instance, run).await.map_err(|e| (instance, e))
+                    let known = journaled.remove(&instance).unwrap_or_default();
+                    let remains = take_back(ctx, id, &instance, known).await;
+                    journaled.extend(remains.map(|known| (instance, known)));
                 }
                 Intent::Delete { instance, .. } => {
-                    finish_deletion(ctx, id, &instance).await.map_err(|e| (instance, e))
+                    let remains = finish_deletion(ctx, id, &instance).await;
+                    journaled.extend(remains.map(|known| (instance, known)));
                 }
-                Intent::Restart { instance } => {
-                    restarts.entry(instance).or_default().push(id);
-                    Ok(())
-                }
+                Intent::Restart { instance } => restarts.entry(instance).or_default().push(id),
                 _ => continue,
-            };
-            if let Err((instance, error)) = outcome {
-                // The entry stays, for the next start; no instance keeps the others from starting.
-                tracing::error!(%instance, error = %error.chain(), "finish or take back a request");
             }
             steps.reach("an intent")?;
         }
-        release_stale_ids(ctx, &runs);
-        let ran = self.take_up_all(&mut runs).await?;
+        release_stale_ids(ctx, &journaled);
+        let ran = self.take_up_all(&mut journaled).await?;
         // Runs of instances that are in no list any more. What cannot be cleared up now is in the
         // journal, for the next daemon.
-        for (id, plan) in runs.into_values() {
+        for (id, plan) in journaled.into_values().filter_map(|known| known.run) {
             let _ = stop::clear_up(ctx, plan, id).await;
         }
         steps.reach("all")?;
@@ -121,20 +124,28 @@ impl Instances {
 
     /// Finds out where one instance is whose owner has ended early, and puts a new one in charge.
     pub(super) async fn recover_one(&self, name: &InstanceName) -> Result<()> {
-        let run = sort_out(self.ctx().journal.pending()?).0.remove(name);
+        let (mut journaled, rest) = sort_out(self.ctx().journal.pending()?);
+        let mut known = journaled.remove(name).unwrap_or_default();
+        known.deletion = rest.into_iter().find_map(|(id, intent)| match intent {
+            Intent::Create { instance, .. } | Intent::Delete { instance, .. } => {
+                (instance == *name).then_some(id)
+            }
+            _ => None,
+        });
         match self.ctx().store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])? {
-            Some(record) => drop(take_up(self, record.value, run).await),
+            Some(record) => drop(take_up(self, record.value, known).await),
             None => self.remove(name),
         }
         Ok(())
     }
 
     /// Puts an owner in charge of each; returns those that ran when the host went down.
-    async fn take_up_all(&self, runs: &mut Runs) -> Result<Vec<InstanceName>> {
+    async fn take_up_all(&self, journaled: &mut Journaled) -> Result<Vec<InstanceName>> {
         let mut tasks = JoinSet::new();
         for record in self.ctx().store.list_docs::<InstanceRecord>(&[PROJECT])? {
-            let (instances, run) = (self.clone(), runs.remove(&record.value.name));
-            tasks.spawn(async move { take_up(&instances, record.value, run).await });
+            let known = journaled.remove(&record.value.name).unwrap_or_default();
+            let instances = self.clone();
+            tasks.spawn(async move { take_up(&instances, record.value, known).await });
         }
         let mut ran = Vec::new();
         let all = async {
@@ -155,12 +166,13 @@ impl Instances {
 }
 
 /// The runs that are under way, and everything else.
-fn sort_out(pending: Vec<(IntentId, Intent)>) -> (Runs, Vec<(IntentId, Intent)>) {
-    let (mut runs, mut rest) = (Runs::new(), Vec::new());
+fn sort_out(pending: Vec<(IntentId, Intent)>) -> (Journaled, Vec<(IntentId, Intent)>) {
+    let (mut runs, mut rest) = (Journaled::new(), Vec::new());
     for (id, intent) in pending {
         match intent {
             Intent::Run(plan) => {
-                runs.insert(plan.instance.clone(), (id, plan));
+                let name = plan.instance.clone();
+                runs.insert(name, Known { run: Some((id, plan)), ..Known::default() });
             }
             intent => rest.push((id, intent)),
         }
@@ -168,45 +180,51 @@ fn sort_out(pending: Vec<(IntentId, Intent)>) -> (Runs, Vec<(IntentId, Intent)>)
     (runs, rest)
 }
 
-/// Takes back a creation that was not finished, with the start that may have followed it.
+/// Takes back a creation that was not finished, with the start that may have followed it; returns
+/// what cannot be taken back.
 async fn take_back(
     ctx: &Ctx,
     id: IntentId,
     instance: &InstanceName,
-    run: Option<(IntentId, RunPlan)>,
-) -> Result<()> {
+    known: Known,
+) -> Option<Known> {
     tracing::info!(%instance, "taking back a creation that was not finished");
-    if let Some((id, plan)) = run
-        && stop::clear_up(ctx, plan, id).await.is_some()
+    if let Some((run, plan)) = known.run
+        && let Some(left) = stop::clear_up(ctx, plan, run).await
     {
-        // Its volume may be in use: both entries stay, for the next daemon.
-        return Ok(());
+        // Its volume may be in use, and its ids.
+        return Some(Known { left: Some(left), deletion: Some(id), run: None });
     }
-    match ctx.store.get_doc::<InstanceRecord>(&[PROJECT, instance.as_str()])? {
-        Some(record) => create::undo(ctx, &record.value, id).await,
-        None => ctx.journal.clear(id).await?,
-    }
-    Ok(())
+    remains(instance, id, erase(ctx, id, instance).await)
 }
 
-async fn finish_deletion(ctx: &Ctx, id: IntentId, instance: &InstanceName) -> Result<()> {
+/// Finishes a deletion; returns what cannot be deleted.
+async fn finish_deletion(ctx: &Ctx, id: IntentId, instance: &InstanceName) -> Option<Known> {
     tracing::info!(%instance, "finishing a deletion");
-    let record = ctx.store.get_doc::<InstanceRecord>(&[PROJECT, instance.as_str()])?;
-    match record {
-        Some(record) => {
-            delete::remove(ctx, &record.value).await?;
-            let mut draft = sc_store::Draft::new();
-            draft.delete(&record).change(ctx.journal.clear_change(id));
-            ctx.store.apply(draft).await?;
-        }
-        None => ctx.journal.clear(id).await?,
+    remains(instance, id, erase(ctx, id, instance).await)
+}
+
+async fn erase(ctx: &Ctx, id: IntentId, instance: &InstanceName) -> Result<()> {
+    match ctx.store.get_doc::<InstanceRecord>(&[PROJECT, instance.as_str()])? {
+        Some(record) => delete::erase(ctx, &record.value, id).await,
+        None => Ok(ctx.journal.clear(id).await?),
     }
-    Ok(())
+}
+
+/// No instance keeps the others from starting: what is to go and does not is in the list, cannot be
+/// started, and goes with the next deletion or the next start of the daemon.
+fn remains(instance: &InstanceName, deletion: IntentId, erased: Result<()>) -> Option<Known> {
+    let error = erased.err()?;
+    tracing::error!(%instance, error = %error.chain(), "finish or take back a request");
+    Some(Known { deletion: Some(deletion), ..Known::default() })
 }
 
 /// Ranges that were claimed for runs that never came to be written down.
-fn release_stale_ids(ctx: &Ctx, runs: &Runs) {
-    let alive = |name: &str| name.parse().is_ok_and(|name: InstanceName| runs.contains_key(&name));
+fn release_stale_ids(ctx: &Ctx, journaled: &Journaled) {
+    let held = |known: &Known| known.run.is_some() || known.left.is_some();
+    let alive = |name: &str| {
+        name.parse().is_ok_and(|name: InstanceName| journaled.get(&name).is_some_and(held))
+    };
     if let Err(error) = ctx.host.ids.release_stale(ctx.host.daemon_name(), alive) {
         tracing::warn!(%error, "give stale id ranges back");
     }
@@ -216,12 +234,12 @@ fn release_stale_ids(ctx: &Ctx, runs: &Runs) {
 async fn take_up(
     instances: &Instances,
     mut record: InstanceRecord,
-    run: Option<(IntentId, RunPlan)>,
+    known: Known,
 ) -> Option<InstanceName> {
     let ctx = instances.ctx();
-    let (active, left) = match run {
+    let (active, left) = match known.run {
         Some((intent, plan)) => find(ctx, &mut record, intent, plan).await,
-        None => (None, None),
+        None => (None, known.left),
     };
     let phase = match &active {
         Some(active) => Phase::Running(active.run.clone()),
@@ -234,11 +252,12 @@ async fn take_up(
     let gone = record.ephemeral && ended;
     let expanded = Arc::new(expanded(ctx, &record));
     let view = View { record: Arc::new(record), expanded, phase };
-    let handle = owner::spawn(instances, view, active, left);
+    let leftover = Leftover { run: left, deletion: known.deletion };
+    let handle = owner::spawn(instances, view, active, leftover);
     if gone && let Err(error) = handle.delete().await {
         tracing::error!(instance = %name, error = %error.chain(), "delete an ephemeral instance");
     }
-    (!runs && ran_last && !gone).then_some(name)
+    (!runs && ran_last && !gone && known.deletion.is_none()).then_some(name)
 }
 
 /// Finds out what has become of a run: it goes on, or it has ended and is cleared up.

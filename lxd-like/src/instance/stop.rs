@@ -11,7 +11,7 @@ use std::time::Duration;
 use sc_agent_protocol::{Interface, Scope};
 use sc_store::{Draft, IntentId};
 
-use super::agent::{AgentEvent, AgentLink};
+use super::agent::{AgentEvent, AgentLink, GREETING_PAUSE};
 use super::run::{Active, Run};
 use crate::blocking::blocking;
 use crate::context::Ctx;
@@ -140,7 +140,10 @@ async fn end_agent(ctx: &Ctx, plan: &RunPlan) -> Result<()> {
     // Nobody listens when it has ended; whatever remains of its guest goes with the cgroup.
     let gone = async {
         while AgentLink::is_there(&socket) {
-            let Ok((link, _, mut events)) = AgentLink::connect(&socket).await else { continue };
+            let Ok((link, _, mut events)) = AgentLink::connect(&socket).await else {
+                tokio::time::sleep(GREETING_PAUSE).await;
+                continue;
+            };
             link.quit().await;
             while !matches!(events.recv().await, Some(AgentEvent::Gone) | None) {}
         }

@@ -31,9 +31,10 @@ impl Owner {
     pub(super) async fn delete(&mut self) -> Result<()> {
         self.admit(Ask::Delete)?;
         self.show(Phase::Deleting);
+        let begun = self.leftover.deletion;
         let deleted = match self.clear_left().await {
-            Ok(()) => delete::delete(&self.ctx, &self.record(), self.deletion).await,
-            Err(error) => Err(error.into()),
+            Ok(()) => delete::delete(&self.ctx, &self.record(), begun).await,
+            Err(error) => Err(delete::Failed { error, begun }),
         };
         match deleted {
             Ok(()) => {
@@ -43,7 +44,7 @@ impl Owner {
                 Ok(())
             }
             Err(failed) => {
-                self.deletion = failed.begun;
+                self.leftover.deletion = failed.begun;
                 self.enter(State::Stopped);
                 Err(failed.error)
             }

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::stopping::{Stopping, answer};
 use super::agent::AgentEvent;
-use super::command::{Command, Reply};
+use super::command::{Command, Creation};
 use super::handle::{InstanceHandle, not_found};
 use super::queue::{Ask, admit};
 use super::registry::Instances;
@@ -51,6 +51,17 @@ enum Input {
     Abandoned,
 }
 
+/// What is to be done away with and could not be yet.
+#[derive(Debug, Default)]
+pub(super) struct Leftover {
+    /// What the last run has left; cleared up before the next.
+    pub run: Option<Left>,
+    /// The journal's entry by which the instance is to be deleted: of a deletion that has taken the
+    /// root away and then failed, or of a launch that failed and cannot be taken back. It is not
+    /// started again.
+    pub deletion: Option<IntentId>,
+}
+
 /// The owner.
 pub(super) struct Owner {
     ctx: Ctx,
@@ -58,10 +69,7 @@ pub(super) struct Owner {
     commands: mpsc::UnboundedReceiver<Command>,
     view: watch::Sender<View>,
     state: State,
-    /// What the last run has left; cleared up before the next.
-    left: Option<Left>,
-    /// A deletion that has taken the root away and then failed.
-    deletion: Option<IntentId>,
+    leftover: Leftover,
     /// Requests that came between the answer to a kill and the end of its clearing up.
     deferred: VecDeque<Command>,
 }
@@ -71,7 +79,7 @@ pub(super) fn spawn(
     instances: &Instances,
     view: View,
     active: Option<Active>,
-    left: Option<Left>,
+    leftover: Leftover,
 ) -> Arc<InstanceHandle> {
     let (sender, commands) = mpsc::unbounded_channel();
     let name = view.record.name.clone();
@@ -85,16 +93,8 @@ pub(super) fn spawn(
     instances.insert(handle.clone());
     let deferred = VecDeque::new();
     let (ctx, instances) = (instances.ctx().clone(), instances.clone());
-    let owner = Owner {
-        ctx,
-        instances: instances.clone(),
-        commands,
-        view,
-        state,
-        left,
-        deletion: None,
-        deferred,
-    };
+    let owner =
+        Owner { ctx, instances: instances.clone(), commands, view, state, leftover, deferred };
     tokio::spawn(supervise(instances, name, owner));
     handle
 }
@@ -163,8 +163,8 @@ impl Owner {
             return self.deferred.push_back(command);
         }
         match command {
-            Command::Created(made, reply) => self.created(made, reply),
-            Command::Start(creation, reply) => answer(reply, self.start(creation).await),
+            Command::Created(outcome, reply) => answer(reply, self.created(outcome).await),
+            Command::Start(reply) => answer(reply, self.start(None).await),
             Command::Stop(mode, reply) => self.stop(mode, reply).await,
             Command::Restart(mode, reply) => self.restart(mode, reply).await,
             Command::Delete(reply) => answer(reply, self.delete().await),
@@ -208,16 +208,25 @@ impl Owner {
         }
     }
 
-    fn created(&mut self, made: bool, reply: Reply) {
-        if made {
+    async fn created(&mut self, outcome: Creation) -> Result<()> {
+        if matches!(outcome, Creation::Made | Creation::ToStart(_)) {
             self.enter(State::Stopped);
             self.keep_copy();
             self.lifecycle("instance-created");
-        } else {
-            self.instances.remove(&self.record().name);
-            self.enter(State::Gone);
         }
-        answer(reply, Ok(()));
+        match outcome {
+            Creation::Made => {}
+            Creation::ToStart(creation) => return self.start(Some(creation)).await,
+            Creation::TakenBack => {
+                self.instances.remove(&self.record().name);
+                self.enter(State::Gone);
+            }
+            Creation::Remains(intent) => {
+                self.leftover.deletion = Some(intent);
+                self.enter(State::Stopped);
+            }
+        }
+        Ok(())
     }
 
     fn admit(&self, ask: Ask) -> Result<()> {

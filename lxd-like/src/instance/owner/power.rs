@@ -15,8 +15,8 @@ use crate::model::Intent;
 impl Owner {
     pub(super) async fn start(&mut self, creation: Option<IntentId>) -> Result<()> {
         self.admit(Ask::Start)?;
-        if self.deletion.is_some() {
-            let text = "its deletion was begun and has failed: delete it again";
+        if self.leftover.deletion.is_some() {
+            let text = "it was to be deleted, which has failed: delete it again";
             return Err(Error::conflict(text));
         }
         self.show(Phase::Starting);
@@ -28,6 +28,8 @@ impl Owner {
                 Ok(())
             }
             Err(error) => {
+                // A launch that fails is taken back; nobody starts it in between.
+                self.leftover.deletion = creation;
                 self.enter(State::Stopped);
                 Err(error)
             }
@@ -44,7 +46,7 @@ impl Owner {
                 Ok(active)
             }
             Err(failed) => {
-                self.left = failed.left;
+                self.leftover.run = failed.left;
                 Err(failed.error)
             }
         }
@@ -52,9 +54,9 @@ impl Owner {
 
     /// Clears up what an earlier run has left, if anything.
     pub(super) async fn clear_left(&mut self) -> Result<()> {
-        let Some(left) = self.left.take() else { return Ok(()) };
-        self.left = stop::clear_up_again(&self.ctx, left).await;
-        match &self.left {
+        let Some(left) = self.leftover.run.take() else { return Ok(()) };
+        self.leftover.run = stop::clear_up_again(&self.ctx, left).await;
+        match &self.leftover.run {
             None => Ok(()),
             Some(left) => {
                 let why = left.why.chain();
@@ -179,7 +181,7 @@ impl Owner {
         let restarting = !restarts.is_empty();
         let (record, left) = stop::finish(&self.ctx, active, &self.record(), restarting).await;
         self.keep(record);
-        self.left = left;
+        self.leftover.run = left;
         self.enter(State::Stopped);
         self.lifecycle("instance-shutdown");
         if restarting {
