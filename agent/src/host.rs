@@ -289,33 +289,11 @@ impl Cgroups {
 mod leftovers {
     use std::os::fd::OwnedFd;
 
-    use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
-
-    /// A guest cannot make the walk endless: cgroups are a tree, and its depth is bounded here.
-    const MOST_DEPTH: u32 = 64;
+    use rustix::fs::{Mode, OFlags};
 
     /// Whether the cgroup has no children left and enables nothing for them.
     pub(super) fn clear(cgroup: &OwnedFd) -> bool {
-        remove_children(cgroup, 0) && disable_controllers(cgroup)
-    }
-
-    fn remove_children(cgroup: &OwnedFd, depth: u32) -> bool {
-        let Ok(entries) = Dir::read_from(cgroup) else { return false };
-        let mut all_gone = true;
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            if entry.file_type() != FileType::Directory || name == c"." || name == c".." {
-                continue;
-            }
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            if let Ok(child) = rustix::fs::openat(cgroup, name, flags, Mode::empty())
-                && depth < MOST_DEPTH
-            {
-                remove_children(&child, depth + 1);
-            }
-            all_gone &= rustix::fs::unlinkat(cgroup, name, AtFlags::REMOVEDIR).is_ok();
-        }
-        all_gone
+        sc_sys::cgroup::remove_below(cgroup) && disable_controllers(cgroup)
     }
 
     fn disable_controllers(cgroup: &OwnedFd) -> bool {

@@ -13,12 +13,13 @@
 //! cgroup2's; limits are where the host has the controller. A host without a cgroup2 mount gets one that no
 //! path leads to.
 //!
-//! What the supervisor needs ([`exec_leaf`], [`freeze`], [`kill`], [`Join`]) comes without the `cgroups`
+//! What the supervisor needs ([`exec_leaf`], [`freeze`], [`kill`], [`remove_below`], [`Join`]) comes without the `cgroups`
 //! feature; the manager (`CgroupTree`) with it.
 
 mod cpus;
 mod join;
 mod layout;
+mod removal;
 mod v2;
 mod walk;
 
@@ -38,6 +39,7 @@ mod v1;
 pub use cpus::CpuList;
 pub use join::{Join, OpenJoin};
 pub use layout::{Layout, LayoutKind, V1Hierarchy};
+pub use removal::remove_below;
 pub use v2::{all_exiting, exec_leaf, freeze, is_frozen, is_populated, kill, wait_exiting};
 
 #[cfg(feature = "cgroups")]

@@ -281,6 +281,13 @@ fn deep() {
     instance.kill().unwrap();
     assert!(instance.wait_exiting(Duration::from_secs(5)).unwrap());
     child.wait(Wait::Block).unwrap();
+    let payload = fs::File::open(&join.v2).unwrap();
+    // A group is busy for a moment after its last task.
+    assert!((0..500).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        cgroup::remove_below(&payload)
+    }));
+    assert!(!fs::read_dir(&join.v2).unwrap().any(|entry| entry.unwrap().path().is_dir()));
     instance.remove().unwrap();
     assert!(tree.owned().unwrap().is_empty());
 }
