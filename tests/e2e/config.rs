@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, eventually, state, status, until};
+use sc_tests::{Daemon, HostSnapshot, eventually, state, status, until};
 
 fn with_image() -> Daemon {
     let daemon = Daemon::start();
@@ -284,4 +284,41 @@ fn an_instance_is_changed_right_after_it_was_stopped_by_force() {
         daemon.sc(&["config", "set", "c1", &format!("user.number={number}")]).ok();
         daemon.sc(&["delete", "c1"]).ok();
     }
+}
+
+const PRESEED: &str = "
+config: {}
+storage_pools:
+- name: second
+  driver: dir
+profiles:
+- name: default
+  config: {user.seeded: yes it is}
+- name: small
+  devices:
+    root: {type: disk, path: /, pool: second}
+";
+
+#[test]
+fn a_preseed_makes_what_it_names_once_and_takes_back_what_it_cannot_finish() {
+    let daemon = Daemon::start();
+    let preseed =
+        |text: &str| daemon.sc_with_input(&["admin", "init", "--preseed"], text.as_bytes());
+    let before = HostSnapshot::of(&daemon.dir());
+    let broken = PRESEED.to_owned() + "- name: bad\n  config: {limits.memory: much}\n";
+    preseed(&broken).refused("profile bad: ");
+    assert_eq!(HostSnapshot::of(&daemon.dir()).more_than(&before), Vec::<String>::new());
+    assert_eq!(daemon.sc(&["profile", "get", "default", "user.seeded"]).ok(), "");
+
+    let told = preseed(PRESEED);
+    for line in ["Storage pool second created", "Profile default updated", "Profile small created"]
+    {
+        assert!(told.ok().contains(line), "{told:?}");
+    }
+    assert_eq!(daemon.sc(&["profile", "get", "default", "user.seeded"]).ok(), "yes it is");
+    assert_eq!(preseed(PRESEED).ok(), "", "the same again changes nothing");
+    preseed("storage_pools: [{name: second, driver: overlay}]").refused("storage pool second: ");
+    preseed("networks: [{name: default, mtu: 1}]").refused("unknown field `mtu`");
+    preseed("config: {core.https_address: any}").refused("core.https_address");
+    preseed("# nothing\n").refused("says nothing");
 }

@@ -4,13 +4,14 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sc_api::{ConfigMap, DeviceMap, ErrorKind, NetworksPost, ProfilePut, StoragePoolsPost};
 use sc_client::{Error, Tagged};
 
+use super::preseed;
 use crate::context::Context;
 use crate::verb::{DONE, Entry, Group, Verb};
 use crate::{number, output};
@@ -32,8 +33,11 @@ impl Group for Admin {
 #[derive(Debug, Args)]
 pub struct Init {
     /// Make what is missing, without questions
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "preseed")]
     auto: bool,
+    /// Make what a text on standard input wants: YAML in the form of LXD's preseed
+    #[arg(long, conflicts_with = "auto")]
+    preseed: bool,
 }
 
 impl Verb for Init {
@@ -41,6 +45,11 @@ impl Verb for Init {
     const ABOUT: &'static str = "Make what is missing for the first instance";
 
     async fn run(self, context: Context) -> Result<ExitCode> {
+        if self.preseed {
+            let text = std::io::read_to_string(std::io::stdin()).context("read standard input")?;
+            preseed::apply(&context, &text).await?;
+            return DONE;
+        }
         let pool = ensure_pool(&context).await?;
         let network = ensure_network(&context).await?;
         ensure_profile(&context, &pool, &network).await?;

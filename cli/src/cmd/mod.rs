@@ -22,6 +22,7 @@ mod monitor;
 mod network;
 mod objects;
 mod operation;
+mod preseed;
 mod profile;
 mod profile_device;
 mod query;

@@ -1,0 +1,218 @@
+//! `sc admin init --preseed`: the daemon's configuration from a text, in the form of LXD's.
+//!
+//! What is there already as the text wants it is left alone, so that the same text can be given again.
+//! Where a step fails, what the ones before it have done is taken back.
+
+use anyhow::{Context as _, Result, bail};
+use sc_api::{
+    ConfigMap, DeviceMap, ErrorKind, Network, NetworkName, NetworksPost, PoolName, Profile,
+    ProfileName, ProfilePut, ProfilesPost, ServerPut, StoragePool, StoragePoolsPost,
+};
+use sc_client::{Client, Tagged};
+use serde::Deserialize;
+
+use crate::context::Context;
+use crate::{output, yaml};
+
+/// The text. Lists may be `null`, as LXD writes empty ones.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Preseed {
+    config: Option<ConfigMap>,
+    networks: Option<Vec<WantedNetwork>>,
+    storage_pools: Option<Vec<WantedPool>>,
+    profiles: Option<Vec<WantedProfile>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedNetwork {
+    name: NetworkName,
+    #[serde(default = "bridge", rename = "type")]
+    kind: String,
+    #[serde(default)]
+    description: String,
+    config: Option<ConfigMap>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedPool {
+    name: PoolName,
+    driver: String,
+    #[serde(default)]
+    description: String,
+    config: Option<ConfigMap>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedProfile {
+    name: ProfileName,
+    description: Option<String>,
+    config: Option<ConfigMap>,
+    devices: Option<DeviceMap>,
+}
+
+fn bridge() -> String {
+    "bridge".into()
+}
+
+/// Something done, with what it takes to take it back.
+enum Done {
+    Pool(String),
+    Network(String),
+    Profile(String),
+    ChangedProfile(String, ProfilePut),
+}
+
+/// Brings the daemon to what the text wants.
+pub async fn apply(context: &Context, text: &str) -> Result<()> {
+    if yaml::is_empty(text) {
+        bail!("standard input says nothing: give a preseed in YAML");
+    }
+    let preseed: Preseed =
+        yaml::parse(text).map_err(|why| anyhow::anyhow!("the preseed cannot be read: {why}"))?;
+    let mut done = Vec::new();
+    let Err(error) = carry_out(context, preseed, &mut done).await else { return Ok(()) };
+    for step in done.into_iter().rev() {
+        if let Err(also) = step.take_back(&context.client).await {
+            let also = output::chain(&also.into());
+            return Err(error.context(format!("after a failure something is left: {also}")));
+        }
+    }
+    Err(error)
+}
+
+async fn carry_out(context: &Context, preseed: Preseed, done: &mut Vec<Done>) -> Result<()> {
+    let client = &context.client;
+    if let Some(config) = preseed.config.filter(|config| !config.is_empty()) {
+        client.replace_server(&ServerPut { config }, None).await?;
+    }
+    for pool in preseed.storage_pools.unwrap_or_default() {
+        let name = pool.name.to_string();
+        let applied = ensure_pool(client, pool, done).await;
+        applied.with_context(|| format!("storage pool {name}"))?;
+    }
+    for network in preseed.networks.unwrap_or_default() {
+        let name = network.name.to_string();
+        let applied = ensure_network(client, network, done).await;
+        applied.with_context(|| format!("network {name}"))?;
+    }
+    for profile in preseed.profiles.unwrap_or_default() {
+        let name = profile.name.to_string();
+        let applied = ensure_profile(client, profile, done).await;
+        applied.with_context(|| format!("profile {name}"))?;
+    }
+    done.iter().try_for_each(|step| output::line(step.told()))
+}
+
+async fn ensure_pool(client: &Client, pool: WantedPool, done: &mut Vec<Done>) -> Result<()> {
+    let (name, config) = (pool.name.to_string(), pool.config.unwrap_or_default());
+    if let Some(there) = there(client.pool(&name).await)? {
+        let StoragePool { driver, config: has, .. } = there.value;
+        return fits(("driver", &pool.driver, &driver), &config, &has);
+    }
+    let WantedPool { name: pool_name, driver, description, .. } = pool;
+    let post = StoragePoolsPost { name: pool_name, driver, description, config };
+    client.create_pool(&post).await?;
+    done.push(Done::Pool(name));
+    Ok(())
+}
+
+async fn ensure_network(
+    client: &Client,
+    network: WantedNetwork,
+    done: &mut Vec<Done>,
+) -> Result<()> {
+    let (name, config) = (network.name.to_string(), network.config.unwrap_or_default());
+    if let Some(there) = there(client.network(&name).await)? {
+        let Network { network_type, config: has, .. } = there.value;
+        return fits(("type", &network.kind, &network_type), &config, &has);
+    }
+    let WantedNetwork { kind: network_type, description, .. } = network;
+    let post = NetworksPost { name: network.name, network_type, description, config };
+    client.create_network(&post).await?;
+    done.push(Done::Network(name));
+    Ok(())
+}
+
+/// A profile that is there keeps what the text says nothing of.
+async fn ensure_profile(
+    client: &Client,
+    profile: WantedProfile,
+    done: &mut Vec<Done>,
+) -> Result<()> {
+    let name = profile.name.to_string();
+    let (config, devices) =
+        (profile.config.unwrap_or_default(), profile.devices.unwrap_or_default());
+    let Some(Tagged { value, etag }) = there(client.profile(&name).await)? else {
+        let description = profile.description.unwrap_or_default();
+        let put = ProfilePut { description, config, devices };
+        client.create_profile(&ProfilesPost { name: profile.name, put }).await?;
+        done.push(Done::Profile(name));
+        return Ok(());
+    };
+    let Profile { description, config: has, devices: with, .. } = value;
+    let before = ProfilePut { description, config: has, devices: with };
+    let mut after = before.clone();
+    after.config.extend(config);
+    after.devices.extend(devices);
+    after.description = profile.description.unwrap_or(after.description);
+    if after != before {
+        client.replace_profile(&name, &after, etag.as_deref()).await?;
+        done.push(Done::ChangedProfile(name, before));
+    }
+    Ok(())
+}
+
+fn there<T>(got: sc_client::Result<T>) -> Result<Option<T>> {
+    match got {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether an object that is there is as it is wanted. It is not changed: guests may depend on it.
+fn fits(
+    (word, wanted, has): (&str, &str, &str),
+    config: &ConfigMap,
+    has_config: &ConfigMap,
+) -> Result<()> {
+    if wanted != has {
+        bail!("it is there with {word} {has:?}, not {wanted:?}: delete it, or name another");
+    }
+    for (key, value) in config {
+        match has_config.get(key) {
+            Some(other) if other == value => {}
+            Some(other) => {
+                bail!("it is there with {key}={other}, not {value}: delete it, or name another");
+            }
+            None => bail!("it is there without {key}={value}: delete it, or name another"),
+        }
+    }
+    Ok(())
+}
+
+impl Done {
+    fn told(&self) -> String {
+        match self {
+            Self::Pool(name) => format!("Storage pool {name} created"),
+            Self::Network(name) => format!("Network {name} created"),
+            Self::Profile(name) => format!("Profile {name} created"),
+            Self::ChangedProfile(name, _) => format!("Profile {name} updated"),
+        }
+    }
+
+    async fn take_back(self, client: &Client) -> sc_client::Result<()> {
+        match self {
+            Self::Pool(name) => client.delete_pool(&name).await,
+            Self::Network(name) => client.delete_network(&name).await,
+            Self::Profile(name) => client.delete_profile(&name).await,
+            Self::ChangedProfile(name, before) => {
+                client.replace_profile(&name, &before, None).await
+            }
+        }
+    }
+}
