@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sc_api::quoted;
 
-use crate::{CpuLimit, Disk, Effective, MemoryLimit, Nic};
+use crate::{Boot, CpuLimit, Disk, Effective, MemoryLimit, Nic};
 
 /// A change that a running instance takes at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub enum Change {
     Processes(Option<u64>),
     /// Environment of the next `exec` and the next start: the whole new map.
     Environment(BTreeMap<String, String>),
-    /// Read when the daemon starts: nothing to do now.
-    Autostart(Option<bool>),
+    /// Read when the daemon starts and when it stops all: nothing to do now.
+    Boot(Boot),
     /// `user.*`, `image.*`, the root device's name: nothing to do.
     Notes,
 }
@@ -98,8 +98,8 @@ fn live(before: &Effective, after: &Effective) -> Vec<Change> {
     if before.environment != after.environment {
         live.push(Change::Environment(after.environment.clone()));
     }
-    if before.autostart != after.autostart {
-        live.push(Change::Autostart(after.autostart));
+    if before.boot != after.boot {
+        live.push(Change::Boot(after.boot.clone()));
     }
     if before.notes != after.notes || before.root.device != after.root.device {
         live.push(Change::Notes);

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 
 use sc_api::{ConfigMap, quoted};
 
+use crate::boot::Boot;
 use crate::device::{Device, interface_name};
-use crate::value::{parse_bool, parse_cpus, parse_integer, parse_mac, parse_memory};
+use crate::value::{parse_cpus, parse_integer, parse_mac, parse_memory};
 use crate::{CpuSet, Disk, Error, Nic, RootDisk, Settings};
 
 /// An allowed, expanded configuration: everything that a start needs.
@@ -14,8 +15,8 @@ use crate::{CpuSet, Disk, Error, Nic, RootDisk, Settings};
 pub struct Effective {
     /// Limits on what the instance may use.
     pub limits: Limits,
-    /// `boot.autostart`; `None` restores the last state.
-    pub autostart: Option<bool>,
+    /// When it starts and stops by itself.
+    pub boot: Boot,
     /// `environment.*`, names without the prefix.
     pub environment: BTreeMap<String, String>,
     /// Network interfaces, in the order of their devices' names.
@@ -86,9 +87,7 @@ impl Effective {
                 cpu: value(config, "limits.cpu", parse_cpus)?,
                 processes: value(config, "limits.processes", processes)?,
             },
-            autostart: value(config, "boot.autostart", |text| {
-                parse_bool(text).ok_or_else(|| "use true or false".to_owned())
-            })?,
+            boot: Boot::read(config)?,
             environment: environment(config)?,
             nics: devices.nics,
             disks: devices.disks,
@@ -102,7 +101,8 @@ fn processes(text: &str) -> Result<u64, String> {
     parse_integer(text, 1, i64::MAX).map(i64::unsigned_abs)
 }
 
-fn value<T>(
+/// The value of a key, where it has one.
+pub(crate) fn value<T>(
     config: &ConfigMap,
     key: &str,
     parse: impl FnOnce(&str) -> Result<T, String>,

@@ -15,6 +15,7 @@
 //! line's help come from the same table. All of it is pure.
 #![warn(missing_docs)]
 
+mod boot;
 mod check;
 mod cpuset;
 mod device;
@@ -28,6 +29,7 @@ mod table;
 mod value;
 mod volatile;
 
+pub use boot::Boot;
 pub use check::{Origin, check_instance, check_profile, known};
 pub use cpuset::CpuSet;
 pub use device::{Device, DeviceKey, DeviceKind, Disk, Nic, RootDisk, device_kinds};

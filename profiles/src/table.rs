@@ -9,6 +9,8 @@ use Scope::{Exec, Live, Restart};
 
 const NUMBER: Kind = Integer(i64::MIN, i64::MAX);
 const COUNT: Kind = Integer(0, i64::MAX);
+/// A time that every clock holds.
+const SECONDS: Kind = Integer(0, i32::MAX as i64);
 const PRIORITY: Kind = Integer(0, 10);
 const EVACUATE: Kind =
     Choice(&["auto", "migrate", "live-migrate", "stop", "stateful-stop", "force-stop"]);
@@ -41,13 +43,13 @@ pub(crate) const KEYS: &[Key] = &[
     // Boot
     yes("boot.autostart", Bool, "", Live, "whether the instance starts with the daemon; not set: as it was left"),
     no("boot.autorestart", Bool, "", Restart, Any, "whether an instance that ended unexpectedly is started again"),
-    no("boot.autostart.delay", COUNT, "0", Restart, Any, "seconds to wait after its start before the next one"),
-    no("boot.autostart.priority", NUMBER, "", Restart, Any, "order of starting, highest first"),
+    yes("boot.autostart.delay", SECONDS, "0", Live, "seconds to wait after its start before the next one"),
+    yes("boot.autostart.priority", NUMBER, "0", Live, "order of starting, highest first"),
     no("boot.debug_edk2", Bool, "false", Restart, Vm, "whether the firmware logs its debugging output"),
-    no("boot.host_shutdown_action", Choice(&["stop", "force-stop", "stateful-stop"]), "stop", Live, Any, "what becomes of the instance when the host goes down"),
-    no("boot.host_shutdown_timeout", COUNT, "30", Live, Any, "seconds it is given to stop when the host goes down"),
+    yes("boot.host_shutdown_action", Choice(&["stop", "force-stop"]), "stop", Live, "how the instance is stopped when the host goes down"),
+    yes("boot.host_shutdown_timeout", SECONDS, "30", Live, "seconds it is given to stop when the host goes down, before it is killed"),
     no("boot.mode", Text, "", Restart, Vm, "firmware and secure boot"),
-    no("boot.stop.priority", NUMBER, "0", Restart, Any, "order of stopping, highest first"),
+    yes("boot.stop.priority", NUMBER, "0", Live, "order of stopping when the host goes down, highest first"),
     // cloud-init
     no("cloud-init.network-config", Text, "", Restart, Any, "network configuration for cloud-init"),
     no("cloud-init.ssh-keys.*", Text, "", Restart, Any, "SSH keys added through cloud-init"),
@@ -249,6 +251,11 @@ mod tests {
             honoured,
             [
                 "boot.autostart",
+                "boot.autostart.delay",
+                "boot.autostart.priority",
+                "boot.host_shutdown_action",
+                "boot.host_shutdown_timeout",
+                "boot.stop.priority",
                 "environment.*",
                 "image.*",
                 "user.*",

@@ -105,6 +105,39 @@ fn instances_start_with_the_daemon_when_they_are_to() {
 }
 
 #[test]
+fn instances_start_and_stop_in_the_order_of_their_priorities() {
+    let mut daemon = with_image();
+    for (name, keys) in [
+        ("c1", ["boot.autostart.priority=-1", "boot.stop.priority=0"]),
+        ("c2", ["boot.autostart.priority=7", "boot.stop.priority=5"]),
+        ("c3", ["boot.autostart.delay=1", "boot.stop.priority=9"]),
+    ] {
+        let always = "boot.autostart=true";
+        daemon.sc(&["init", BUSYBOX, name, "-c", always, "-c", keys[0], "-c", keys[1]]).ok();
+    }
+    daemon.sc(&["config", "set", "c1", "boot.host_shutdown_action=force-stop"]).ok();
+    daemon.restart();
+    daemon.sc(&["admin", "waitready", "--timeout", "20"]).ok();
+    let started = |name| daemon.wait(daemon.client().instance(name)).unwrap().value.last_used_at;
+    assert!(started("c2") < started("c3"));
+    let next = started("c1").duration_since(started("c3"));
+    assert!(next.as_secs() >= 1, "{next}");
+
+    daemon.sc(&["admin", "shutdown", "--timeout", "60"]).ok();
+    let log = std::fs::read_to_string(daemon.log_path()).unwrap();
+    let stopped: Vec<_> = log
+        .lines()
+        .filter_map(|line| line.split_once("has stopped instance=")?.1.split(' ').next())
+        .collect();
+    assert_eq!(stopped, ["c3", "c2", "c1"]);
+    daemon.wait_died();
+    daemon.run_again();
+    daemon.sc(&["admin", "waitready", "--timeout", "20"]).ok();
+    assert_eq!(daemon.exec("c2", &["ls", "/var/stopped"]).code, 0, "it was stopped in order");
+    assert_ne!(daemon.exec("c1", &["ls", "/var/stopped"]).code, 0, "it was killed");
+}
+
+#[test]
 fn a_shutdown_stops_the_guests_and_a_new_start_brings_them_back() {
     let mut daemon = with_image();
     daemon.sc(&["launch", BUSYBOX, "c1"]).ok();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{
-    Daemon, HostSnapshot, Terminal, is_whole, left_nothing, pid, status, until, warmed,
+    Daemon, HostSnapshot, Options, Terminal, is_whole, left_nothing, pid, status, until, warmed,
 };
 
 fn killed_at(daemon: &mut Daemon, fault: &str) {
@@ -128,4 +128,31 @@ fn a_start_that_failed_is_not_tried_again_by_the_next_daemon() {
     daemon.sc(&["admin", "waitready"]).ok();
     assert_eq!(status(&daemon, "c1"), "Stopped");
     daemon.sc(&["start", "c1"]).ok();
+}
+
+#[test]
+fn the_service_manager_is_told_that_the_daemon_is_ready_alive_and_ending() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let environment = vec![
+        ("NOTIFY_SOCKET".into(), path.to_str().unwrap().into()),
+        ("WATCHDOG_USEC".into(), "300000".into()),
+    ];
+    let mut daemon = Daemon::start_with(Options { environment, ..Options::default() });
+    let told = |words: &str| {
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer).unwrap();
+        assert_eq!(String::from_utf8_lossy(&buffer[..length]).trim_end(), words);
+    };
+    told("READY=1");
+    (0..5).for_each(|_| told("WATCHDOG=1"));
+    daemon.end();
+    let mut last = String::new();
+    while last.trim_end() != "STOPPING=1" {
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer).unwrap();
+        last = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    }
 }

@@ -12,10 +12,12 @@ use crate::error::{Error, Result};
 
 /// What works beyond the first version of LXD's API. Of `resources` there are those of pools, which
 /// LXD's clients ask for under that name; what does not work at all is not among them.
-const EXTENSIONS: [&str; 17] = [
+const EXTENSIONS: [&str; 19] = [
     "api_filtering",
     "container_exec_user_group_cwd",
     "container_full",
+    "container_host_shutdown_timeout",
+    "container_stop_priority",
     "console",
     "etag",
     "image_create_aliases",

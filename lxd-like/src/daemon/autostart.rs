@@ -1,52 +1,79 @@
 //! Instances that start with the daemon, and stop with it when the host goes down.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use sc_profiles::Boot;
 use tokio::task::JoinSet;
 
-use crate::instance::{Instances, Recovered, StopMode};
+use crate::instance::{InstanceHandle, Instances, Recovered, StopMode};
 
-/// How long each guest may take to stop before it is killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a guest may take to stop that was about to be restarted when the daemon died.
+const RESTART_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Starts the instances that are to run: those with `boot.autostart`, and without a word on it
-/// those that ran when the host went down.
+/// Starts the instances that are to run, one after the other by their priority: those with
+/// `boot.autostart`, and without a word on it those that ran when the host went down.
 pub async fn start(instances: Instances, recovered: Recovered) {
     let mut restarts = JoinSet::new();
     for restart in recovered.restarts {
         let instances = instances.clone();
-        restarts.spawn(async move { instances.finish_restart(restart, STOP_PATIENCE).await });
+        restarts.spawn(async move { instances.finish_restart(restart, RESTART_PATIENCE).await });
     }
-    for instance in instances.list() {
-        let view = instance.view();
-        let wanted = match view.expanded.config.get("boot.autostart").map(String::as_str) {
-            Some(value) => sc_profiles::parse_bool(value).unwrap_or(false),
-            None => recovered.ran.contains(instance.name()),
-        };
-        if !wanted || view.phase.run().is_some() {
+    let mut wanted: Vec<_> = with_boot(&instances)
+        .filter(|(instance, boot)| {
+            boot.autostart.unwrap_or_else(|| recovered.ran.contains(instance.name()))
+        })
+        .collect();
+    wanted.sort_by_key(|(_, boot)| Reverse(boot.start_priority));
+    for (instance, boot) in wanted {
+        if instance.view().phase.run().is_some() {
             continue;
         }
-        if let Err(error) = instance.start().await {
-            tracing::error!(instance = %instance.name(), error = %error.chain(), "autostart");
+        match instance.start().await {
+            Ok(()) => tokio::time::sleep(boot.start_delay).await,
+            Err(error) => {
+                tracing::error!(instance = %instance.name(), error = %error.chain(), "autostart");
+            }
         }
     }
     restarts.join_all().await;
 }
 
-/// Stops all instances, each in order and, where that has no effect, by force.
+/// Stops all instances, those of one priority at once: each in order and, where that has no effect in
+/// its time, by force.
 pub async fn stop_all(instances: &Instances) {
-    let mut stopping = JoinSet::new();
-    for instance in instances.list() {
-        if instance.view().phase.run().is_none() {
-            continue;
+    let mut by_priority: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (instance, boot) in with_boot(instances) {
+        if instance.view().phase.run().is_some() {
+            let group = by_priority.entry(Reverse(boot.stop_priority)).or_default();
+            group.push(stop(instance, boot.shutdown_timeout));
         }
-        stopping.spawn(async move {
-            if instance.stop(StopMode::Orderly(STOP_PATIENCE)).await.is_err()
-                && let Err(error) = instance.stop(StopMode::Force).await
-            {
-                tracing::error!(instance = %instance.name(), error = %error.chain(), "stop");
-            }
-        });
     }
-    stopping.join_all().await;
+    for group in by_priority.into_values() {
+        group.into_iter().collect::<JoinSet<_>>().join_all().await;
+    }
+}
+
+async fn stop(instance: Arc<InstanceHandle>, timeout: Option<Duration>) {
+    if let Some(timeout) = timeout
+        && instance.stop(StopMode::Orderly(timeout)).await.is_ok()
+    {
+        return;
+    }
+    if let Err(error) = instance.stop(StopMode::Force).await {
+        tracing::error!(instance = %instance.name(), error = %error.chain(), "stop");
+    }
+}
+
+/// All instances, with what is said of their start and stop.
+fn with_boot(instances: &Instances) -> impl Iterator<Item = (Arc<InstanceHandle>, Boot)> {
+    instances.list().into_iter().map(|instance| {
+        let boot = Boot::read(&instance.view().expanded.config).unwrap_or_else(|error| {
+            tracing::error!(instance = %instance.name(), %error, "read when it starts and stops");
+            Boot::default()
+        });
+        (instance, boot)
+    })
 }

@@ -12,6 +12,7 @@ mod listener;
 mod log_events;
 mod logging;
 mod options;
+mod watchdog;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -73,6 +74,7 @@ async fn run(options: Options, events: Events) -> Result<()> {
     let listener = listener::bind(&ctx.paths.socket(), group)?;
     tracing::info!(dir = %ctx.paths.root().display(), "ready");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    watchdog::spawn(instances.clone());
     tokio::spawn(start_instances(ctx.ready.clone(), instances.clone(), recovered));
     tokio::spawn(watch_signals(ctx.shutdown.clone()));
 

@@ -45,6 +45,7 @@ mod view;
 
 pub use command::StopMode;
 pub use create::precheck;
+pub use handle::InstanceHandle;
 pub use recover::Recovered;
 pub use registry::Instances;
 pub use update::Update;

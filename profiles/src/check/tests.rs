@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-use crate::{Change, CpuLimit, MemoryLimit, diff, find, keep_volatile};
+use crate::{Boot, Change, CpuLimit, MemoryLimit, diff, find, keep_volatile};
 
 fn map(pairs: &[(&str, &str)]) -> ConfigMap {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -45,7 +45,7 @@ fn the_honoured_keys_come_to_what_they_say() {
     assert_eq!(effective.limits.memory, Some(MemoryLimit::Bytes(512 << 20)));
     assert_eq!(effective.limits.cpu, Some(CpuLimit::Count(2)));
     assert_eq!(effective.limits.processes, Some(500));
-    assert_eq!(effective.autostart, Some(true));
+    assert_eq!(effective.boot.autostart, Some(true));
     assert_eq!(effective.environment, map(&[("LANG", "C.UTF-8")]));
     assert_eq!(effective.notes, map(&[("image.os", "Debian"), ("user.note", "mine")]));
     assert_eq!(effective.root.pool, "default");
@@ -220,7 +220,7 @@ fn limits_and_environment_change_live() {
             Change::Cpu(None),
             Change::Processes(Some(9)),
             Change::Environment(map(&[("A", "1")])),
-            Change::Autostart(Some(true)),
+            Change::Boot(Boot { autostart: Some(true), ..Boot::default() }),
             Change::Notes,
         ]
     );

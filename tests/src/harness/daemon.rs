@@ -28,6 +28,8 @@ pub struct Options {
     pub fault: Option<String>,
     /// Further arguments.
     pub args: Vec<String>,
+    /// Further variables of its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A running `scd`, or one that was killed. Dropping it takes away all that it made.
@@ -177,6 +179,7 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log);
+        command.envs(self.options.environment.iter().cloned());
         if let Some(fault) = &self.options.fault {
             command.env("SC_FAULT", fault);
         }
