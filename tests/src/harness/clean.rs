@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::snapshot::{bridges, cgroups, mounts, processes};
+use super::wait::patient;
 
 /// How long processes may take to end and groups to become empty.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,7 +30,7 @@ pub fn clean_up(dir: &Path) -> Result<(), String> {
 }
 
 fn kill_all(dir: &Path, left: &mut Vec<String>) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patient(PATIENCE);
     loop {
         let alive = processes(dir);
         if alive.is_empty() {
@@ -49,7 +50,7 @@ fn kill_all(dir: &Path, left: &mut Vec<String>) {
 }
 
 fn remove_cgroups(dir: &Path, left: &mut Vec<String>) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patient(PATIENCE);
     loop {
         let groups = cgroups(dir);
         // Those that still hold a task that is exiting are tried again.

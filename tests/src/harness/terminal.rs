@@ -11,6 +11,7 @@ use sc_sys::pty::Pty;
 
 use super::daemon::Daemon;
 use super::programs::program;
+use super::wait::{eventually, patient};
 
 /// How long an expected text may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -68,7 +69,8 @@ impl Terminal {
     /// Waits until `text` is shown; what comes before it counts as seen.
     #[track_caller]
     pub fn expect(&mut self, text: &str) {
-        let end = Instant::now() + PATIENCE;
+        let patience = patient(PATIENCE);
+        let end = Instant::now() + patience;
         loop {
             if let Some(at) = self.seen.find(text) {
                 self.seen.drain(..at + text.len());
@@ -78,7 +80,7 @@ impl Terminal {
             match self.arriving.recv_timeout(left) {
                 Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
                 Err(RecvTimeoutError::Timeout) => {
-                    panic!("{text:?} is not shown within {PATIENCE:?}, but {:?}", self.seen)
+                    panic!("{text:?} is not shown within {patience:?}, but {:?}", self.seen)
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     panic!("the terminal ended without {text:?}, with {:?}", self.seen)
@@ -91,7 +93,7 @@ impl Terminal {
     #[track_caller]
     pub fn ended(mut self) -> ExitStatus {
         let child = &mut self.child;
-        super::wait::eventually("the program in the terminal ends", PATIENCE, || {
+        eventually("the program in the terminal ends", PATIENCE, || {
             child.try_wait().expect("our own child")
         })
     }
