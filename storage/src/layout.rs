@@ -18,7 +18,7 @@
 //! needed for a volume to be whole after a power cut or not there at all.
 
 use std::fs::{File, Permissions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -267,7 +267,7 @@ impl Layout {
         if !lock::exclusive(&fd).map_err(Error::io("lock", self.volume_path(name)))? {
             return Err(Error::InUse { what: "volume", name: name.to_string() });
         }
-        // Between the opening and the lock it may have been renamed or deleted.
+        // Between the opening and the lock it may have been deleted and made anew.
         let locked = rustix::fs::fstat(&fd).map_err(Error::io("stat", self.volume_path(name)))?;
         match rustix::fs::statat(&self.volumes, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(now) if (now.st_dev, now.st_ino) == (locked.st_dev, locked.st_ino) => {
@@ -286,40 +286,10 @@ impl Layout {
         result.map_err(Error::io("discard", self.volume_path(name)))
     }
 
-    /// Renames a volume that nobody has leased.
-    pub(crate) fn rename_volume(&self, from: &VolumeName, to: &VolumeName) -> Result<()> {
-        let lease = self.lease(from)?;
-        let result = rustix::fs::renameat_with(
-            &self.volumes,
-            from.as_str(),
-            &self.volumes,
-            to.as_str(),
-            RenameFlags::NOREPLACE,
-        );
-        lease.give_up();
-        match result {
-            Err(Errno::EXIST) => Err(Error::Exists { what: "volume", name: to.to_string() }),
-            other => other.map_err(Error::io("rename", self.volume_path(from))),
-        }
-    }
-
     pub(crate) fn write_backup(&self, name: &VolumeName, content: &[u8]) -> Result<()> {
         let folder = self.open_volume(name)?;
         let temporary = format!("{TEMPORARY}{}", self.unique());
         replace_file(&folder, &self.volume_path(name), BACKUP, &temporary, content)
-    }
-
-    pub(crate) fn read_backup(&self, name: &VolumeName) -> Result<Option<Vec<u8>>> {
-        let folder = self.open_volume(name)?;
-        let path = self.volume_path(name).join(BACKUP);
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(&folder, BACKUP, flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(None),
-            other => other.map_err(Error::io("open", &path))?,
-        };
-        let mut content = Vec::new();
-        File::from(file).read_to_end(&mut content).map_err(Error::io("read", &path))?;
-        Ok(Some(content))
     }
 
     /// Waits until everything written to the pool's file system is on disk.

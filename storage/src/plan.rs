@@ -50,7 +50,7 @@ pub enum LayerTree {
 ///
 /// It belongs to the open file description: a copy of the descriptor that was passed to an agent
 /// keeps the lock for as long as the agent lives, whatever becomes of the daemon. While any copy
-/// is open, the volume can be neither planned again, renamed nor deleted.
+/// is open, the volume can be neither planned again nor deleted.
 #[derive(Debug)]
 pub struct Lease {
     pub(crate) fd: OwnedFd,

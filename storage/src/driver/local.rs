@@ -217,10 +217,6 @@ impl<F: Flavour> Driver for Local<F> {
         layer.map_or(Ok(()), |image| self.release(&image))
     }
 
-    fn rename_volume(&self, from: &VolumeName, to: &VolumeName) -> Result<()> {
-        self.pool.layout.rename_volume(from, to)
-    }
-
     fn plan(&self, name: &VolumeName) -> Result<RootPlan> {
         let lease = self.pool.layout.lease(name)?;
         let path = self.pool.layout.volume_path(name);
@@ -257,10 +253,6 @@ impl<F: Flavour> Driver for Local<F> {
 
     fn write_backup(&self, name: &VolumeName, content: &[u8]) -> Result<()> {
         self.pool.layout.write_backup(name, content)
-    }
-
-    fn read_backup(&self, name: &VolumeName) -> Result<Option<Vec<u8>>> {
-        self.pool.layout.read_backup(name)
     }
 
     fn empty_trash(&self) -> Result<()> {

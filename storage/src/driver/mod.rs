@@ -143,13 +143,6 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// [`Error::InUse`] while it is leased.
     fn delete_volume(&self, name: &VolumeName) -> Result<()>;
 
-    /// Renames a volume.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Exists`], [`Error::NoVolume`], [`Error::InUse`].
-    fn rename_volume(&self, from: &VolumeName, to: &VolumeName) -> Result<()>;
-
     /// Leases a volume and tells how to mount it.
     ///
     /// # Errors
@@ -175,9 +168,6 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// Keeps a copy of an instance's configuration beside its volume, replaced whole and durable
     /// when this returns.
     fn write_backup(&self, name: &VolumeName, content: &[u8]) -> Result<()>;
-
-    /// The kept copy; `None` where there is none.
-    fn read_backup(&self, name: &VolumeName) -> Result<Option<Vec<u8>>>;
 
     /// Removes what lies in the trash, for good. Slow; safe to interrupt, resumed by the next
     /// call. Goes on after an error and returns the first.

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use sc_sys::idmap::{IdMap, IdRange};
-use sc_sys::mount::{Attributes, LoopDevice, NewMount};
+use sc_sys::mount::LoopDevice;
 use sc_sys::namespace::UserNamespace;
 
 use super::local::{Flavour, Folders, private_directory};
@@ -59,7 +59,7 @@ impl Overlay {
             }
         };
         // A device that could not be mounted is not kept.
-        let mount = mount_squashfs(device.path()).map_err(failed)?;
+        let mount = device.mount_squashfs().map_err(failed)?;
         devices.insert(image.clone(), device);
         Ok(mount)
     }
@@ -89,7 +89,7 @@ impl Flavour for Overlay {
             source: source.into(),
         };
         let device = LoopDevice::attach(&open).map_err(failed)?;
-        let mount = mount_squashfs(device.path()).map_err(failed)?;
+        let mount = device.mount_squashfs().map_err(failed)?;
         if let Some(reason) = why_not_idmapped(&mount) {
             return Ok(Attached::NeedsConversion { reason });
         }
@@ -137,15 +137,6 @@ impl Flavour for Overlay {
     fn forget(&self, image: &Fingerprint) {
         self.devices.lock().unwrap_or_else(PoisonError::into_inner).remove(image);
     }
-}
-
-/// Mounts a loop device, detached; mounts of one device share their superblock.
-fn mount_squashfs(device: &Path) -> Result<OwnedFd, sc_sys::SysError> {
-    NewMount::new("squashfs")
-        .source(device)
-        .flag("ro")
-        .attributes(Attributes { read_only: true, no_dev: true, ..Attributes::default() })
-        .create()
 }
 
 /// Why a detached mount cannot have its ids mapped, found out by mapping them.

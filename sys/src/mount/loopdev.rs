@@ -1,10 +1,10 @@
 //! Read-only loop devices, and squashfs images mounted through them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::new::NewMount;
 use super::tree::Attributes;
@@ -47,7 +47,8 @@ struct LoopConfig {
 /// A loop device that goes away by itself once neither this nor a mount uses it.
 #[derive(Debug)]
 pub struct LoopDevice {
-    fd: OwnedFd,
+    /// Keeps the device while nothing is mounted from it.
+    _open: OwnedFd,
     path: PathBuf,
 }
 
@@ -89,20 +90,26 @@ impl LoopDevice {
         let ret =
             unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, std::ptr::from_ref(&config)) };
         match check(i64::from(ret)) {
-            Ok(_) => Ok(Some(Self { fd: device.into(), path })),
+            Ok(_) => Ok(Some(Self { _open: device.into(), path })),
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(None),
             Err(error) => Err(SysError::new("configure", path.display(), error)),
         }
     }
 
-    /// Returns the device's path.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Returns the device's descriptor.
-    pub fn fd(&self) -> &OwnedFd {
-        &self.fd
+    /// Mounts the squashfs on the device read-only, detached; mounts of one device share their
+    /// superblock and its cache.
+    ///
+    /// The file must be one that was verified: the kernel parses it.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for what is no squashfs; the kernel's log is in the error.
+    pub fn mount_squashfs(&self) -> Result<OwnedFd> {
+        NewMount::new("squashfs")
+            .source(&self.path)
+            .flag("ro")
+            .attributes(Attributes { read_only: true, no_dev: true, ..Attributes::default() })
+            .create()
     }
 }
 
@@ -127,23 +134,4 @@ fn config(fd: libc::c_int) -> LoopConfig {
         },
         reserved: [0; 8],
     }
-}
-
-/// Mounts a squashfs image read-only, through a loop device that vanishes with the mount.
-///
-/// The image must be one that was verified: the kernel parses it.
-///
-/// # Errors
-///
-/// `EINVAL` for what is no squashfs; the kernel's log is in the error.
-pub fn squashfs(image: impl AsRef<Path>) -> Result<OwnedFd> {
-    let image = image.as_ref();
-    let file = File::open(image).op("open", image.display())?;
-    let device = LoopDevice::attach(&file)?;
-    NewMount::new("squashfs")
-        .source(device.path())
-        .flag("ro")
-        .attributes(Attributes { read_only: true, no_dev: true, ..Attributes::default() })
-        .create()
-        .map_err(|error| SysError::new("mount squashfs", image.display(), io::Error::from(error)))
 }

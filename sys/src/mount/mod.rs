@@ -16,7 +16,7 @@ mod overlay;
 mod tree;
 
 pub use fsids::FsIds;
-pub use loopdev::{LoopDevice, squashfs};
+pub use loopdev::LoopDevice;
 pub use new::NewMount;
 pub use overlay::{Overlay, OverlayWay, Writable, overlay, overlay_any_way, probe_overlay_way};
 pub(crate) use tree::describe;

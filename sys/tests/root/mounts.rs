@@ -199,7 +199,11 @@ fn squashfs() {
             devices.filter_map(|d| fs::read_to_string(d.path().join("loop/backing_file")).ok());
         files.filter(|file| file.trim() == image.to_string_lossy()).count()
     };
-    let tree = mount::squashfs(&image).unwrap();
+    let mount = || {
+        let file = fs::File::open(&image).unwrap();
+        mount::LoopDevice::attach(&file).unwrap().mount_squashfs()
+    };
+    let tree = mount().unwrap();
     let path = format!("/proc/self/fd/{}/etc/file", tree.as_raw_fd());
     assert_eq!(fs::read(path).unwrap(), b"lower");
     assert_eq!(attached(), 1);
@@ -211,7 +215,7 @@ fn squashfs() {
     }
     assert_eq!(attached(), 0);
     fs::write(&image, "no image").unwrap();
-    assert!(mount::squashfs(&image).is_err());
+    assert!(mount().is_err());
 }
 
 fn pivot() {
