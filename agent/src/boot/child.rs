@@ -21,7 +21,7 @@ use super::sync::{Entry, FromInit, ToInit, receive, send};
 use super::{apifs, devices, seeds};
 use crate::birth;
 use crate::environment::Environment;
-use crate::failure::{Step, plain};
+use crate::failure::{self, Step, plain};
 use crate::host::{GUEST_ROOT, Host, bind_place, make_place};
 use crate::stdio::use_as_stdio;
 
@@ -93,17 +93,22 @@ fn set_up(spec: &InstanceSpec, host: &Host, entry: &Entry, sync: &Seqpacket) -> 
     apifs::mount_all(&root, entry.view)?;
     let console = devices::populate(&root)?;
     for (number, bind) in spec.binds.iter().enumerate() {
-        mount_bind(&root, number, &bind.target).step(&format!(
-            "show device {} at {}",
-            bind.device,
-            bind.target.display()
-        ))?;
+        let step = format!("show device {} at {}", bind.device, bind.target.display());
+        let shown = mount_bind(&root, number, &bind.target);
+        shown.map_err(|error| BootFailure {
+            remedy: error.is(Errno::NOTDIR.raw_os_error()).then(|| NO_PLACE.to_owned()),
+            ..failure::of(&step, &error)
+        })?;
     }
     let descriptors = [console.devpts.as_fd(), console.pty.master.as_fd()];
     send(sync, &FromInit::Prepared, &descriptors).step("tell the agent")?;
     mount::pivot_into(root.fd()).step("pivot into root")?;
     Ok(console.pty.terminal)
 }
+
+/// What to do where a device finds a file in the place of a folder, or the other way round.
+const NO_PLACE: &str = "a folder cannot be shown where the guest has a file, nor below one, and a \
+                        file not where it has a folder; choose another path for the device";
 
 /// Clones the root's mount: the one copied into this namespace is locked to its place.
 fn enter_root() -> sc_sys::Result<Root> {

@@ -1,6 +1,6 @@
 //! Guests that do not come up.
 
-use sc_agent_protocol::{BootFailure, Event, Reply, Request, RootSpec, Tree};
+use sc_agent_protocol::{BindMount, BootFailure, Event, Reply, Request, RootSpec, Tree};
 
 use crate::harness::{Agent, Fixture};
 use crate::need_root;
@@ -19,6 +19,27 @@ fn a_layer_or_cgroup_that_is_not_there_fails_by_name() {
     fixture.spec.root = RootSpec::Directory { tree };
     let failure = boot_failure(&mut fixture.start());
     assert!(failure.object.contains("no-such-layer"), "{failure:?}");
+}
+
+#[test]
+fn a_device_in_the_place_of_a_file_fails_with_what_to_do() {
+    need_root!();
+    for target in ["/etc/passwd", "/etc/passwd/below"] {
+        let mut fixture = Fixture::busybox();
+        let folder = fixture.dir.path().join("shared");
+        std::fs::create_dir(&folder).unwrap();
+        fixture.spec.binds = vec![BindMount {
+            device: "data".into(),
+            source: Tree::Path(folder),
+            target: target.into(),
+            readonly: false,
+            idmapped: true,
+            recursive: false,
+        }];
+        let failure = boot_failure(&mut fixture.start());
+        assert_eq!(failure.errno, 20, "{failure:?}");
+        assert!(failure.remedy.unwrap().contains("choose another path"), "{target}");
+    }
 }
 
 pub fn boot_failure(agent: &mut Agent) -> BootFailure {
