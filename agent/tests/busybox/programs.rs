@@ -41,6 +41,9 @@ fn programs_have_their_streams_exit_codes_and_surroundings() {
     assert_eq!(failed(&mut agent, &request(&["/etc/passwd"])), ("execve".into(), 13));
     let nowhere = ExecRequest { cwd: Some("/none".into()), ..request(&["pwd"]) };
     assert_eq!(failed(&mut agent, &nowhere).1, 2);
+    let far = ExecRequest { cwd: Some(format!("/{}", "\u{1}".repeat(20_000))), ..nowhere };
+    let (step, errno) = failed(&mut agent, &far);
+    assert!(step.starts_with("enter directory") && errno == 36, "{errno} {step}");
     let stranger = ExecRequest { user: 70_000, ..request(&["pwd"]) };
     assert_eq!(failed(&mut agent, &stranger).1, 22);
     let (_, script, _) =
