@@ -160,7 +160,7 @@ impl Owner {
                     sc_api::ErrorKind::Unavailable,
                     format!(
                         "Failed shutting down instance, status is \"Running\": it did not stop \
-                         within {} seconds: wait longer (--timeout) or kill it (--force)",
+                         within {} s: wait longer (--timeout) or kill it (--force)",
                         stopping.patience.as_secs()
                     ),
                 );
