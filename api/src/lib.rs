@@ -37,7 +37,7 @@ pub use instance::{
 pub use name::{AliasName, InstanceName, NameError, NetworkName, PoolName, ProfileName};
 pub use network::{Network, NetworkLease, NetworkState, NetworksPost};
 pub use operation::{Operation, OperationClass, Progress};
-pub use profile::{Profile, ProfilePut, ProfilesPost};
+pub use profile::{Profile, ProfilePatch, ProfilePut, ProfilesPost};
 pub use recipe::Recipe;
 pub use response::{Envelope, ResponseType};
 pub use server::{Environment, Server, ServerPut};

@@ -53,6 +53,19 @@ impl From<FlatProfilesPost> for ProfilesPost {
     }
 }
 
+/// Changes some of a profile.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProfilePatch {
+    /// In words.
+    pub description: Option<String>,
+    /// Keys to set; an empty value removes the key.
+    #[serde(default, deserialize_with = "null_default")]
+    pub config: ConfigMap,
+    /// Devices to add or replace.
+    #[serde(default, deserialize_with = "null_default")]
+    pub devices: DeviceMap,
+}
+
 /// Replaces a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ProfilePut {

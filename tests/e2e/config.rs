@@ -355,3 +355,16 @@ fn a_preseed_makes_what_it_names_once_and_takes_back_what_it_cannot_finish() {
     preseed("config: {core.https_address: any}").refused("core.https_address");
     preseed("# nothing\n").refused("says nothing");
 }
+
+#[test]
+fn a_patch_of_a_profile_changes_what_it_names_and_nothing_else() {
+    let daemon = Daemon::start();
+    daemon.sc(&["profile", "create", "p1", "user.a=1", "--description", "words"]).ok();
+    let patched = |body: &str| {
+        daemon.sc(&["query", "-X", "PATCH", "-d", body, "/1.0/profiles/p1"]).ok();
+        daemon.json(&["query", "/1.0/profiles/p1"])
+    };
+    let kept = patched(r#"{"config":{"user.b":"2"}}"#);
+    assert_eq!((&kept["description"], &kept["config"]["user.a"]), (&"words".into(), &"1".into()));
+    assert_eq!(patched(r#"{"description":""}"#)["description"], "");
+}

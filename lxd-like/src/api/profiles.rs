@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use sc_api::{ProfilePut, ProfilesPost};
+use sc_api::{ProfilePatch, ProfilePut, ProfilesPost};
 
 use super::extract::{Json, ListQuery, Path, Query};
 use super::respond;
@@ -64,15 +64,13 @@ pub async fn patch(
     State(App { ctx, instances, .. }): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    Json(patch): Json<ProfilePut>,
+    Json(patch): Json<ProfilePatch>,
 ) -> Result<Response> {
     let merge = |mut put: ProfilePut| {
         put.config.extend(patch.config);
         put.config.retain(|_, value| !value.is_empty());
         put.devices.extend(patch.devices);
-        if !patch.description.is_empty() {
-            put.description = patch.description;
-        }
+        put.description = patch.description.unwrap_or(put.description);
         put
     };
     instances.change_profile(&name, &respond::if_match(&headers), merge).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sc_api::{
     ImageAliasPut, ImageAliasesPost, ImagePut, ImageSource, ImagesPost, InstanceConsolePost,
     InstanceExecPost, InstancePatch, InstancePut, InstanceSource, InstanceStatePut, InstancesPost,
-    NetworksPost, ProfilePut, ProfilesPost, StateAction, StoragePoolsPost,
+    NetworksPost, ProfilePatch, ProfilePut, ProfilesPost, StateAction, StoragePoolsPost,
 };
 use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Daemon, HostSnapshot, report, until};
@@ -124,7 +124,15 @@ fn cases(fingerprint: &str) -> Vec<Case> {
             ProfilesPost { name: "new".parse().unwrap(), put: profile.clone() },
         ),
         case("PUT", "/1.0/profiles/p1", profile.clone()),
-        case("PATCH", "/1.0/profiles/p1", profile),
+        case(
+            "PATCH",
+            "/1.0/profiles/p1",
+            ProfilePatch {
+                description: Some(profile.description),
+                config: profile.config,
+                devices: profile.devices,
+            },
+        ),
         case(
             "POST",
             "/1.0/networks",
