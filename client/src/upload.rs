@@ -124,11 +124,12 @@ enum Part {
 impl Part {
     fn file(path: &Path) -> Result<Self> {
         let refused = |source| Error::ReadFile { path: path.to_owned(), source };
-        let file = File::open(path).map_err(refused)?;
-        let meta = file.metadata().map_err(refused)?;
+        // Asked before it is opened: opening a pipe would wait for whoever writes to it.
+        let meta = std::fs::metadata(path).map_err(refused)?;
         if !meta.is_file() {
             return Err(refused(std::io::Error::other("it is no regular file")));
         }
+        let file = File::open(path).map_err(refused)?;
         Ok(Self::File { path: path.to_owned(), file, length: meta.len() })
     }
 

@@ -39,6 +39,16 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
+fn an_alias_that_is_taken_is_refused_before_an_image_is_built() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["image", "copy", "debian:12", "--alias", BUSYBOX]).refused("already exists");
+    let copy = ["image", "copy", "debian:12", "--alias", "new", "--alias", "new"];
+    daemon.sc(&copy).refused("\"new\" is asked for twice");
+    assert_eq!(daemon.sc(&["image", "list", "-f", "csv"]).ok().lines().count(), 1);
+}
+
+#[test]
 fn what_is_not_built_of_instances_is_refused_by_name_and_lists_of_it_are_empty() {
     let daemon = Daemon::start();
     Busybox::import(&daemon);

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use sc_api::{AliasName, ConfigMap, ImageAliasesPost};
+use sc_api::{AliasName, ConfigMap, ErrorKind, ImageAliasesPost};
 use sc_client::{ImageFiles, ImageUpload};
 
 use crate::context::Context;
@@ -39,8 +39,7 @@ impl Verb for Import {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let (files, properties) = sort_out(&context, &self.metadata, &self.rest)?;
         // Looked at first: not after an upload that takes minutes.
-        let named = |name: &String| Ok(context.remotes.object(name)?.parse()?);
-        let aliases = self.alias.iter().map(named).collect::<Result<Vec<AliasName>>>()?;
+        let aliases = free_aliases(&context, &self.alias).await?;
         let upload = ImageUpload { files, public: self.public, properties };
         let sending = Arc::new(Mutex::new(Progress::new("Importing", context.quiet)));
         let shown = Arc::clone(&sending);
@@ -58,17 +57,40 @@ impl Verb for Import {
             .get("fingerprint")
             .and_then(|text| text.as_str())
             .context("the daemon did not tell the image's fingerprint")?;
+        // Whatever becomes of its aliases, the image is there.
+        output::line(format!("Image imported with fingerprint: {fingerprint}"))?;
         for name in aliases {
+            let failed = format!("give the image the alias {:?}", name.as_str());
             let post = ImageAliasesPost {
                 name,
                 description: String::new(),
                 target: fingerprint.to_owned(),
             };
-            context.client.create_image_alias(&post).await?;
+            context.client.create_image_alias(&post).await.context(failed)?;
         }
-        output::line(format!("Image imported with fingerprint: {fingerprint}"))?;
         DONE
     }
+}
+
+/// The names that `--alias` gives, which no image has.
+async fn free_aliases(context: &Context, names: &[String]) -> Result<Vec<AliasName>> {
+    let mut free: Vec<AliasName> = Vec::new();
+    for name in names {
+        let name: AliasName = context.remotes.object(name)?.parse()?;
+        if free.contains(&name) {
+            return Err(wrong(format!("the alias {:?} is given twice", name.as_str())));
+        }
+        match context.client.image_alias(name.as_str()).await {
+            Ok(alias) => bail!(
+                "the alias {:?} already exists, of image {}; `sc image alias delete` frees it",
+                name.as_str(),
+                alias.target
+            ),
+            Err(error) if error.kind() == ErrorKind::NotFound => free.push(name),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(free)
 }
 
 /// Tells the root filesystem's file from properties and a remote. What is a file is one, even

@@ -21,6 +21,28 @@ fn an_image_is_imported_with_its_aliases() {
 }
 
 #[test]
+fn a_pipe_is_no_image() {
+    let cli = Cli::new();
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let error = cli.error(&["image", "import", pipe.to_str().unwrap()]);
+    assert!(error.contains("pipe") && error.contains("no regular file"), "{error}");
+}
+
+#[test]
+fn an_alias_that_is_taken_is_told_before_the_upload() {
+    let cli = Cli::new();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let import = ["image", "import", file.path().to_str().unwrap(), "--alias"];
+    let error = cli.error(&[&import[..], &["new", "--alias", "bb"]].concat());
+    assert!(error.contains("\"bb\" already exists"), "{error}");
+    let error = cli.usage(&[&import[..], &["new", "--alias", "new"]].concat());
+    assert!(error.contains("\"new\" is given twice"), "{error}");
+    assert!(cli.fake.lines().iter().all(|line| line.starts_with("GET ")), "{:?}", cli.fake.lines());
+}
+
+#[test]
 fn images_are_listed_shown_and_deleted() {
     let cli = Cli::new();
     let text = cli.ok(&["image", "list", "-f", "csv"]);

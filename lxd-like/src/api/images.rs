@@ -117,6 +117,7 @@ async fn upload(App { ctx, operations, .. }: App, request: Request) -> Result<Re
 fn fetch(App { ctx, operations, .. }: App, post: ImagesPost) -> Result<Response> {
     manager::check_source(&post.source)?;
     refuse_auto_update(post.auto_update)?;
+    ctx.images.check_free(post.aliases.iter().map(|alias| alias.name.as_str()))?;
     let new = NewOperation::on("Building image", "images", "/1.0/images".into()).cancellable();
     let handle = operations.start(new, |operation| async move {
         let progress = ProgressReporter::new(operation, "download_progress");
@@ -130,7 +131,8 @@ fn fetch(App { ctx, operations, .. }: App, post: ImagesPost) -> Result<Response>
         for NewAlias { name, description } in post.aliases {
             let target = record.fingerprint.clone();
             let alias = AliasRecord { name: name.to_string(), description, target };
-            ctx.images.create_alias(alias).await?;
+            let named = ctx.images.create_alias(alias).await;
+            named.map_err(|error| error.within(format!("name image {}", record.fingerprint)))?;
         }
         Ok(Some(output(&record)))
     });

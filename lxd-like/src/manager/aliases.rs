@@ -1,5 +1,7 @@
 //! Other names of images.
 
+use std::collections::BTreeSet;
+
 use sc_api::ImageAlias;
 use sc_store::{CommitError, Draft, delete_doc};
 
@@ -43,16 +45,33 @@ impl Images {
         Ok(())
     }
 
+    /// Refuses names that images have, or that are asked for twice: before an image is made that
+    /// could not get them. They are taken only later, by [`Images::create_alias`].
+    pub fn check_free<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Result<()> {
+        let mut asked = BTreeSet::new();
+        for name in names {
+            if !asked.insert(name) {
+                return Err(Error::invalid(format!("alias {name:?} is asked for twice")));
+            }
+            if self.alias(name).is_ok() {
+                return Err(taken(name));
+            }
+        }
+        Ok(())
+    }
+
     /// Gives an image another name.
     pub async fn create_alias(&self, alias: AliasRecord) -> Result<()> {
         let target = self.resolve(&alias.target)?.fingerprint;
         let mut draft = Draft::new();
         draft.create(&AliasRecord { target, ..alias.clone() })?;
         match self.store.apply(draft).await {
-            Err(CommitError::Conflict { .. }) => {
-                Err(Error::conflict(format!("Alias \"{}\" already exists", alias.name)))
-            }
+            Err(CommitError::Conflict { .. }) => Err(taken(&alias.name)),
             other => Ok(other.map(drop)?),
         }
     }
+}
+
+fn taken(name: &str) -> Error {
+    Error::conflict(format!("Alias {name:?} already exists"))
 }
