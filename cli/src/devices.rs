@@ -19,11 +19,11 @@ pub fn parse(text: &str) -> Result<DeviceArg, String> {
     let mut parts = text.split(',');
     let name = parts.next().unwrap_or_default();
     if name.is_empty() || name.contains('=') {
-        return Err("it must begin with the device's name, as in root,size=10GiB".into());
+        return Err("it must begin with the device's name, as in root,pool=fast".into());
     }
     let keys: ConfigMap = parts.map(keyvalue::parse).collect::<Result<_, _>>()?;
     if keys.is_empty() {
-        return Err(format!("it says nothing about {name:?}, as root,size=10GiB does"));
+        return Err(format!("it says nothing about {name:?}, as root,pool=fast does"));
     }
     Ok(DeviceArg { name: name.to_owned(), keys })
 }

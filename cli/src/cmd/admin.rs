@@ -225,7 +225,9 @@ struct Limit(Option<Instant>);
 
 impl Limit {
     fn new(seconds: u64) -> Self {
-        Self((seconds > 0).then(|| Instant::now() + Duration::from_secs(seconds)))
+        // So far away as nobody waits, but not farther than the clock goes.
+        let bounded = Duration::from_secs(seconds.min(u32::MAX.into()));
+        Self((seconds > 0).then(|| Instant::now() + bounded))
     }
 
     fn is_over(self) -> bool {

@@ -60,8 +60,18 @@ async fn kill_and_delete(context: &Context, name: &str) -> Result<()> {
             force: true,
             stateful: false,
         };
-        let operation = client.set_instance_state(name, &put).await?;
-        progress::wait_silently(context, &format!("Stopping {name}"), operation).await?;
+        let stopped = async {
+            let operation = client.set_instance_state(name, &put).await?;
+            progress::wait_silently(context, &format!("Stopping {name}"), operation).await
+        };
+        if let Err(error) = stopped.await {
+            // It may have stopped by itself meanwhile, and an ephemeral one is gone then.
+            match client.instance(name).await {
+                Ok(now) if now.value.status_code == StatusCode::Stopped => {}
+                Err(gone) if gone.kind() == ErrorKind::NotFound => {}
+                _ => return Err(error.into()),
+            }
+        }
     }
     match delete(context, name).await {
         // An ephemeral instance is deleted by its stop.

@@ -21,6 +21,7 @@ fn any_request_can_be_sent() {
 fn the_daemon_is_waited_for() {
     let cli = Cli::new();
     cli.ok(&["admin", "waitready", "--timeout", "5"]);
+    cli.ok(&["admin", "waitready", "--timeout", &u64::MAX.to_string()]);
     let ran =
         finish(plain_command(&["admin", "waitready", "-t", "1"]).env("SC_DIR", "/nonexistent"));
     assert_eq!(ran.code, Some(1));

@@ -55,6 +55,13 @@ fn a_running_instance_is_deleted_by_force_only() {
 }
 
 #[test]
+fn what_stops_by_itself_just_then_is_deleted_by_force_all_the_same() {
+    let cli = Cli::new();
+    cli.ok(&["delete", "--force", "ending1"]);
+    assert_eq!(cli.fake.lines().last().unwrap(), "DELETE /1.0/instances/ending1");
+}
+
+#[test]
 fn the_consoles_log_is_printed_as_it_is() {
     let cli = Cli::new();
     assert_eq!(cli.ok(&["console", "web1", "--show-log"]), "login: ");

@@ -56,6 +56,14 @@ fn instances(
         ("PUT", [name, "state"]) if name.starts_with("stuck") => {
             asynchronous(shared.begin(json!({})).1)
         }
+        ("GET", ["ending1"]) => {
+            // It ends just when its stop is asked for.
+            let asked = shared.asked.lock().unwrap();
+            let ended = asked.iter().any(|asked| asked.line.ends_with("/ending1/state"));
+            sync(instance(if ended { "db1" } else { "web1" }, state))
+        }
+        ("PUT", ["ending1", "state"]) => will_fail(shared, "The instance is already stopped"),
+        ("DELETE", ["ending1"]) => done(shared, json!({})),
         (_, [name, ..]) if !["web1", "db1"].contains(name) => {
             failure(404, &format!("Instance \"{name}\" not found"))
         }
