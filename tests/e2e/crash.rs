@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{
-    Daemon, HostSnapshot, Options, Terminal, is_whole, left_nothing, pid, status, until, warmed,
+    Daemon, Options, Terminal, is_whole, left_nothing, pid, processes, status, until, warmed,
 };
 
 fn killed_at(daemon: &mut Daemon, fault: &str) {
@@ -69,10 +69,12 @@ fn four_running_guests_outlive_the_daemon() {
     left_nothing(&daemon, "four guests", &before);
 }
 
-fn dnsmasq_of(daemon: &Daemon) -> Vec<String> {
-    let snapshot = HostSnapshot::of(&daemon.dir());
-    let all = snapshot.of_kind("process");
-    all.into_iter().filter(|line| line.contains("dnsmasq")).map(str::to_owned).collect()
+/// Their process ids and commands.
+fn dnsmasq_of(daemon: &Daemon) -> Vec<(i32, String)> {
+    let all = processes(&daemon.dir()).into_iter();
+    let found: Vec<_> = all.filter(|(_, command)| command.contains("dnsmasq")).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found
 }
 
 #[test]

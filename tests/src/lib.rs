@@ -28,7 +28,7 @@ pub use harness::daemon::{Daemon, Options};
 pub use harness::instance::{address, namespace_owner, pid, state, status};
 pub use harness::ran::Ran;
 pub use harness::report::report;
-pub use harness::snapshot::HostSnapshot;
+pub use harness::snapshot::{HostSnapshot, processes};
 pub use harness::terminal::Terminal;
 pub use harness::wait::{eventually, patient, until};
 

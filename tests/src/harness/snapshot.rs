@@ -1,21 +1,21 @@
 //! What of one daemon is on the host.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::wait::eventually;
 
-/// Everything that one daemon has on the host at a moment, each thing as a line. The lines of
-/// other daemons are not in it, so that tests can run side by side.
+/// Everything that one daemon has on the host at a moment, each thing as a line, with how often it is
+/// there. The lines of other daemons are not in it, so that tests can run side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostSnapshot(BTreeSet<String>);
+pub struct HostSnapshot(BTreeMap<String, usize>);
 
 impl HostSnapshot {
     /// Of the daemon whose `SC_DIR` is `dir`.
     pub fn of(dir: &Path) -> Self {
-        let mut lines = BTreeSet::new();
+        let mut lines = Vec::new();
         let mut add = |kind: &str, names: Vec<String>| {
             lines.extend(names.into_iter().map(|name| format!("{kind} {name}")));
         };
@@ -31,17 +31,26 @@ impl HostSnapshot {
         add("process", processes(dir).into_iter().map(|(_, name)| name).collect());
         add("id range", id_claims(dir));
         add("file", files(dir));
-        Self(lines)
+        Self::counted(lines)
     }
 
-    /// What is in this one and not in the other.
+    fn counted(lines: Vec<String>) -> Self {
+        let mut counts = BTreeMap::new();
+        lines.into_iter().for_each(|line| *counts.entry(line).or_default() += 1);
+        Self(counts)
+    }
+
+    /// What is in this one and not in the other, or more often than in the other.
     pub fn more_than(&self, other: &Self) -> Vec<String> {
-        self.0.difference(&other.0).cloned().collect()
+        let more = |line: &String, count: usize| count > other.0.get(line).copied().unwrap_or(0);
+        let more = self.0.iter().filter(|(line, count)| more(line, **count));
+        more.map(|(line, _)| line.clone()).collect()
     }
 
-    /// The lines of a kind.
+    /// The lines of a kind, each as often as it is there.
     pub fn of_kind(&self, kind: &str) -> Vec<&str> {
-        self.0.iter().filter_map(|line| line.strip_prefix(kind)?.strip_prefix(' ')).collect()
+        let repeated = self.0.iter().flat_map(|(line, count)| std::iter::repeat_n(line, *count));
+        repeated.filter_map(|line| line.strip_prefix(kind)?.strip_prefix(' ')).collect()
     }
 }
 
@@ -179,4 +188,21 @@ fn names_in(folder: &Path) -> Vec<String> {
 
 fn show(path: PathBuf) -> String {
     path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_process_of_the_same_command_is_more_than_one() {
+        let of = |lines: &[&str]| {
+            HostSnapshot::counted(lines.iter().map(|line| (*line).to_owned()).collect())
+        };
+        let one = of(&["file /a", "process dnsmasq"]);
+        let two = of(&["process dnsmasq", "process dnsmasq"]);
+        assert_eq!(two.more_than(&one), ["process dnsmasq"]);
+        assert_eq!(one.more_than(&two), ["file /a"]);
+        assert_eq!(two.of_kind("process"), ["dnsmasq", "dnsmasq"]);
+    }
 }
