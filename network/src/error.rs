@@ -77,7 +77,10 @@ pub enum NetworkError {
         other: String,
     },
     /// Every address of the network is given away.
-    #[error("network {network} has no free address left in {subnet}")]
+    #[error(
+        "network {network} has no free address left in {subnet}; delete instances that are not needed \
+         any more, or put new ones on another network"
+    )]
     NoFreeAddress {
         /// The network.
         network: String,

@@ -76,11 +76,12 @@ fn a_refused_change_leaves_what_was_held() {
 }
 
 #[test]
-fn a_full_network_says_so() {
+fn a_full_network_says_so_and_what_helps() {
     let mut ipam = ipam(&[("ipv4.address", "10.9.8.1/30")]);
     ipam.reserve(&request("one", None), &none).unwrap();
     let error = ipam.reserve(&request("two", None), &none).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("; delete instances"), "{error}");
 }
 
 #[test]
