@@ -16,6 +16,7 @@
 mod arguments;
 mod files;
 mod lease;
+mod log;
 mod process;
 
 use std::net::{IpAddr, SocketAddr};
@@ -184,7 +185,7 @@ async fn spawn(
 ) -> Result<Process> {
     let program = program(network, context);
     files.keep_one_old_log();
-    program.run(args, "").await?;
+    program.run(args, "").await.map_err(|error| with_log(error, files))?;
     let gone = || std::io::Error::new(std::io::ErrorKind::NotFound, "it ended at once");
     let (process, _) = process::find(&files.pid()).ok_or_else(|| NetworkError::Process {
         op: "find",
@@ -201,6 +202,19 @@ async fn spawn(
     }
     tracing::debug!(network, pid = process.pid(), "dnsmasq started");
     Ok(process)
+}
+
+/// Where dnsmasq said nothing it may have written to its log, which is new with each start.
+fn with_log(mut error: NetworkError, files: &Files) -> NetworkError {
+    if let NetworkError::Program { stderr, .. } = &mut error
+        && stderr.is_empty()
+    {
+        *stderr = match files.end_of_log() {
+            end if end.is_empty() => format!("it said nothing, nor in {}", files.log().display()),
+            end => end,
+        };
+    }
+    error
 }
 
 /// Starts dnsmasq again whenever it dies.

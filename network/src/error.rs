@@ -150,7 +150,7 @@ pub enum NetworkError {
         purpose: &'static str,
     },
     /// A program failed.
-    #[error("{program} failed for network {network} ({status}): {stderr}")]
+    #[error("{program} failed for network {network} ({status}){}{stderr}", colon(stderr))]
     Program {
         /// The program.
         program: String,
@@ -252,6 +252,11 @@ fn io_kind(error: &io::Error) -> ErrorKind {
         io::ErrorKind::Unsupported | io::ErrorKind::TimedOut => ErrorKind::Unavailable,
         _ => ErrorKind::Internal,
     }
+}
+
+/// What stands before a text that may be empty.
+fn colon(text: &str) -> &'static str {
+    if text.is_empty() { "" } else { ": " }
 }
 
 /// Writes errors in one line, each with its chain: the only place where the source is repeated,

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -19,9 +19,6 @@ use std::path::{Path, PathBuf};
 use super::arguments::Account;
 use super::lease::{self, FileLease};
 use crate::{Mac, NetworkError, Reservation, Result};
-
-/// How large the log may grow, in bytes, before it is emptied.
-const LOG_BYTES: u64 = 1 << 20;
 
 /// The network's folder.
 #[derive(Debug, Clone)]
@@ -42,6 +39,10 @@ impl Files {
 
     pub fn log(&self) -> PathBuf {
         self.0.join("dnsmasq.log")
+    }
+
+    pub fn old_log(&self) -> PathBuf {
+        self.0.join("dnsmasq.log.old")
     }
 
     pub fn hosts(&self) -> PathBuf {
@@ -173,30 +174,6 @@ impl Files {
     pub fn note_macs(&self, macs: &[Mac]) -> Result<()> {
         let text: String = macs.iter().map(|mac| format!("{mac}\n")).collect();
         self.write(&self.hwaddr(), &text).map(drop)
-    }
-
-    /// Moves the log aside, so that it never grows past two runs.
-    pub fn keep_one_old_log(&self) {
-        // Without a log there is none to move.
-        let _ = fs::rename(self.log(), self.0.join("dnsmasq.log.old"));
-    }
-
-    /// Empties the log where it has grown large, keeping the end of what it held. The file itself
-    /// stays, since dnsmasq has it open and appends to it.
-    pub fn bound_log(&self) {
-        let Ok(mut log) = fs::File::options().read(true).write(true).open(self.log()) else {
-            return;
-        };
-        let Ok(length) = log.metadata().map(|metadata| metadata.len()) else { return };
-        if length <= LOG_BYTES {
-            return;
-        }
-        // A log that cannot be kept is of less use than a disk with space left.
-        let _ = log.seek(SeekFrom::Start(length - LOG_BYTES)).and_then(|_| {
-            let mut old = fs::File::create(self.0.join("dnsmasq.log.old"))?;
-            io::copy(&mut (&log).take(LOG_BYTES), &mut old)
-        });
-        let _ = log.set_len(0);
     }
 
     /// Removes the network's folder and everything in it.
@@ -347,20 +324,5 @@ mod tests {
         let account = Account { user, group, gid: None };
         let error = files.prepare(&account).unwrap_err();
         assert!(error.to_string().contains(dir.path().to_str().unwrap()), "{error}");
-    }
-
-    #[test]
-    fn a_log_that_has_grown_large_is_emptied_under_its_writer() {
-        use std::io::Write;
-        let dir = tempfile::tempdir().unwrap();
-        let files = Files::new(dir.path());
-        let mut writer = fs::File::options().create(true).append(true).open(files.log()).unwrap();
-        writer.write_all(&vec![b'x'; 3 * LOG_BYTES as usize]).unwrap();
-        writer.write_all(b"last").unwrap();
-        files.bound_log();
-        writer.write_all(b"after").unwrap();
-        assert_eq!(fs::read(files.log()).unwrap(), b"after");
-        let old = fs::read(dir.path().join("dnsmasq.log.old")).unwrap();
-        assert!(old.len() as u64 == LOG_BYTES && old.ends_with(b"last"));
     }
 }

@@ -113,6 +113,29 @@ fn a_missing_program_is_named_with_its_package_and_nothing_stays() {
 }
 
 #[test]
+fn a_dnsmasq_that_fails_without_a_word_is_quoted_from_its_log() {
+    in_namespace(async {
+        let (folder, mut context) = (Folder::new(), context());
+        context.dnsmasq = folder.0.path().join("dnsmasq");
+        let log = "for a; do case $a in --log-facility=*) log=${a#*=};; esac; done";
+        for (script, said) in [
+            (
+                format!("#!/bin/sh\n{log}; echo no luck > $log; exit 5\n"),
+                "(exit status: 5): no luck",
+            ),
+            ("#!/bin/sh\nexit 5\n".to_owned(), "/scbr0/dnsmasq.log"),
+        ] {
+            fs::write(&context.dnsmasq, script).unwrap();
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(&context.dnsmasq, fs::Permissions::from_mode(0o755)).unwrap();
+            let started = Network::start(config(&[]), &folder.path(), context.clone()).await;
+            let text = started.err().unwrap().to_string();
+            assert!(text.ends_with(said), "{text}");
+        }
+    });
+}
+
+#[test]
 fn the_traces_of_a_crash_go_without_the_network() {
     in_namespace(async {
         let (folder, context) = (Folder::new(), context());
