@@ -20,6 +20,9 @@ use super::arguments::Account;
 use super::lease::{self, FileLease};
 use crate::{Mac, NetworkError, Reservation, Result};
 
+/// How the name of a file begins that is not written to its end.
+const UNFINISHED: &str = ".new-";
+
 /// The network's folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Files(PathBuf);
@@ -57,9 +60,10 @@ impl Files {
         self.0.join("bridge.hwaddr")
     }
 
-    /// Makes the network's folder. Only root enters it until dnsmasq has to.
+    /// Makes the network's folder, or removes what an earlier process left half written in it: to be
+    /// called before anything writes there. Only root enters it until dnsmasq has to.
     pub fn create(&self) -> Result<()> {
-        if self.0.is_dir() { Ok(()) } else { make_folder(&self.0, 0o700) }
+        if self.0.is_dir() { self.remove_unfinished() } else { make_folder(&self.0, 0o700) }
     }
 
     /// Makes the folders that dnsmasq watches, and checks that its user reaches them. Nobody but root and
@@ -200,13 +204,25 @@ impl Files {
         Ok(removed)
     }
 
+    /// Removes what a process was writing when it was killed.
+    fn remove_unfinished(&self) -> Result<()> {
+        let entries = fs::read_dir(&self.0).map_err(NetworkError::file("list", &self.0))?;
+        for entry in entries {
+            let entry = entry.map_err(NetworkError::file("list", &self.0))?;
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED)) {
+                self.remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a file whole or not at all; tells whether it changed. It comes by a rename from beside
     /// the folders, so that dnsmasq never reads half of it.
     fn write(&self, path: &Path, text: &str) -> Result<bool> {
         if fs::read_to_string(path).is_ok_and(|now| now == text) {
             return Ok(false);
         }
-        let new = self.0.join(format!(".new-{:08x}", rand::random::<u32>()));
+        let new = self.0.join(format!("{UNFINISHED}{:08x}", rand::random::<u32>()));
         let written = fs::write(&new, text)
             .and_then(|()| fs::set_permissions(&new, fs::Permissions::from_mode(0o644)))
             .and_then(|()| fs::rename(&new, path));
@@ -324,5 +340,17 @@ mod tests {
         let account = Account { user, group, gid: None };
         let error = files.prepare(&account).unwrap_err();
         assert!(error.to_string().contains(dir.path().to_str().unwrap()), "{error}");
+    }
+
+    #[test]
+    fn what_a_crash_left_half_written_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path());
+        let left = dir.path().join(".new-0123abcd");
+        fs::write(&left, "half").unwrap();
+        files.note_macs(&[Mac::random()]).unwrap();
+        files.create().unwrap();
+        assert!(!left.exists());
+        assert_eq!(files.own_macs().len(), 1);
     }
 }
