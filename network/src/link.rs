@@ -2,6 +2,7 @@
 
 mod address;
 mod device;
+mod dump;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -11,6 +12,7 @@ use rtnetlink::packet_route::link::{
     BridgeStpState, InfoBridge, InfoData, InfoKind, InfoVeth, LinkMessage,
 };
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
 use crate::{Mac, NetworkError, Result};
@@ -22,6 +24,8 @@ pub use device::{Counters, Device};
 #[derive(Clone)]
 pub struct Links {
     handle: Handle,
+    /// Whose list it is that the socket brings.
+    turn: Arc<Mutex<()>>,
     _connection: Arc<Connection>,
 }
 
@@ -53,11 +57,13 @@ impl Links {
     /// Opens a socket in the calling thread's network namespace. Must be called inside a tokio
     /// runtime, which then drives it.
     pub fn new() -> Result<Self> {
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(|source| {
+        let (mut connection, handle, _) = rtnetlink::new_connection().map_err(|source| {
             NetworkError::Netlink { op: "open", object: "route netlink socket".to_owned(), source }
         })?;
+        // The end of a list may say that it has changed.
+        connection.set_forward_done(true);
         let task = tokio::spawn(connection).abort_handle();
-        Ok(Self { handle, _connection: Arc::new(Connection(task)) })
+        Ok(Self { handle, turn: Arc::default(), _connection: Arc::new(Connection(task)) })
     }
 
     /// Makes a bridge, down, without spanning tree. Its hardware address is set in the same request,

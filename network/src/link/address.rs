@@ -2,15 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use futures::TryStreamExt;
 use ipnet::IpNet;
 use rtnetlink::RouteMessageBuilder;
-use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
 };
 use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::{Links, failed};
 use crate::Result;
@@ -61,14 +60,12 @@ impl Links {
             RouteMessageBuilder::<Ipv6Addr>::new().build(),
         ];
         for family in families {
-            let routes: Vec<RouteMessage> = self
-                .handle
-                .route()
-                .get(family)
-                .execute()
-                .try_collect()
-                .await
-                .map_err(failed("list", "routes"))?;
+            let request = RouteNetlinkMessage::GetRoute(family);
+            let routes = self.dump("routes", request, |entry| match entry {
+                RouteNetlinkMessage::NewRoute(route) => Some(route),
+                _ => None,
+            });
+            let routes = routes.await?;
             nets.extend(routes.iter().filter_map(|route| destination(route, except)));
         }
         nets.sort_unstable();
@@ -99,8 +96,12 @@ impl Links {
     }
 
     async fn all_addresses(&self) -> Result<Vec<AddressMessage>> {
-        let stream = self.handle.address().get().execute();
-        stream.try_collect().await.map_err(failed("list", "addresses"))
+        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        self.dump("addresses", request, |entry| match entry {
+            RouteNetlinkMessage::NewAddress(address) => Some(address),
+            _ => None,
+        })
+        .await
     }
 }
 

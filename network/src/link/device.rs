@@ -1,6 +1,7 @@
 //! What interfaces there are.
 
 use futures::TryStreamExt;
+use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
     InfoBridge, InfoData, InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
@@ -59,8 +60,12 @@ impl Links {
 
     /// Returns every interface.
     pub async fn list(&self) -> Result<Vec<Device>> {
-        let stream = self.handle.link().get().execute().map_ok(device);
-        stream.try_collect().await.map_err(failed("list", "interfaces"))
+        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        self.dump("interfaces", request, |entry| match entry {
+            RouteNetlinkMessage::NewLink(link) => Some(device(link)),
+            _ => None,
+        })
+        .await
     }
 
     /// Names of the interfaces that begin so.
