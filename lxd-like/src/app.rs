@@ -1,6 +1,7 @@
 //! The daemon as its API sees it.
 
 use axum::extract::FromRef;
+use tokio_util::task::TaskTracker;
 
 use crate::context::Ctx;
 use crate::instance::Instances;
@@ -12,6 +13,8 @@ pub struct App {
     pub ctx: Ctx,
     pub instances: Instances,
     pub operations: Operations,
+    /// The requests under way that may change something.
+    pub requests: TaskTracker,
 }
 
 impl FromRef<App> for Ctx {

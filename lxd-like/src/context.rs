@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::Events;
 use crate::host::Host;
-use crate::manager::{Images, Networks, Pools, Profiles};
+use crate::manager::{Images, Networks, Pools, Profiles, References};
 use crate::model::Intent;
 use crate::paths::Paths;
 
@@ -27,6 +27,8 @@ pub struct Context {
     pub images: Images,
     pub pools: Pools,
     pub networks: Networks,
+    /// Held by whoever comes to refer to a pool or network.
+    pub references: References,
     /// Cancelled once the instances that start by themselves have been started.
     pub ready: CancellationToken,
     /// Asks the daemon to end; see [`crate::daemon`].

@@ -119,3 +119,12 @@ fn an_agent_that_does_not_answer_holds_up_nobody_for_long() {
     kill_process(agent, Signal::CONT).unwrap();
     daemon.sc(&["start", "c1"]).ok();
 }
+
+#[test]
+fn a_stop_may_be_waited_for_as_long_as_one_likes() {
+    let daemon = with_guest();
+    daemon.sc(&["stop", "c1", "--timeout", "9223372036854775807"]).ok();
+    daemon.sc(&["start", "c1"]).ok();
+    daemon.sc(&["restart", "c1", "--timeout", "9223372036854775807"]).ok();
+    assert_eq!(status(&daemon, "c1"), "Running");
+}

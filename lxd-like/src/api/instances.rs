@@ -37,7 +37,7 @@ pub async fn list(
 
 /// Creates an instance, and starts it where that was asked for.
 pub async fn create(
-    State(App { ctx, instances, operations }): State<App>,
+    State(App { ctx, instances, operations, .. }): State<App>,
     Json(mut post): Json<InstancesPost>,
 ) -> Result<Response> {
     if post.name.is_empty() {

@@ -10,6 +10,7 @@ mod events;
 mod exec;
 mod extract;
 mod filter;
+mod finish;
 mod held;
 mod image_aliases;
 mod image_upload;
@@ -58,6 +59,7 @@ pub fn router(app: App) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(project::only_default))
+        .layer(middleware::from_fn_with_state(app.requests.clone(), finish::to_the_end))
         .with_state(app)
 }
 

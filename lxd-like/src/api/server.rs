@@ -91,7 +91,7 @@ fn environment(ctx: &Ctx) -> Result<Environment> {
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let architecture = text(system.machine());
     let drivers: std::collections::BTreeSet<_> =
-        ctx.pools.all().iter().map(|pool| pool.kind().as_str()).collect();
+        ctx.pools.all().iter().map(|(_, pool)| pool.kind().as_str()).collect();
     let (os_name, os_version) = os_release();
     Ok(Environment {
         architectures: vec![architecture.clone()],

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sc_api::{DeviceMap, ErrorKind, ProfilePut};
 
 use crate::context::Ctx;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manager::DEFAULT_POOL;
 use crate::model::{DEFAULT_PROFILE, NetworkRecord, PoolRecord};
 
@@ -37,7 +37,16 @@ pub async fn make(ctx: &Ctx) -> Result<()> {
 
 async fn make_pool(ctx: &Ctx) -> Result<()> {
     if ctx.store.list_docs::<PoolRecord>(&[])?.is_empty() {
-        let name = DEFAULT_POOL.parse()?;
+        let (name, folder) = (DEFAULT_POOL.parse()?, ctx.paths.pool(DEFAULT_POOL));
+        if std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(Error::conflict(format!(
+                "the database in {} knows of no pool, but {} has one: put the database back that \
+                 belongs to it, or move {} away",
+                ctx.paths.store().display(),
+                folder.display(),
+                ctx.paths.root().display()
+            )));
+        }
         let none = BTreeMap::new();
         ctx.pools.create(name, "overlay", String::new(), none).await?;
     }

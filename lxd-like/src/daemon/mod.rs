@@ -23,6 +23,7 @@ use rustix::process::Resource;
 use sc_store::{Journal, Steps, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::api;
 use crate::app::App;
@@ -31,13 +32,16 @@ use crate::error::{Context as _, Error, Result};
 use crate::event::Events;
 use crate::host::Host;
 use crate::instance::{Instances, Recovered};
-use crate::manager::{Images, Networks, Pools, Profiles};
+use crate::manager::{Images, Networks, Pools, Profiles, References};
 use crate::operation::Operations;
 use crate::paths::Paths;
 use options::Options;
 
 /// How long the end waits for operations that are under way.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long it waits for requests that are.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many descriptors the daemon asks for, where its hard limit allows it.
 const DESCRIPTORS: u64 = 1 << 20;
@@ -79,14 +83,19 @@ async fn run(options: Options, events: Events) -> Result<()> {
     tokio::spawn(watch_signals(ctx.shutdown.clone()));
 
     let leave = ctx.shutdown.leave.clone();
-    let app =
-        App { ctx: ctx.clone(), instances: instances.clone(), operations: operations.clone() };
+    let requests = TaskTracker::new();
+    let app = App {
+        ctx: ctx.clone(),
+        instances: instances.clone(),
+        operations: operations.clone(),
+        requests: requests.clone(),
+    };
     tokio::spawn(api::serve(listener, api::router(app), leave));
     tokio::select! {
         () = ctx.shutdown.leave.cancelled() => {}
         () = ctx.shutdown.stop_guests.cancelled() => autostart::stop_all(&instances).await,
     }
-    end(&ctx, &operations).await;
+    end(&ctx, &operations, requests).await;
     Ok(())
 }
 
@@ -114,7 +123,8 @@ async fn open(options: &Options, events: Events) -> Result<Ctx> {
         Ok::<_, Error>((Store::open(&paths.store())?, Arc::new(Host::open(&paths)?)))
     })?;
     let journal = Journal::new(store.clone());
-    let pools = Pools::new(store.clone(), journal.clone(), paths.clone());
+    let references = References::default();
+    let pools = Pools::new(store.clone(), journal.clone(), paths.clone(), references.clone());
     Ok(Arc::new(Context {
         steps: steps(options)?,
         profiles: Profiles::new(store.clone()),
@@ -127,7 +137,14 @@ async fn open(options: &Options, events: Events) -> Result<Ctx> {
             pools.clone(),
         )?,
         pools,
-        networks: Networks::new(store.clone(), journal.clone(), paths.clone(), &host)?,
+        networks: Networks::new(
+            store.clone(),
+            journal.clone(),
+            paths.clone(),
+            &host,
+            references.clone(),
+        )?,
+        references,
         ready: CancellationToken::new(),
         shutdown: Shutdown::default(),
         paths,
@@ -175,12 +192,15 @@ async fn watch_signals(shutdown: Shutdown) {
     }
 }
 
-async fn end(ctx: &Ctx, operations: &Operations) {
+async fn end(ctx: &Ctx, operations: &Operations, requests: TaskTracker) {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("ending");
     if let Err(error) = std::fs::remove_file(ctx.paths.socket()) {
         tracing::warn!(%error, "remove the API's socket");
     }
+    requests.close();
+    // A client that is slow to send what it has to say keeps nobody.
+    let _ = tokio::time::timeout(REQUEST_PATIENCE, requests.wait()).await;
     if tokio::time::timeout(DRAIN_PATIENCE, operations.drained()).await.is_err() {
         tracing::warn!("some operations are still under way: the journal knows of them");
     }

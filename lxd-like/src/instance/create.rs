@@ -78,12 +78,16 @@ impl Instances {
         let root = ctx.images.root(&post.source, progress).await?;
         let (root, layer) = ctx.images.ensure_layer(root, &pool, progress).await?;
         let mut record = new_record(name, post, profiles, pool, &root);
+        let held = ctx.references.hold().await;
+        ctx.pools.get(record.pool.as_str())?;
         nics::hold(ctx, &mut record, &before.effective)?;
         let claimed = async {
             let checked = config::of_record(ctx, &record)?;
             Ok::<_, Error>((checked, claim(ctx, &record).await?))
         };
-        match claimed.await {
+        let claimed = claimed.await;
+        drop(held);
+        match claimed {
             Ok((checked, intent)) => {
                 self.make(record, checked, layer, launch, intent, progress).await
             }

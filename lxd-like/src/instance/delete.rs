@@ -1,5 +1,6 @@
 //! Deleting an instance that does not run.
 
+use sc_api::ErrorKind;
 use sc_storage::VolumeName;
 use sc_store::{Draft, IntentId, delete_doc};
 
@@ -77,13 +78,19 @@ async fn is_whole(ctx: &Ctx, record: &InstanceRecord) -> bool {
 
 /// Removes what an instance has outside the store.
 async fn remove(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
-    let pool = ctx.pools.get(record.pool.as_str())?;
     let volume = VolumeName::new(record.name.as_str())?;
-    blocking(move || match pool.has_volume(&volume)? {
-        true => Ok(pool.delete_volume(&volume)?),
-        false => Ok(()),
-    })
-    .await?;
+    match ctx.pools.get(record.pool.as_str()) {
+        Ok(pool) => {
+            let removed = blocking(move || match pool.has_volume(&volume)? {
+                true => Ok(pool.delete_volume(&volume)?),
+                false => Ok(()),
+            });
+            removed.await?;
+        }
+        // Without its pool it has no volume either.
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     for (device, nic) in &record.nics {
         if let Ok(network) = ctx.networks.get(nic.network.as_str()) {
             network.release(record.name.as_str(), device).await?;

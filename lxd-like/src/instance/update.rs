@@ -76,6 +76,7 @@ pub(super) async fn update(
         devices: put.devices,
         ..record.clone()
     };
+    let held = ctx.references.hold().await;
     nics::hold(ctx, &mut changed, &after.effective)?;
     if let Some(run) = &run {
         apply_limits(ctx, run, &after.effective.limits).await?;
@@ -86,6 +87,7 @@ pub(super) async fn update(
         }
         return Err(error);
     }
+    drop(held);
     nics::release_dropped(ctx, record, &changed).await;
     Ok(changed)
 }

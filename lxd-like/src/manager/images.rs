@@ -1,9 +1,10 @@
 //! Images: files in the image store, records and aliases, and where a new instance's root comes
 //! from.
 
+use std::collections::HashMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use sc_api::{ConfigMap, Image, InstanceSource, Timestamp};
 use sc_images::packages::{Recipe, Remote};
@@ -12,6 +13,7 @@ use sc_store::{CommitError, Draft, Journal, Store};
 
 use super::Pools;
 use super::layers::Layers;
+use super::references::Claims;
 use super::root::Root;
 use crate::blocking::blocking;
 use crate::error::{Context as _, Error, Result};
@@ -31,8 +33,10 @@ pub struct Images {
     pub(super) layers: Layers,
     /// Where images are built; cleared at every start.
     builds: PathBuf,
-    /// One fetch of a remote's image at a time: the second finds what the first has made.
-    fetching: tokio::sync::Mutex<()>,
+    /// Those that are being deleted: nobody makes a layer of one.
+    pub(super) deleting: Claims,
+    /// One fetch of each image of a remote at a time: the second finds what the first has made.
+    fetching: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// Image files on their way in.
@@ -114,7 +118,8 @@ impl Images {
             files: sc_images::Store::open(&paths.images())?,
             layers: Layers::new(host)?,
             builds,
-            fetching: tokio::sync::Mutex::new(()),
+            deleting: Claims::default(),
+            fetching: Mutex::default(),
         })
     }
 
@@ -221,6 +226,11 @@ impl Images {
                 "Image with same fingerprint already exists: {fingerprint}"
             )));
         }
+        // A deletion of the same image, begun before, may have taken the files.
+        if self.deleting.has(fingerprint.as_str()) || self.files.files(&fingerprint).is_err() {
+            let text = format!("image {fingerprint} was deleted meanwhile: import it again");
+            return Err(Error::conflict(text));
+        }
         let squashfs = inspected.rootfs_format == Some(sc_images::format::Format::Squashfs);
         let mut properties = inspected.metadata.properties.clone();
         properties.extend(incoming.properties);
@@ -256,6 +266,7 @@ impl Images {
 
     /// Deletes an image, its aliases, and its layers in all pools. Instances made from it stay.
     pub async fn delete(&self, fingerprint: &str) -> Result<()> {
+        let _ours = self.deleting.claim("image", fingerprint)?;
         let record = self.get(fingerprint)?;
         let intent = Intent::DeleteImage { fingerprint: record.fingerprint.clone() };
         let intent = self.journal.begin(&intent).await?;
@@ -291,14 +302,25 @@ impl Images {
             alias: format!("{}/{}", recipe.version, recipe.variant),
             fingerprint: String::new(),
         };
-        let _one = self.fetching.lock().await;
-        let all = self.store.list_docs::<ImageRecord>(&[])?;
-        if let Some(found) = all.into_iter().find(|doc| doc.value.source.as_ref() == Some(&source))
-        {
-            return Ok(Arc::new(found.value));
+        if let Some(found) = self.fetched(&source)? {
+            return Ok(found);
         }
-        let built = self.build(recipe, source, progress).await?;
-        Ok(Arc::new(built))
+        let fetching = {
+            let mut fetching = self.fetching.lock().expect("no panic while the list is locked");
+            fetching.entry(source.alias.clone()).or_default().clone()
+        };
+        let _one = progress.unless_cancelled(fetching.lock()).await?;
+        match self.fetched(&source)? {
+            Some(found) => Ok(found),
+            None => Ok(Arc::new(self.build(recipe, source, progress).await?)),
+        }
+    }
+
+    /// The image that was made of a source before.
+    fn fetched(&self, source: &sc_api::ImageSource) -> Result<Option<Arc<ImageRecord>>> {
+        let mut all = self.store.list_docs::<ImageRecord>(&[])?.into_iter();
+        let found = all.find(|doc| doc.value.source.as_ref() == Some(source));
+        Ok(found.map(|doc| Arc::new(doc.value)))
     }
 
     async fn build(
@@ -335,7 +357,7 @@ impl Images {
     }
 }
 
-fn not_found(fingerprint: &str) -> Error {
+pub(super) fn not_found(fingerprint: &str) -> Error {
     Error::not_found(format!("Image {fingerprint:?} not found"))
 }
 

@@ -12,6 +12,7 @@ use sc_storage::{Attached, Driver, Fingerprint, ImageForm};
 use sc_sys::idmap::Owner;
 
 use super::Pools;
+use super::images::not_found;
 use super::root::Root;
 use crate::blocking::blocking;
 use crate::error::{Context as _, Error, Result};
@@ -69,17 +70,23 @@ impl Layers {
     /// Removes an image's layers from all pools.
     pub async fn remove(&self, pools: &Pools, fingerprint: &str) -> Result<()> {
         let id = Fingerprint::new(fingerprint)?;
-        let pools = pools.all();
-        blocking(move || {
-            for pool in pools {
+        for (name, pool) in pools.all() {
+            // One that is just being made is waited for.
+            let making = self.making(&name, fingerprint);
+            let _one = making.lock().await;
+            let id = id.clone();
+            let removed = blocking(move || {
                 if pool.has_image(&id)?.is_some() {
                     pool.delete_image(&id)?;
                     pool.empty_trash()?;
                 }
-            }
-            Ok(())
-        })
-        .await
+                Ok(())
+            });
+            removed.await?;
+        }
+        let mut making = self.making.lock().expect("no panic while the list is locked");
+        making.retain(|(_, image), turn| image != fingerprint || Arc::strong_count(turn) > 1);
+        Ok(())
     }
 
     fn throw_away(&self) -> Result<ThrowAway> {
@@ -90,9 +97,9 @@ impl Layers {
         Ok(ThrowAway { host: self.host.clone(), owner, sandboxing })
     }
 
-    fn making(&self, pool: &PoolName, fingerprint: &str) -> Turn {
+    fn making(&self, pool: &str, fingerprint: &str) -> Turn {
         let mut making = self.making.lock().expect("no panic while the list is locked");
-        making.entry((pool.to_string(), fingerprint.to_owned())).or_default().clone()
+        making.entry((pool.to_owned(), fingerprint.to_owned())).or_default().clone()
     }
 }
 
@@ -119,8 +126,13 @@ impl super::Images {
         if record.templates.is_some() && driver.has_image(&id)?.is_some() {
             return Ok((root, Some(id)));
         }
-        let making = self.layers.making(pool, &record.fingerprint);
-        let _one = making.lock().await;
+        let making = self.layers.making(pool.as_str(), &record.fingerprint);
+        let _one = progress.unless_cancelled(making.lock()).await?;
+        // Who deletes it has been here, or will not come: what is made now would never be removed.
+        if self.deleting.has(&record.fingerprint) {
+            return Err(not_found(&record.fingerprint));
+        }
+        self.get(&record.fingerprint)?;
         if driver.has_image(&id)?.is_none() {
             self.make_layer(record, pool, driver, &id, progress).await?;
         }

@@ -7,10 +7,12 @@ mod layers;
 mod networks;
 mod pools;
 mod profiles;
+mod references;
 mod root;
 
 pub use images::{Images, Incoming, RootSource, check_source};
 pub use networks::Networks;
 pub use pools::{DEFAULT_POOL, Pools};
 pub use profiles::{Changing, Profiles};
+pub use references::References;
 pub use root::Root;

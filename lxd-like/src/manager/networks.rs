@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
-use sc_api::{ConfigMap, NetworkName};
+use sc_api::{ConfigMap, ErrorKind, NetworkName};
 use sc_network::{BridgeConfig, Links, Network, Reservation};
 use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
 
+use super::references::{Claims, References};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::model::{InstanceRecord, Intent, NetworkRecord, PROJECT, ProfileRecord};
@@ -18,7 +19,16 @@ pub struct Networks {
     journal: Journal<Intent>,
     paths: Arc<Paths>,
     context: sc_network::Context,
-    up: RwLock<BTreeMap<String, Network>>,
+    references: References,
+    changing: Claims,
+    up: RwLock<BTreeMap<String, Up>>,
+}
+
+/// A network of the store.
+enum Up {
+    Network(Network),
+    /// It is not up; why not.
+    Failed(String),
 }
 
 impl Networks {
@@ -28,6 +38,7 @@ impl Networks {
         journal: Journal<Intent>,
         paths: Arc<Paths>,
         host: &Host,
+        references: References,
     ) -> Result<Self> {
         let mut context = sc_network::Context::new(Links::new()?);
         let agents = host.cgroups.agents();
@@ -36,13 +47,19 @@ impl Networks {
             let mut procs = agents.v1.iter().chain([&unified]);
             procs.try_for_each(|procs| std::fs::write(procs, pid.to_string()))
         }));
-        Ok(Self { store, journal, paths, context, up: RwLock::default() })
+        let (changing, up) = (Claims::default(), RwLock::default());
+        Ok(Self { store, journal, paths, context, references, changing, up })
     }
 
     /// The network of this name.
     pub fn get(&self, name: &str) -> Result<Network> {
-        let found = self.up.read().expect("no panic while networks are locked").get(name).cloned();
-        found.ok_or_else(|| Error::not_found(format!("Network {name:?} not found")))
+        match self.up.read().expect("no panic while networks are locked").get(name) {
+            Some(Up::Network(network)) => Ok(network.clone()),
+            Some(Up::Failed(why)) => {
+                Err(Error::new(ErrorKind::Unavailable, format!("network {name} is not up: {why}")))
+            }
+            None => Err(not_found(name)),
+        }
     }
 
     /// The netlink handle.
@@ -65,6 +82,8 @@ impl Networks {
                 .collect();
             if let Err(error) = self.start(&record.value, held).await {
                 tracing::error!(network = %name, error = %error.chain(), "bring a network up");
+                let why = format!("{}; mend that and restart the daemon", error.chain());
+                self.set(name.as_str(), Up::Failed(why));
             }
         }
         Ok(())
@@ -77,7 +96,8 @@ impl Networks {
         description: String,
         config: &ConfigMap,
     ) -> Result<()> {
-        if self.get(name.as_str()).is_ok() {
+        let _ours = self.changing.claim("network", name.as_str())?;
+        if self.record(name.as_str()).is_ok() {
             return Err(Error::conflict(format!("Network \"{name}\" already exists")));
         }
         let config = sc_network::choose_subnets(config, self.links()).await?;
@@ -91,7 +111,8 @@ impl Networks {
             Ok::<_, Error>(self.store.apply(draft).await?)
         };
         if let Err(error) = made.await {
-            self.take_down(name.as_str()).await?;
+            let network = self.forget(name.as_str());
+            self.take_down(name.as_str(), network).await?;
             self.journal.clear(intent).await?;
             return Err(error.within(format!("create network {name}")));
         }
@@ -100,17 +121,34 @@ impl Networks {
 
     /// Takes a network away that nothing uses.
     pub async fn delete(&self, name: &str) -> Result<()> {
+        let _ours = self.changing.claim("network", name)?;
         let record = self.record(name)?;
+        let settled = self.references.settle().await;
         Error::refuse_if_used("network", name, &self.used_by(name)?)?;
-        let network = record.name.clone();
-        let intent = self.journal.begin(&Intent::DeleteNetwork { network }).await?;
-        self.finish_deletion(intent, name).await
+        let intent = match self.begun(&record.name)? {
+            Some(intent) => intent,
+            None => {
+                let network = record.name.clone();
+                self.journal.begin(&Intent::DeleteNetwork { network }).await?
+            }
+        };
+        let going = "its deletion was begun and has failed: delete it again".to_owned();
+        let network = self.set(name, Up::Failed(going));
+        drop(settled);
+        self.finish_deletion(intent, name, network).await
+    }
+
+    /// The entry of a deletion that has failed.
+    fn begun(&self, name: &NetworkName) -> Result<Option<IntentId>> {
+        let begun = |intent: &Intent| matches!(intent, Intent::DeleteNetwork { network } if network == name);
+        let pending = self.journal.pending()?;
+        Ok(pending.into_iter().find(|(_, intent)| begun(intent)).map(|(id, _)| id))
     }
 
     /// The record of a network.
     pub fn record(&self, name: &str) -> Result<NetworkRecord> {
         let found = self.store.get_doc::<NetworkRecord>(&[name])?;
-        Ok(found.ok_or_else(|| Error::not_found(format!("Network {name:?} not found")))?.value)
+        Ok(found.ok_or_else(|| not_found(name))?.value)
     }
 
     /// Paths of the instances and profiles that use a network.
@@ -136,15 +174,23 @@ impl Networks {
         let state = self.paths.network(name);
         let network = Network::start(config, &state, self.context.clone()).await?;
         network.load_reservations(held).await?;
-        self.up.write().expect("no panic while networks are locked").insert(name.into(), network);
+        self.set(name, Up::Network(network));
         Ok(())
     }
 
-    async fn take_down(&self, name: &str) -> Result<()> {
-        let network = self.up.write().expect("no panic while networks are locked").remove(name);
+    /// Notes how a network of the store is; returns how it was.
+    fn set(&self, name: &str, up: Up) -> Option<Up> {
+        self.up.write().expect("no panic while networks are locked").insert(name.into(), up)
+    }
+
+    fn forget(&self, name: &str) -> Option<Up> {
+        self.up.write().expect("no panic while networks are locked").remove(name)
+    }
+
+    async fn take_down(&self, name: &str, network: Option<Up>) -> Result<()> {
         match network {
-            Some(network) => network.stop().await?,
-            None => {
+            Some(Up::Network(network)) => network.stop().await?,
+            Some(Up::Failed(_)) | None => {
                 Network::remove_traces(name, &self.paths.network(name), &self.context).await?;
             }
         }
@@ -158,8 +204,15 @@ impl Networks {
             else {
                 continue;
             };
+            let known = self.record(network.as_str()).is_ok();
+            if known && !self.used_by(network.as_str())?.is_empty() {
+                // Whatever became of its deletion: guests stand on it.
+                tracing::error!(%network, "a network that is to be taken away is in use: it stays");
+                self.journal.clear(id).await?;
+                continue;
+            }
             tracing::info!(%network, "taking a network away that was half made or half deleted");
-            if let Err(error) = self.finish_deletion(id, network.as_str()).await {
+            if let Err(error) = self.finish_deletion(id, network.as_str(), None).await {
                 // The entry stays, for the next start.
                 tracing::error!(%network, error = %error.chain(), "take a network away");
             }
@@ -167,14 +220,19 @@ impl Networks {
         Ok(())
     }
 
-    async fn finish_deletion(&self, id: IntentId, name: &str) -> Result<()> {
-        self.take_down(name).await?;
+    async fn finish_deletion(&self, id: IntentId, name: &str, network: Option<Up>) -> Result<()> {
+        self.take_down(name, network).await?;
         let mut draft = Draft::new();
         draft.change(delete_doc::<NetworkRecord>(&[name])?);
         draft.change(self.journal.clear_change(id));
         self.store.apply(draft).await?;
+        self.forget(name);
         Ok(())
     }
+}
+
+fn not_found(name: &str) -> Error {
+    Error::not_found(format!("Network {name:?} not found"))
 }
 
 impl std::fmt::Debug for Networks {

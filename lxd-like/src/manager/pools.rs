@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use sc_api::{ConfigMap, PoolName};
+use sc_api::{ConfigMap, ErrorKind, PoolName};
 use sc_storage::{Driver, DriverKind};
 use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
 
+use super::references::{Claims, References};
 use crate::blocking::blocking;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, Intent, PROJECT, PoolRecord, ProfileRecord};
@@ -23,24 +24,50 @@ pub struct Pools {
     store: Store,
     journal: Journal<Intent>,
     paths: Arc<Paths>,
-    open: Arc<RwLock<BTreeMap<String, Arc<dyn Driver>>>>,
+    references: References,
+    changing: Claims,
+    open: Arc<RwLock<BTreeMap<String, Opened>>>,
+}
+
+/// A pool of the store.
+enum Opened {
+    Driver(Arc<dyn Driver>),
+    /// It is not open; why not.
+    Failed(String),
 }
 
 impl Pools {
     /// The pools in `store`; none is open yet.
-    pub fn new(store: Store, journal: Journal<Intent>, paths: Arc<Paths>) -> Self {
-        Self { store, journal, paths, open: Arc::default() }
+    pub fn new(
+        store: Store,
+        journal: Journal<Intent>,
+        paths: Arc<Paths>,
+        references: References,
+    ) -> Self {
+        let (changing, open) = (Claims::default(), Arc::default());
+        Self { store, journal, paths, references, changing, open }
     }
 
     /// The driver of a pool.
     pub fn get(&self, name: &str) -> Result<Arc<dyn Driver>> {
-        let found = self.open.read().expect("no panic while pools are locked").get(name).cloned();
-        found.ok_or_else(|| Error::not_found(format!("Storage pool {name:?} not found")))
+        match self.open.read().expect("no panic while pools are locked").get(name) {
+            Some(Opened::Driver(driver)) => Ok(driver.clone()),
+            Some(Opened::Failed(why)) => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("storage pool {name} cannot be used: {why}"),
+            )),
+            None => Err(not_found(name)),
+        }
     }
 
-    /// All pools that are open.
-    pub fn all(&self) -> Vec<Arc<dyn Driver>> {
-        self.open.read().expect("no panic while pools are locked").values().cloned().collect()
+    /// All pools that are open, by name.
+    pub fn all(&self) -> Vec<(String, Arc<dyn Driver>)> {
+        let open = self.open.read().expect("no panic while pools are locked");
+        let driver = |(name, opened): (&String, &Opened)| match opened {
+            Opened::Driver(driver) => Some((name.clone(), driver.clone())),
+            Opened::Failed(_) => None,
+        };
+        open.iter().filter_map(driver).collect()
     }
 
     /// Opens all pools of the store and clears up what was under way in them. One that fails is
@@ -56,11 +83,13 @@ impl Pools {
             });
             match opened.await {
                 Ok(driver) => {
-                    self.insert(&name, driver);
+                    self.set(name.as_str(), Opened::Driver(driver));
                     self.empty_trash_behind(name.as_str());
                 }
                 Err(error) => {
                     tracing::error!(pool = %name, error = %error.chain(), "open a storage pool");
+                    let why = format!("{}; mend that and restart the daemon", error.chain());
+                    self.set(name.as_str(), Opened::Failed(why));
                 }
             }
         }
@@ -75,12 +104,14 @@ impl Pools {
         description: String,
         config: ConfigMap,
     ) -> Result<()> {
-        if self.get(name.as_str()).is_ok() {
+        let _ours = self.changing.claim("storage pool", name.as_str())?;
+        if self.record(name.as_str()).is_ok() {
             return Err(Error::conflict(format!("The storage pool \"{name}\" already exists")));
         }
         let kind: DriverKind = driver.parse()?;
         let (path, options) = self.location(&name, &config)?;
         // Before the intent: what its undo removes must be ours alone.
+        let _ours = self.changing.claim("the folder", &path.display().to_string())?;
         refuse_used_folder(&path)?;
         let mut config = config;
         config.insert("source".into(), path.display().to_string());
@@ -107,7 +138,7 @@ impl Pools {
         };
         match made.await {
             Ok(driver) => {
-                self.insert(&record.name, driver);
+                self.set(record.name.as_str(), Opened::Driver(driver));
                 Ok(())
             }
             Err(error) => {
@@ -119,20 +150,38 @@ impl Pools {
 
     /// Deletes a pool that nothing uses, with the images' layers in it.
     pub async fn delete(&self, name: &str) -> Result<()> {
-        let record = self.record(name)?;
-        let driver = self.get(name)?;
+        let _ours = self.changing.claim("storage pool", name)?;
+        let PoolRecord { name: pool, path, .. } = self.record(name)?;
+        let settled = self.references.settle().await;
         Error::refuse_if_used("storage pool", name, &self.used_by(name)?)?;
-        let intent = Intent::DeletePool { pool: record.name.clone(), path: record.path.clone() };
-        let intent = self.journal.begin(&intent).await?;
-        self.open.write().expect("no panic while pools are locked").remove(name);
-        last_user(driver).await;
-        self.finish_deletion(intent, &record.name, record.path).await
+        let intent = match self.begun(&pool)? {
+            Some(intent) => intent,
+            None => {
+                let intent = Intent::DeletePool { pool: pool.clone(), path: path.clone() };
+                self.journal.begin(&intent).await?
+            }
+        };
+        let going = "its deletion was begun and has failed: delete it again".to_owned();
+        let before = self.set(name, Opened::Failed(going));
+        drop(settled);
+        if let Some(Opened::Driver(driver)) = before {
+            last_user(driver).await;
+        }
+        self.finish_deletion(intent, &pool, path).await
+    }
+
+    /// The entry of a deletion that has failed.
+    fn begun(&self, name: &PoolName) -> Result<Option<IntentId>> {
+        let begun =
+            |intent: &Intent| matches!(intent, Intent::DeletePool { pool, .. } if pool == name);
+        let pending = self.journal.pending()?;
+        Ok(pending.into_iter().find(|(_, intent)| begun(intent)).map(|(id, _)| id))
     }
 
     /// The record of a pool.
     pub fn record(&self, name: &str) -> Result<PoolRecord> {
         let found = self.store.get_doc::<PoolRecord>(&[name])?;
-        Ok(found.ok_or_else(|| Error::not_found(format!("Storage pool {name:?} not found")))?.value)
+        Ok(found.ok_or_else(|| not_found(name))?.value)
     }
 
     /// Paths of the instances and profiles that use a pool.
@@ -163,9 +212,9 @@ impl Pools {
         });
     }
 
-    fn insert(&self, name: &PoolName, driver: Arc<dyn Driver>) {
-        let mut open = self.open.write().expect("no panic while pools are locked");
-        open.insert(name.to_string(), driver);
+    /// Notes how a pool of the store is; returns how it was.
+    fn set(&self, name: &str, opened: Opened) -> Option<Opened> {
+        self.open.write().expect("no panic while pools are locked").insert(name.into(), opened)
     }
 
     /// Takes back creations that were not finished and finishes deletions.
@@ -173,6 +222,13 @@ impl Pools {
         for (id, intent) in self.journal.pending()? {
             match intent {
                 Intent::CreatePool { pool, path } | Intent::DeletePool { pool, path } => {
+                    let known = self.record(pool.as_str()).is_ok();
+                    if known && !self.used_by(pool.as_str())?.is_empty() {
+                        // Whatever became of its deletion: instances are in it.
+                        tracing::error!(%pool, "a pool that is to be taken away is in use: it stays");
+                        self.journal.clear(id).await?;
+                        continue;
+                    }
                     tracing::info!(%pool, "taking a pool away that was half made or half deleted");
                     if let Err(error) = self.finish_deletion(id, &pool, path).await {
                         // The entry stays, for the next start.
@@ -191,6 +247,7 @@ impl Pools {
         draft.change(delete_doc::<PoolRecord>(&[name.as_str()])?);
         draft.change(self.journal.clear_change(id));
         self.store.apply(draft).await?;
+        self.open.write().expect("no panic while pools are locked").remove(name.as_str());
         Ok(())
     }
 
@@ -206,6 +263,10 @@ impl Pools {
         };
         Ok((path, options))
     }
+}
+
+fn not_found(name: &str) -> Error {
+    Error::not_found(format!("Storage pool {name:?} not found"))
 }
 
 /// Waits until nobody else works in a pool, such as who empties its trash.

@@ -8,6 +8,7 @@ use sc_api::{ByteSize, Progress};
 use serde_json::Map;
 
 use super::registry::Handle;
+use crate::error::{Error, Result};
 
 /// How often listeners are told at most.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -75,6 +76,16 @@ impl ProgressReporter {
             ..Progress::default()
         };
         self.tell(progress, format!("{stage}: {amount}"));
+    }
+
+    /// Waits for something that takes no notice of the operation's cancellation; fails with that.
+    pub async fn unless_cancelled<T>(&self, wait: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            done = wait => Ok(done),
+            () = self.operation.cancelled().cancelled() => {
+                Err(Error::internal("the operation was cancelled"))
+            }
+        }
     }
 
     /// Whether the operation was asked to end.

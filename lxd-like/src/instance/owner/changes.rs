@@ -16,6 +16,7 @@ impl Owner {
     pub(super) async fn hold_nics(&mut self, checked: &Checked) -> Result<()> {
         let before = self.record();
         let mut after = (*before).clone();
+        let _held = self.ctx.references.hold().await;
         if !nics::hold(&self.ctx, &mut after, &checked.effective)? {
             return Ok(());
         }

@@ -40,7 +40,7 @@ impl Stopping {
             StopMode::Orderly(patience) => patience,
             StopMode::Force => KILL_PATIENCE,
         };
-        let deadline = Instant::now() + patience;
+        let deadline = deadline(patience);
         let (waiters, restarts) = (Vec::new(), Vec::new());
         Self { deadline, patience, waiters, restarts, acknowledged: false }
     }
@@ -48,7 +48,7 @@ impl Stopping {
     /// Waits so long from now on.
     pub(super) fn extend(&mut self, patience: Duration) {
         self.patience = patience;
-        self.deadline = Instant::now() + patience;
+        self.deadline = deadline(patience);
     }
 
     /// The guest counts as stopped: whoever waits for that is answered.
@@ -58,6 +58,13 @@ impl Stopping {
         }
         self.acknowledged = true;
     }
+}
+
+/// Longer than anybody waits, and no time that a clock cannot hold.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+fn deadline(patience: Duration) -> Instant {
+    Instant::now() + patience.min(FOREVER)
 }
 
 /// What a forced request asks.

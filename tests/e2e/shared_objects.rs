@@ -1,0 +1,152 @@
+//! Pools, networks and images that are made and taken away: by several at once, beside those who use
+//! them, and by clients that do not wait for the answer.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::{Daemon, HostSnapshot, Ran, until};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn with_image() -> Daemon {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon
+}
+
+fn begin(daemon: &Daemon, args: &[&str]) -> Child {
+    let mut command = daemon.command(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn ended(child: Child) -> Ran {
+    let output = child.wait_with_output().unwrap();
+    Ran::new("what was begun".into(), &output, Duration::ZERO)
+}
+
+/// How many of these commands succeed that begin at once.
+fn how_many_succeed(daemon: &Daemon, args: &[&str], of: usize) -> usize {
+    let all: Vec<_> = (0..of).map(|_| begin(daemon, args)).collect();
+    all.into_iter().map(ended).filter(|ran| ran.code == 0).count()
+}
+
+/// Sends a request and leaves.
+fn ask_and_leave(daemon: &Daemon, method: &str, path: &str, body: &str) {
+    let mut stream = UnixStream::connect(daemon.dir().join("unix.socket")).unwrap();
+    let length = body.len();
+    let kind = "application/json";
+    let text = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(text.as_bytes()).unwrap();
+    // As long as a request needs to be read; what it asks for takes longer.
+    std::thread::sleep(Duration::from_millis(1));
+}
+
+fn names(daemon: &Daemon, what: &str) -> Vec<String> {
+    let text = daemon.sc(&[what, "list", "-f", "csv"]).ok().to_owned();
+    text.lines().filter_map(|line| Some(line.split_once(',')?.0.to_owned())).collect()
+}
+
+#[test]
+fn what_a_client_asks_for_that_leaves_is_carried_out_and_outlives_the_daemon() {
+    let mut daemon = with_image();
+    let before = HostSnapshot::of(&daemon.dir());
+    daemon.sc(&["storage", "create", "pp", "dir"]).ok();
+    for round in 0..4 {
+        ask_and_leave(&daemon, "DELETE", "/1.0/storage-pools/pp", "");
+        until("the pool is gone", PATIENCE, &false, || {
+            names(&daemon, "storage").contains(&"pp".to_owned())
+        });
+        let body = r#"{"name":"pp","driver":"dir"}"#;
+        ask_and_leave(&daemon, "POST", "/1.0/storage-pools", body);
+        until("the pool is there", PATIENCE, &true, || {
+            names(&daemon, "storage").contains(&"pp".to_owned())
+        });
+        let (network, body) = (format!("sct{round}x"), format!(r#"{{"name":"sct{round}x"}}"#));
+        ask_and_leave(&daemon, "POST", "/1.0/networks", &body);
+        until("the network is there", PATIENCE, &true, || {
+            names(&daemon, "network").contains(&network)
+        });
+        daemon.sc(&["network", "delete", &network]).ok();
+    }
+    daemon.sc(&["launch", BUSYBOX, "v1", "-s", "pp"]).ok();
+    daemon.inside("v1", "echo precious > /root/data");
+    daemon.kill9();
+    daemon.run_again();
+    assert_eq!(daemon.inside("v1", "cat /root/data"), "precious");
+    daemon.sc(&["delete", "v1", "--force"]).ok();
+    daemon.sc(&["storage", "delete", "pp"]).ok();
+    assert_eq!(HostSnapshot::of(&daemon.dir()).more_than(&before), Vec::<String>::new());
+}
+
+#[test]
+fn one_of_several_makes_a_network_or_pool_and_one_takes_it_away() {
+    let daemon = Daemon::start();
+    let before = HostSnapshot::of(&daemon.dir());
+    for round in 0..4 {
+        let name = format!("sct{round}y");
+        assert_eq!(how_many_succeed(&daemon, &["network", "create", &name], 4), 1);
+        let list = daemon.sc(&["network", "list", "-f", "csv"]);
+        let line = list.ok().lines().find(|line| line.starts_with(&name)).unwrap().to_owned();
+        assert!(line.ends_with("CREATED"), "{line}");
+        assert_eq!(how_many_succeed(&daemon, &["network", "delete", &name], 3), 1);
+        assert_eq!(how_many_succeed(&daemon, &["storage", "create", "pp", "dir"], 4), 1);
+        assert_eq!(how_many_succeed(&daemon, &["storage", "delete", "pp"], 3), 1);
+    }
+    assert_eq!(HostSnapshot::of(&daemon.dir()).more_than(&before), Vec::<String>::new());
+}
+
+#[test]
+fn who_comes_to_use_a_pool_or_network_has_it_or_is_refused() {
+    let daemon = with_image();
+    for round in 0..6 {
+        let (pool, network) = (format!("p{round}"), format!("sct{round}z"));
+        daemon.sc(&["storage", "create", &pool, "dir"]).ok();
+        daemon.sc(&["network", "create", &network]).ok();
+        let init = begin(&daemon, &["init", BUSYBOX, "i1", "-s", &pool, "-n", &network]);
+        std::thread::sleep(Duration::from_millis(round * 8));
+        let mut gone = Vec::new();
+        for delete in [["storage", "delete", &*pool], ["network", "delete", &*network]] {
+            gone.push(daemon.sc(&delete).code == 0);
+        }
+        match ended(init).code {
+            0 => {
+                assert_eq!(gone, [false, false], "what it uses is there");
+                daemon.sc(&["start", "i1"]).ok();
+                daemon.sc(&["delete", "i1", "--force"]).ok();
+            }
+            _ => assert_eq!(daemon.sc(&["list", "-f", "csv"]).ok(), ""),
+        }
+        let _ = daemon.sc(&["storage", "delete", &pool]);
+        let _ = daemon.sc(&["network", "delete", &network]);
+        assert_eq!(names(&daemon, "storage").len(), 1);
+    }
+}
+
+#[test]
+fn an_image_that_is_deleted_while_it_is_unpacked_leaves_no_layer() {
+    let daemon = Daemon::start();
+    daemon.sc(&["storage", "create", "zz", "dir"]).ok();
+    let layers = daemon.dir().join("storage-pools/zz/layers");
+    for pause in [5, 15, 30, 60] {
+        Busybox::import(&daemon);
+        let launches =
+            ["a", "b", "c"].map(|name| begin(&daemon, &["init", BUSYBOX, name, "-s", "zz"]));
+        std::thread::sleep(Duration::from_millis(pause));
+        daemon.sc(&["image", "delete", BUSYBOX]).ok();
+        for launch in launches {
+            ended(launch);
+        }
+        for name in daemon.sc(&["list", "-f", "csv", "-c", "n"]).ok().lines() {
+            daemon.sc(&["delete", name, "--force"]).ok();
+        }
+        until("no layer is left", PATIENCE, &0, || {
+            std::fs::read_dir(&layers).map_or(0, Iterator::count)
+        });
+    }
+}
