@@ -48,7 +48,8 @@ Environment:
   NO_COLOR   no colours, whatever its value
 
 Exit codes:
-  0 done, 1 failed, 2 used wrongly, 130 interrupted, 143 terminated;
+  0 done, 1 failed, 2 used wrongly, 130 interrupted, 141 the reader of the output left,
+  143 terminated;
   exec and shell: the program's own, 127 not found, 126 not executable, 128 + n by signal n";
 
 /// Shows the help that was asked for, or says in one sentence what is wrong.

@@ -1,5 +1,6 @@
 //! Objects edited as YAML: read from standard input where that is no terminal, else by the user's
-//! editor. A text that the server refuses is not lost: it is edited again, or kept in a file.
+//! editor. What was written in the editor is not lost when the server refuses it: it is edited
+//! again, or kept in a file.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -35,14 +36,7 @@ async fn from_input<T: DeserializeOwned>(
 ) -> Result<()> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).context("read standard input")?;
-    match put(parse(what, &text)?).await {
-        // What is no file is read only once.
-        Err(error) if error.is::<sc_client::Error>() && !terminal::stdin_is_file() => {
-            let path = new_file(&text)?.keep().context("keep the temporary file")?;
-            Err(refused(&error, &path))
-        }
-        outcome => outcome,
-    }
+    put(parse(what, &text)?).await
 }
 
 async fn by_editor<T: DeserializeOwned>(

@@ -11,6 +11,7 @@ mod complete;
 mod context;
 mod devices;
 mod editor;
+mod given;
 mod interrupt;
 mod keys;
 mod keyvalue;

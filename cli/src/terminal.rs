@@ -55,12 +55,6 @@ pub fn stdin_is_terminal() -> bool {
     termios::isatty(std::io::stdin().as_fd())
 }
 
-/// Whether standard input is a file.
-pub fn stdin_is_file() -> bool {
-    let stat = rustix::fs::fstat(std::io::stdin().as_fd());
-    stat.is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
-}
-
 /// Whether standard output is a terminal.
 pub fn stdout_is_terminal() -> bool {
     termios::isatty(std::io::stdout().as_fd())

@@ -3,14 +3,15 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Command};
 use sc_api::{ConfigMap, DeviceMap, InstancePut, InstancesPost};
+use serde::Deserialize;
 
 use crate::complete::{image_names, network_names, pool_names, profile_names, settings};
 use crate::context::Context;
 use crate::devices::{self, DeviceArg};
 use crate::verb::{DONE, Verb};
-use crate::{keyvalue, output, progress};
+use crate::{given, keyvalue, output, progress};
 
 /// What both verbs take.
 #[derive(Debug, Args)]
@@ -50,6 +51,18 @@ struct New {
     ephemeral: bool,
 }
 
+/// What standard input gives. A field that is misspelt is an error.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Given {
+    architecture: String,
+    config: ConfigMap,
+    description: String,
+    devices: DeviceMap,
+    ephemeral: bool,
+    profiles: Option<Vec<String>>,
+}
+
 /// `sc launch`.
 #[derive(Debug, Args)]
 pub struct Launch {
@@ -68,6 +81,10 @@ impl Verb for Launch {
     const NAME: &'static str = "launch";
     const ABOUT: &'static str = "Create and start an instance from an image";
 
+    fn augment(command: Command) -> Command {
+        Self::augment_args(command).after_help(given::HELP)
+    }
+
     async fn run(self, context: Context) -> Result<ExitCode> {
         self.new.create(&context, true).await
     }
@@ -78,6 +95,10 @@ impl Verb for Init {
     const ABOUT: &'static str = "Create an instance from an image";
     const ALIASES: &'static [&'static str] = &["create"];
 
+    fn augment(command: Command) -> Command {
+        Self::augment_args(command).after_help(given::HELP)
+    }
+
     async fn run(self, context: Context) -> Result<ExitCode> {
         self.new.create(&context, false).await
     }
@@ -85,6 +106,7 @@ impl Verb for Init {
 
 impl New {
     async fn create(self, context: &Context, start: bool) -> Result<ExitCode> {
+        let given: Given = given::read("an instance", context.quiet)?;
         let name = match &self.name {
             Some(name) => context.remotes.object(name)?,
             None => String::new(),
@@ -96,7 +118,7 @@ impl New {
             flavour: String::new(),
             stateful: false,
             start,
-            put: self.put(context).await?,
+            put: self.put(context, given).await?,
         };
         let title = match name.as_str() {
             "" => "Creating an instance".to_owned(),
@@ -109,23 +131,37 @@ impl New {
         DONE
     }
 
-    async fn put(&self, context: &Context) -> Result<InstancePut> {
+    /// The configuration: what standard input gives, below what the arguments say.
+    async fn put(&self, context: &Context, given: Given) -> Result<InstancePut> {
         let profiles = match (self.no_profiles, self.profile.as_slice()) {
             (true, _) => Some(Vec::new()),
-            (false, []) => None,
+            (false, []) => given.profiles,
             (false, names) => Some(names.to_vec()),
         };
+        let mut config = given.config;
+        config.extend(self.config.iter().cloned());
         Ok(InstancePut {
-            config: self.config.iter().cloned().collect(),
-            devices: self.devices(context, profiles.as_deref()).await?,
+            architecture: given.architecture,
+            description: given.description,
+            config,
+            devices: self.devices(context, given.devices, profiles.as_deref()).await?,
             profiles,
-            ephemeral: self.ephemeral,
+            ephemeral: self.ephemeral || given.ephemeral,
             ..InstancePut::default()
         })
     }
 
-    async fn devices(&self, context: &Context, profiles: Option<&[String]>) -> Result<DeviceMap> {
-        let mut devices = DeviceMap::new();
+    async fn devices(
+        &self,
+        context: &Context,
+        mut devices: DeviceMap,
+        profiles: Option<&[String]>,
+    ) -> Result<DeviceMap> {
+        for (name, chosen) in self.chosen() {
+            if let Some(device) = devices.get_mut(&name) {
+                device.extend(chosen);
+            }
+        }
         // Profiles are asked for only where a device of theirs is changed.
         if self.device.iter().any(|device| !device.keys.contains_key("type")) {
             let default = ["default".to_owned()];

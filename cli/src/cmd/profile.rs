@@ -3,21 +3,21 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use clap::Args;
-use sc_api::{DeviceMap, Instance, Profile as ApiProfile, ProfilePut, ProfilesPost};
+use clap::{Args, Command};
+use sc_api::{Instance, Profile as ApiProfile, ProfilePut, ProfilesPost};
 use sc_client::{Client, Tagged};
 
 use super::objects::change::{Edit, Set, Unset, change};
 use super::objects::delete::{Delete, Deleted};
 use super::objects::list::{List, Listed};
+use super::objects::profile_form::ProfileForm;
 use super::objects::show::{Show, Shown};
 use super::profile_device::Device;
 use crate::columns::Column;
 use crate::complete::{instance_names, key_names, profile_names, settings};
 use crate::context::Context;
-use crate::keys;
-use crate::keyvalue;
 use crate::verb::{DONE, Entry, Group, Verb};
+use crate::{given, keys, keyvalue};
 
 /// The group.
 pub struct Profile;
@@ -81,20 +81,23 @@ pub struct Create {
     #[arg(value_name = "KEY=VALUE", add = settings())]
     settings: Vec<String>,
     /// What it is for
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    description: String,
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
 }
 
 impl Verb for Create {
     const NAME: &'static str = "create";
     const ABOUT: &'static str = "Create a profile";
 
+    fn augment(command: Command) -> Command {
+        Self::augment_args(command).after_help(given::HELP)
+    }
+
     async fn run(self, context: Context) -> Result<ExitCode> {
-        let put = ProfilePut {
-            description: self.description,
-            config: keyvalue::settings(&self.settings)?,
-            devices: DeviceMap::new(),
-        };
+        let settings = keyvalue::settings(&self.settings)?;
+        let mut put: ProfilePut = given::read::<ProfileForm>("a profile", context.quiet)?.into();
+        put.config.extend(settings);
+        put.description = self.description.unwrap_or(put.description);
         let name = context.remotes.object(&self.name)?.parse()?;
         context.client.create_profile(&ProfilesPost { name, put }).await?;
         DONE

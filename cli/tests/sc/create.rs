@@ -1,10 +1,11 @@
 //! New instances, and the operations that make them.
 
-use std::process::{Child, Command};
+use std::io::{Seek, Write};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cli, spawn};
+use crate::harness::{Cli, Ran, finish, spawn, with_input};
 
 #[test]
 fn launch_creates_and_starts_in_one_request() {
@@ -66,6 +67,63 @@ fn options_of_launch_are_sent() {
     );
     cli.ok(&["launch", "bb", "c1", "--no-profiles"]);
     assert_eq!(cli.fake.last("POST").body["profiles"], json!([]));
+}
+
+const YAML: &str = "
+config: {limits.cpu: 2, user.a: file}
+description: words
+devices: {root: {type: disk, path: /, pool: slow, size: 1GiB}}
+ephemeral: true
+profiles: [p1]
+";
+
+#[test]
+fn configuration_is_read_from_a_file_or_pipe_below_the_arguments() {
+    let cli = Cli::new();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(YAML.as_bytes()).unwrap();
+    file.rewind().unwrap();
+    let words = ["launch", "bb", "c1", "-c", "user.a=flag", "-s", "fast"];
+    let from_file = finish(cli.command(&words).stdin(file));
+    assert_eq!(from_file.code, Some(0), "{from_file:?}");
+    let body = cli.fake.last("POST").body;
+    assert_eq!(body["config"], json!({"limits.cpu": "2", "user.a": "flag"}));
+    let root = json!({"type": "disk", "path": "/", "pool": "fast", "size": "1GiB"});
+    assert_eq!(body["devices"], json!({"root": root}));
+    assert_eq!((&body["description"], &body["ephemeral"]), (&json!("words"), &json!(true)));
+    assert_eq!(body["profiles"], json!(["p1"]));
+
+    with_input(cli.command(&["init", "bb", "c1", "-p", "p2"]), YAML);
+    assert_eq!(cli.fake.last("POST").body["profiles"], json!(["p2"]));
+    with_input(cli.command(&["profile", "create", "p1", "user.a=flag"]), "config: {user.b: pipe}");
+    let config = json!({"user.a": "flag", "user.b": "pipe"});
+    assert_eq!(cli.fake.last("POST /1.0/profiles").body["config"], config);
+    let wrong = with_input(cli.command(&["init", "bb"]), "confg: {}");
+    assert!(wrong.code == Some(1) && wrong.stderr.contains("confg"), "{wrong:?}");
+}
+
+#[test]
+fn standard_input_that_is_not_meant_is_not_waited_for_and_not_eaten() {
+    let cli = Cli::new();
+    let fine = |ran: Ran| {
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(cli.fake.last("POST").body["config"], json!({}));
+        ran.stderr
+    };
+    let mut silent = cli.command(&["init", "bb"]);
+    silent.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut silent = silent.spawn().unwrap();
+    let held_open = silent.stdin.take();
+    let told = fine(silent.wait_with_output().unwrap().into());
+    drop(held_open);
+    assert!(told.starts_with("Nothing came on standard input"), "{told}");
+
+    let mut list = tempfile::tempfile().unwrap();
+    list.write_all(b"c1\nc2\n").unwrap();
+    list.seek(std::io::SeekFrom::Start(3)).unwrap();
+    fine(finish(cli.command(&["init", "bb"]).stdin(list.try_clone().unwrap())));
+    assert_eq!(list.stream_position().unwrap(), 3, "a loop's list is left alone");
+    fine(with_input(cli.command(&["init", "bb"]), ""));
 }
 
 #[test]

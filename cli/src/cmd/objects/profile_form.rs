@@ -12,7 +12,7 @@ use crate::complete::profile_names;
 use crate::context::Context;
 
 /// What `edit` reads, which may be what `show` prints: the profile's own, and what only tells.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileForm {
     #[serde(default)]
@@ -37,6 +37,13 @@ impl From<Profile> for ProfileForm {
             devices: profile.devices,
             used_by: Vec::new(),
         }
+    }
+}
+
+impl From<ProfileForm> for ProfilePut {
+    fn from(form: ProfileForm) -> Self {
+        let ProfileForm { description, config, devices, .. } = form;
+        Self { description, config, devices }
     }
 }
 
@@ -69,9 +76,7 @@ impl Changeable for Profile {
         if !form.name.is_empty() && form.name != name {
             bail!("the YAML is of profile {:?}, not of {name:?}", form.name);
         }
-        let ProfileForm { description, config, devices, .. } = form;
-        let put = ProfilePut { description, config, devices };
-        Ok(context.client.replace_profile(name, &put, etag).await?)
+        Ok(context.client.replace_profile(name, &form.into(), etag).await?)
     }
 
     fn config(form: &mut ProfileForm) -> &mut ConfigMap {
