@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! POOL/                     0700
-//!   format.json             version, driver, options; locked while the pool is open
+//!   format.json             the pool's mark, see format.rs; locked while the pool is open
 //!   layers/<fingerprint>/   see layers.rs
 //!   volumes/<name>/
 //!     layer -> <fingerprint>    the image it was made of (overlay)
@@ -41,6 +41,9 @@ use crate::temporary::Temporary;
 const BACKUP: &str = "backup.yaml";
 const TEMPORARY: &str = ".tmp-";
 
+/// What a pool's folder holds beside its format file.
+pub(crate) const PARTS: [&str; 3] = ["layers", "volumes", "trash"];
+
 /// An open pool.
 #[derive(Debug)]
 pub(crate) struct Layout {
@@ -59,38 +62,15 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Makes a pool's folders. The format file comes last: a folder without one is no pool, and
-    /// an interrupted making of it is taken up again.
-    pub(crate) fn create(path: &Path, format: &Format) -> Result<()> {
-        let exists = || Error::Exists {
-            what: "the content of storage pool folder",
-            name: path.display().to_string(),
-        };
-        make_private(path)?;
-        for entry in fs::read_dir(path).map_err(Error::io("read directory", path))? {
-            let entry = entry.map_err(Error::io("read directory", path))?;
-            let ours = ["layers", "volumes", "trash"].iter().any(|name| entry.file_name() == *name);
-            let half_made = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
-            if !ours && !half_made {
-                return Err(exists());
-            }
-        }
-        for name in ["layers", "volumes", "trash"] {
-            make_private(&path.join(name))?;
-        }
-        let text = serde_json::to_vec_pretty(format).expect("plain data serialises");
-        let folder = open_folder(path)?;
-        replace_file(&folder, path, format::FILE, &format!("{TEMPORARY}format"), &text)
-    }
-
-    /// Opens and locks a pool.
+    /// Opens and locks a pool, and makes the parts that it does not have yet.
     pub(crate) fn open(path: &Path) -> Result<(Self, Format)> {
         let (format, locked) = Format::read(path)?;
         if !lock::exclusive(&locked).map_err(Error::io("lock", path.join(format::FILE)))? {
             return Err(Error::InUse { what: "storage pool", name: path.display().to_string() });
         }
-        for name in ["", "layers", "volumes", "trash"] {
-            make_private(&path.join(name))?;
+        make_private(path)?;
+        for part in PARTS {
+            make_private(&path.join(part))?;
         }
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let layout = Self {
@@ -105,38 +85,6 @@ impl Layout {
             emptying: Mutex::default(),
         };
         Ok((layout, format))
-    }
-
-    /// Removes a pool's folders, half made or whole; what is no pool is left alone.
-    pub(crate) fn destroy(path: &Path) -> Result<()> {
-        let open = match Format::read(path) {
-            Ok((_, file)) => Some(file),
-            Err(_) => None,
-        };
-        if let Some(file) = &open
-            && !lock::exclusive(file).map_err(Error::io("lock", path.join(format::FILE)))?
-        {
-            return Err(Error::InUse { what: "storage pool", name: path.display().to_string() });
-        }
-        // The format file goes last: until then the folder is a pool, and this can be done again.
-        for name in ["layers", "volumes", "trash"] {
-            let part = path.join(name);
-            if part.is_dir() {
-                let folder = open_folder(&part)?;
-                remove::empty(&folder)
-                    .map_err(|errno| Error::io("empty", &part)(io::Error::from(errno)))?;
-                fs::remove_dir(&part).map_err(Error::io("remove", &part))?;
-            }
-        }
-        if open.is_some() {
-            let file = path.join(format::FILE);
-            fs::remove_file(&file).map_err(Error::io("remove", &file))?;
-        }
-        match fs::remove_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other.map_err(Error::io("remove", path)),
-        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -343,6 +291,6 @@ fn make_private(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn open_folder(path: &Path) -> Result<OwnedFd> {
+pub(crate) fn open_folder(path: &Path) -> Result<OwnedFd> {
     rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(Error::io("open", path))
 }

@@ -76,6 +76,23 @@ fn a_split_squashfs_image_is_launched_on_both_drivers() {
 }
 
 #[test]
+fn a_folder_that_was_there_before_outlives_its_pool() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let folder = daemon.scratch().join("given");
+    std::fs::create_dir(&folder).unwrap();
+    let source = format!("source={}", folder.display());
+    // Twice: what the first has left is empty.
+    for _ in 0..2 {
+        daemon.sc(&["storage", "create", "other", "dir", &source]).ok();
+        daemon.sc(&["init", BUSYBOX, "c1", "-s", "other"]).ok();
+        daemon.sc(&["delete", "c1"]).ok();
+        daemon.sc(&["storage", "delete", "other"]).ok();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    }
+}
+
+#[test]
 fn a_driver_that_is_none_is_refused_by_name() {
     let daemon = Daemon::start();
     Busybox::import(&daemon);

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod destruction;
 mod images;
 mod pools;
 mod squashfs;

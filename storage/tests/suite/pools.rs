@@ -21,6 +21,8 @@ crate::on_every_driver!(
     a_folder_that_is_no_pool_is_refused,
     an_option_that_the_driver_does_not_have_is_refused,
     an_interrupted_creation_is_taken_up,
+    an_interrupted_creation_is_taken_back,
+    pools_made_of_one_folder_at_once_are_one,
     a_pool_knows_its_driver_and_its_space,
 );
 
@@ -77,10 +79,14 @@ fn a_pool_that_was_opened_up_is_closed_again(kind: DriverKind) {
 }
 
 fn a_folder_that_holds_something_becomes_no_pool(kind: DriverKind) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("precious"), "data").unwrap();
-    let result = sc_storage::create(folder.path(), kind, &BTreeMap::new());
-    assert!(matches!(result, Err(Error::Exists { .. })), "{result:?}");
+    for precious in ["precious", "volumes"] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(folder.path().join(precious)).unwrap();
+        let result = sc_storage::create(folder.path(), kind, &BTreeMap::new());
+        assert!(matches!(result, Err(Error::Exists { .. })), "{result:?}");
+        assert_eq!(fs::metadata(folder.path()).unwrap().mode() & 0o7777, 0o755);
+    }
     let pool = Pool::new(kind);
     let result = sc_storage::create(&pool.path, kind, &BTreeMap::new());
     assert!(matches!(result, Err(Error::Exists { .. })), "{result:?}");
@@ -119,11 +125,36 @@ fn an_option_that_the_driver_does_not_have_is_refused(kind: DriverKind) {
 }
 
 fn an_interrupted_creation_is_taken_up(kind: DriverKind) {
+    // Before its mark, and after it.
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("layers")).unwrap();
-    fs::write(folder.path().join(".tmp-format"), "{").unwrap();
+    fs::write(folder.path().join(".tmp-sc-format"), "{").unwrap();
     let pool = sc_storage::create(folder.path(), kind, &BTreeMap::new()).unwrap();
     assert_eq!(pool.volumes().unwrap(), []);
+    drop(pool);
+    for part in ["layers", "volumes", "trash"] {
+        fs::remove_dir(folder.path().join(part)).unwrap();
+    }
+    assert_eq!(sc_storage::open(folder.path()).unwrap().volumes().unwrap(), []);
+}
+
+fn an_interrupted_creation_is_taken_back(_: DriverKind) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(".tmp-sc-format"), "{").unwrap();
+    sc_storage::destroy(folder.path()).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+fn pools_made_of_one_folder_at_once_are_one(kind: DriverKind) {
+    let folder = tempfile::tempdir().unwrap();
+    let make = || sc_storage::create(folder.path(), kind, &BTreeMap::new());
+    let results = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+    for refused in results.into_iter().filter_map(Result::err) {
+        assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    }
 }
 
 fn a_pool_knows_its_driver_and_its_space(kind: DriverKind) {

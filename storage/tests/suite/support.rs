@@ -59,6 +59,13 @@ impl Pool {
         Self { driver, path, folder }
     }
 
+    /// Closes the pool and leaves its folder.
+    pub fn close(self) -> Closed {
+        let Self { driver, path, folder } = self;
+        drop(driver);
+        Closed { path, folder }
+    }
+
     /// Every entry below the pool, trash and all.
     pub fn entries(&self) -> Vec<PathBuf> {
         fn walk(path: &Path, out: &mut Vec<PathBuf>) {
@@ -74,6 +81,19 @@ impl Pool {
         walk(&self.path, &mut out);
         out.sort();
         out
+    }
+}
+
+/// A pool that nobody has open.
+pub struct Closed {
+    pub path: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Closed {
+    /// The folder that the pool's folder is in.
+    pub fn beside(&self) -> &Path {
+        self.folder.path()
     }
 }
 
