@@ -78,6 +78,31 @@ struct Queue {
     /// Threads at work, which may yet add jobs.
     active: usize,
     failed: Option<Error>,
+    panicked: bool,
+}
+
+/// A directory that a thread has taken from the queue. When it is done with it, the others are
+/// told, also where it panicked: else they would wait for it, and the scope for them.
+struct Taken<'a> {
+    copy: &'a Copy<'a>,
+    /// The directories below; none yet, or never for a panic.
+    outcome: Option<Result<Vec<PathBuf>>>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.copy.queue);
+        queue.active -= 1;
+        match self.outcome.take() {
+            Some(Ok(below)) => queue.jobs.extend(below),
+            Some(Err(err)) => {
+                queue.failed.get_or_insert(err);
+            }
+            None => queue.panicked = true,
+        }
+        drop(queue);
+        self.copy.work.notify_all();
+    }
 }
 
 /// Copies what is in one directory, and its own attributes, to another, which must be empty.
@@ -131,24 +156,15 @@ impl Copy<'_> {
     /// One thread: takes directories until there are none and nobody can add any.
     fn work(&self) {
         while let Some(job) = self.next_job() {
-            let result = self.directory(&job);
-            let mut queue = lock(&self.queue);
-            queue.active -= 1;
-            match result {
-                Ok(below) => queue.jobs.extend(below),
-                Err(err) => {
-                    queue.failed.get_or_insert(err);
-                }
-            }
-            drop(queue);
-            self.work.notify_all();
+            let mut taken = Taken { copy: self, outcome: None };
+            taken.outcome = Some(self.directory(&job));
         }
     }
 
     fn next_job(&self) -> Option<PathBuf> {
         let mut queue = lock(&self.queue);
         loop {
-            if queue.failed.is_some() {
+            if queue.failed.is_some() || queue.panicked {
                 return None;
             }
             if let Some(job) = queue.jobs.pop() {

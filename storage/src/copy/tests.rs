@@ -219,3 +219,21 @@ fn a_cancelled_copy_says_so() {
     let result = copy_tree(open(&from), open(&to), &to, None, &sink);
     assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
 }
+
+#[test]
+fn a_panic_in_one_thread_ends_the_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    for folder in 0..20 {
+        fs::create_dir_all(from.join(format!("{folder}/below"))).unwrap();
+    }
+    fs::create_dir(&to).unwrap();
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let sink = |_| panic!("the sink's");
+        let copied =
+            std::panic::catch_unwind(|| copy_tree(open(&from), open(&to), &to, None, &sink));
+        done.send(copied.is_err()).unwrap();
+    });
+    assert_eq!(ended.recv_timeout(Duration::from_secs(10)), Ok(true), "the panic comes through");
+}
