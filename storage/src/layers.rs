@@ -286,7 +286,9 @@ fn open(layout: &Layout, image: &Fingerprint) -> Result<Option<OwnedFd>> {
 }
 
 fn form(folder: &OwnedFd, path: &Path) -> Result<Option<ImageForm>> {
-    for (name, form) in [(ROOT, ImageForm::Directory), (SQUASHFS, ImageForm::Squashfs)] {
+    let directory = (ROOT, ImageForm::Directory);
+    // A conversion may come between: the directory is there before the packed file is gone.
+    for (name, form) in [directory, (SQUASHFS, ImageForm::Squashfs), directory] {
         if folder::exists(folder, name).map_err(Error::io("stat", path.join(name)))? {
             return Ok(Some(form));
         }

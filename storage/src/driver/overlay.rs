@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::ErrorKind::NotFound;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -64,16 +65,29 @@ impl Overlay {
         Ok(mount)
     }
 
+    /// Mounts a packed layer, detached; `None` where it has become a directory since its form was
+    /// read. It never turns back while somebody needs it.
+    fn packed(&self, pool: &Folders, image: &Fingerprint) -> Result<Option<OwnedFd>> {
+        let gone =
+            |err: &Error| matches!(err, Error::Io { source, .. } if source.kind() == NotFound);
+        match self.mount(image, &layers::squashfs_path(&pool.layout, image)) {
+            Err(err) if gone(&err) => match pool.layers.form(&pool.layout, image)? {
+                ImageForm::Directory => Ok(None),
+                ImageForm::Squashfs => Err(err),
+            },
+            other => other.map(Some),
+        }
+    }
+
     /// The layer's root, to read its attributes.
     fn open_layer(&self, pool: &Folders, image: &Fingerprint, form: ImageForm) -> Result<OwnedFd> {
-        match form {
-            ImageForm::Directory => layers::open_root(&pool.layout, image),
-            ImageForm::Squashfs => {
-                let file = layers::squashfs_path(&pool.layout, image);
-                let mount = self.mount(image, &file)?;
-                folder::open_beneath(&mount, Path::new("")).map_err(Error::io("open", file))
-            }
-        }
+        let packed = match form {
+            ImageForm::Directory => None,
+            ImageForm::Squashfs => self.packed(pool, image)?,
+        };
+        let Some(mount) = packed else { return layers::open_root(&pool.layout, image) };
+        let file = layers::squashfs_path(&pool.layout, image);
+        folder::open_beneath(&mount, Path::new("")).map_err(Error::io("open", file))
     }
 }
 
@@ -118,12 +132,12 @@ impl Flavour for Overlay {
     }
 
     fn root(&self, pool: &Folders, volume: &Path, image: &Fingerprint) -> Result<Root> {
-        let lower = match pool.layers.form(&pool.layout, image)? {
-            ImageForm::Directory => LayerTree::Path(layers::root_path(&pool.layout, image)),
-            ImageForm::Squashfs => {
-                LayerTree::Fd(self.mount(image, &layers::squashfs_path(&pool.layout, image))?)
-            }
+        let packed = match pool.layers.form(&pool.layout, image)? {
+            ImageForm::Directory => None,
+            ImageForm::Squashfs => self.packed(pool, image)?,
         };
+        let directory = || LayerTree::Path(layers::root_path(&pool.layout, image));
+        let lower = packed.map_or_else(directory, LayerTree::Fd);
         let options = OPTIONS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         Ok(Root::Overlay {
             lowers: vec![lower],

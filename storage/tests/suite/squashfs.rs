@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sc_api::ErrorKind;
 use sc_storage::{Attached, DriverKind, ImageForm, Imported, LayerTree, Root};
@@ -74,6 +75,38 @@ fn a_packed_image_is_launched_then_converted_under_its_guests() {
     assert_eq!(Mounted::new(&*pool.driver, &one).read("etc/hostname"), "one\n");
     assert_eq!(Mounted::new(&*pool.driver, &two).read("data/www/index"), "hello");
     assert_eq!(loop_devices_of(folder), 0);
+}
+
+#[test]
+fn volumes_are_made_and_planned_while_their_image_is_converted() {
+    if !root() {
+        return;
+    }
+    let pool = Pool::new(DriverKind::Overlay);
+    let file = packed(&pool);
+    for number in 0..20 {
+        let image = fingerprint(number);
+        pool.driver.attach_squashfs(&image, &file).unwrap();
+        let old = pool.create(&format!("old-{number}"), &image);
+        let converted = AtomicBool::new(false);
+        let until_converted = |act: &dyn Fn()| {
+            while !converted.load(Ordering::Relaxed) {
+                act();
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| until_converted(&|| drop(pool.driver.plan(&old).unwrap())));
+            scope.spawn(|| {
+                until_converted(&|| {
+                    let new = pool.create(&format!("new-{number}"), &image);
+                    pool.driver.delete_volume(&new).unwrap();
+                });
+            });
+            let result = pool.driver.convert_image(&image, &mut |root| fill(root));
+            converted.store(true, Ordering::Relaxed);
+            result.unwrap();
+        });
+    }
 }
 
 #[test]
