@@ -10,6 +10,7 @@ mod at_once;
 mod boot;
 mod busybox;
 mod config;
+mod counts;
 mod crash;
 mod database;
 mod every_step;

@@ -30,6 +30,7 @@ pub use harness::ran::Ran;
 pub use harness::report::report;
 pub use harness::snapshot::{HostSnapshot, processes};
 pub use harness::terminal::Terminal;
+pub use harness::traced::{Counts, traced};
 pub use harness::wait::{eventually, patient, until};
 
 /// Whether the tests that take long were asked for (`scripts/test --full`).

@@ -10,4 +10,5 @@ pub mod ran;
 pub mod report;
 pub mod snapshot;
 pub mod terminal;
+pub mod traced;
 pub mod wait;

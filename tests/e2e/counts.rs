@@ -1,0 +1,49 @@
+//! What the everyday operations cost, counted: a change that makes one of them dearer has to say so
+//! here. The times are in docs/performance.md.
+
+use std::time::Duration;
+
+use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::{Counts, Daemon, traced};
+
+/// A daemon that has done everything once, and has nothing to do.
+fn quiet() -> Daemon {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    daemon.exec("c1", &["true"]).ok();
+    daemon.sc(&["list"]).ok();
+    std::thread::sleep(Duration::from_secs(3));
+    daemon
+}
+
+#[track_caller]
+fn at_most(what: &str, seen: &Counts, most: &Counts) {
+    println!("{what}: {seen:?}");
+    let Counts { commits, syncs, processes, netlink, calls } = most;
+    let within = seen.commits <= *commits
+        && seen.syncs <= *syncs
+        && seen.processes <= *processes
+        && seen.netlink <= *netlink
+        && seen.calls <= *calls;
+    assert!(within, "{what} costs {seen:?}, and may cost {most:?}");
+}
+
+#[test]
+fn a_launch_an_exec_a_list_and_a_deletion_cost_no_more_than_they_did() {
+    let daemon = quiet();
+    let launch = traced(&daemon, || drop(daemon.sc(&["launch", BUSYBOX, "c2"]).ok()));
+    let most = Counts { commits: 3, syncs: 2, processes: 1, netlink: 4, calls: 580 };
+    at_most("launch", &launch, &most);
+    assert!(launch.commits >= 2 && launch.processes == 1, "it is counted: {launch:?}");
+
+    let exec = traced(&daemon, || drop(daemon.exec("c1", &["true"])));
+    at_most("exec", &exec, &Counts { calls: 150, ..Counts::default() });
+
+    let list = traced(&daemon, || drop(daemon.sc(&["list"]).ok()));
+    at_most("list", &list, &Counts { calls: 100, ..Counts::default() });
+
+    let delete = traced(&daemon, || drop(daemon.sc(&["delete", "c2", "--force"]).ok()));
+    let most = Counts { commits: 4, syncs: 0, processes: 0, netlink: 6, calls: 480 };
+    at_most("delete --force", &delete, &most);
+}

@@ -1,0 +1,87 @@
+//! What a daemon asks of the kernel while something is done, counted. No clock is in it: a count says
+//! on any machine whether a piece of work has become more.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::daemon::Daemon;
+use super::wait::eventually;
+
+/// How long strace may take to begin and to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What was asked of the kernel.
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd)]
+pub struct Counts {
+    /// Commits of the store: syncs of its log.
+    pub commits: usize,
+    /// Other files and folders that were synced.
+    pub syncs: usize,
+    /// Processes of the daemon's own; threads are none.
+    pub processes: usize,
+    /// Netlink messages.
+    pub netlink: usize,
+    /// System calls, but for waits and locks, whose number is a matter of chance.
+    pub calls: usize,
+}
+
+/// Counts what the daemon's threads ask of the kernel while `act` runs and in the moment after.
+#[track_caller]
+pub fn traced(daemon: &Daemon, act: impl FnOnce()) -> Counts {
+    let log = daemon.scratch().join("strace.log");
+    let mut strace = attach(daemon.pid(), &log);
+    act();
+    let threads = threads(daemon.pid());
+    let pid = rustix::process::Pid::from_child(&strace);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("our child");
+    eventually("strace ends", PATIENCE, || strace.try_wait().expect("our own child"));
+    let text = std::fs::read_to_string(&log).expect("strace has written its log");
+    std::fs::remove_file(&log).expect("our own file");
+    count(&text, &threads)
+}
+
+fn attach(pid: u32, log: &Path) -> Child {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-yy", "-o"]).arg(log).args(["-p", &pid.to_string()]);
+    let child = strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let child = child.expect("strace is missing: install the package strace");
+    let attached = |task: &u32| {
+        let status = std::fs::read_to_string(format!("/proc/{task}/status")).unwrap_or_default();
+        let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+        tracer.is_none_or(|tracer| tracer.trim() != "0")
+    };
+    eventually("strace attaches", PATIENCE, || threads(pid).iter().all(attached).then_some(()));
+    child
+}
+
+fn threads(pid: u32) -> BTreeSet<u32> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the daemon runs");
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Reads strace's log: lines of `PID CALL(ARGUMENTS) = RESULT`, where a call that another thread's came
+/// in between of has a second line, which begins with `<...`.
+fn count(text: &str, threads: &BTreeSet<u32>) -> Counts {
+    let mut counts = Counts::default();
+    for line in text.lines() {
+        let Some((pid, rest)) = line.split_once(' ') else { continue };
+        let Some((call, arguments)) = rest.trim_start().split_once('(') else { continue };
+        let ours = pid.parse().is_ok_and(|pid| threads.contains(&pid));
+        if !ours || call.starts_with(['<', '-', '+', '?']) {
+            continue;
+        }
+        match call {
+            "fsync" | "fdatasync" if arguments.contains("-wal>") => counts.commits += 1,
+            "fsync" | "fdatasync" | "syncfs" | "sync" => counts.syncs += 1,
+            "clone" | "clone3" if arguments.contains("CLONE_THREAD") => continue,
+            "clone" | "clone3" | "fork" | "vfork" => counts.processes += 1,
+            "sendto" | "sendmsg" if arguments.contains("<NETLINK:") => counts.netlink += 1,
+            "futex" | "epoll_wait" | "sched_yield" | "restart_syscall" => continue,
+            _ => {}
+        }
+        counts.calls += 1;
+    }
+    counts
+}
