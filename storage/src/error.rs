@@ -51,6 +51,14 @@ pub enum Error {
         /// The volume's name.
         name: String,
     },
+    /// What lies in a volume's place is no usable one.
+    #[error("{} is no usable volume: {reason}", path.display())]
+    Volume {
+        /// The volume's place.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// There is one already.
     #[error("{what} {} exists already", quoted(name))]
     Exists {
@@ -111,7 +119,7 @@ impl Error {
             Self::Name { .. } | Self::UnknownDriver { .. } | Self::UnknownOption { .. } => {
                 ErrorKind::Invalid
             }
-            Self::Format { .. } | Self::Cancelled => ErrorKind::Unavailable,
+            Self::Format { .. } | Self::Volume { .. } | Self::Cancelled => ErrorKind::Unavailable,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 ErrorKind::Unavailable
             }

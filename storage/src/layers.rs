@@ -46,11 +46,13 @@ pub(crate) struct Facts {
 pub(crate) struct Layers {
     /// How many volumes or copies need each layer; absent for none.
     users: Mutex<HashMap<Fingerprint, usize>>,
+    /// Whether there are volumes of which nobody knows what they need.
+    unknown_users: bool,
 }
 
 impl Layers {
     pub(crate) fn new() -> Self {
-        Self { users: Mutex::default() }
+        Self { users: Mutex::default(), unknown_users: false }
     }
 
     fn users(&self) -> MutexGuard<'_, HashMap<Fingerprint, usize>> {
@@ -87,8 +89,7 @@ impl Layers {
 
     /// Every layer, retired ones too.
     fn all(&self, layout: &Layout) -> Result<Vec<Fingerprint>> {
-        let names = layout.names(&layout.layers, "layers", |_| true)?;
-        Ok(names.iter().filter_map(|name| Fingerprint::new(name).ok()).collect())
+        layout.folders(&layout.layers, "layers")
     }
 
     /// What is known of a layer's size, for a copy's progress; `None` where it cannot be told.
@@ -117,6 +118,12 @@ impl Layers {
         *self.users().entry(image).or_default() += 1;
     }
 
+    /// Notes a volume of which it cannot be told what it needs: retired layers stay, all of them,
+    /// until an opening that finds no such volume.
+    pub(crate) fn note_unknown(&mut self) {
+        self.unknown_users = true;
+    }
+
     /// Says that one volume or copy needs a layer no more; the last takes a retired layer along.
     pub(crate) fn release(&self, layout: &Layout, image: &Fingerprint) -> Result<()> {
         let mut users = self.users();
@@ -127,7 +134,10 @@ impl Layers {
             }
             users.remove(image);
         }
-        if self.image(layout, image)?.is_none() { discard(layout, image) } else { Ok(()) }
+        if self.unknown_users || self.image(layout, image)?.is_some() {
+            return Ok(());
+        }
+        discard(layout, image)
     }
 
     /// Removes an image; its layer stays while it is needed.
@@ -136,7 +146,7 @@ impl Layers {
         if self.image(layout, image)?.is_none() {
             return Err(Error::NoImage { image: image.to_string() });
         }
-        if users.contains_key(image) {
+        if self.unknown_users || users.contains_key(image) {
             mark(layout, image, IMAGE, RETIRED)
         } else {
             discard(layout, image)
@@ -246,18 +256,23 @@ impl Layers {
     pub(crate) fn sweep(&self, layout: &Layout) -> Result<()> {
         let users = self.users();
         for image in self.all(layout)? {
-            let path = layout.layer_path(image.as_str());
-            let Some(folder) = open(layout, &image)? else { continue };
-            if form(&folder, &path)? == Some(ImageForm::Directory) {
-                drop_packed(&folder, &path)?;
-            }
-            let marked = folder::exists(&folder, IMAGE).map_err(Error::io("stat", &path))?;
-            if !marked && !users.contains_key(&image) {
-                discard(layout, &image)?;
+            let needed = self.unknown_users || users.contains_key(&image);
+            if let Err(error) = sweep_one(layout, &image, needed) {
+                tracing::warn!(%image, error = &error as &dyn std::error::Error, "clear up a layer");
             }
         }
         Ok(())
     }
+}
+
+fn sweep_one(layout: &Layout, image: &Fingerprint, needed: bool) -> Result<()> {
+    let path = layout.layer_path(image.as_str());
+    let Some(folder) = open(layout, image)? else { return Ok(()) };
+    if form(&folder, &path)? == Some(ImageForm::Directory) {
+        drop_packed(&folder, &path)?;
+    }
+    let marked = folder::exists(&folder, IMAGE).map_err(Error::io("stat", &path))?;
+    if marked || needed { Ok(()) } else { discard(layout, image) }
 }
 
 /// The path of a layer's directory form.

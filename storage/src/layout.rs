@@ -22,11 +22,12 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::{fs, io};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
@@ -148,7 +149,7 @@ impl Layout {
     pub(crate) fn discard_half_made(&self) -> Result<()> {
         let own = format!("{TEMPORARY}{}-", self.session);
         for (folder, below) in [(&self.layers, "layers"), (&self.volumes, "volumes")] {
-            let names = self.names(folder, below, |name| {
+            let names = self.names(folder, below, |name, _| {
                 name.starts_with(TEMPORARY) && !name.starts_with(&own)
             })?;
             for name in names {
@@ -175,25 +176,46 @@ impl Layout {
         Ok(())
     }
 
-    /// The entries of one folder that a test accepts, sorted.
+    /// The entries of one folder that a test accepts by name and kind, sorted.
     pub(crate) fn names(
         &self,
         folder: &OwnedFd,
         below: &str,
-        accept: impl Fn(&str) -> bool,
+        accept: impl Fn(&str, FileType) -> bool,
     ) -> Result<Vec<String>> {
         let entries =
             folder::entries(folder).map_err(Error::io("read directory", self.path.join(below)))?;
-        let names = entries.into_iter().filter_map(|entry| entry.name.into_string().ok());
-        let mut names: Vec<_> = names.filter(|name| accept(name)).collect();
+        let named = entries.into_iter().map(|entry| (entry.name.into_string(), entry.kind));
+        let mut names: Vec<_> =
+            named.filter_map(|(name, kind)| name.ok().filter(|name| accept(name, kind))).collect();
         names.sort_unstable();
         Ok(names)
     }
 
+    /// The folders among the entries that have a proper name, sorted.
+    pub(crate) fn folders<N: FromStr>(&self, folder: &OwnedFd, below: &str) -> Result<Vec<N>> {
+        let names = self.names(folder, below, |_, kind| kind == FileType::Directory)?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Logs the entries that are neither [`folders`](Self::folders) nor half made. Returns whether
+    /// one of them is in the place of a folder.
+    pub(crate) fn tell_odd<N: FromStr>(&self, folder: &OwnedFd, below: &str) -> Result<bool> {
+        let proper = |name: &str| name.parse::<N>().is_ok();
+        let odd = self.names(folder, below, |name, kind| {
+            let ours = proper(name) && kind == FileType::Directory;
+            !ours && !name.starts_with(TEMPORARY)
+        })?;
+        for name in &odd {
+            let path = self.path.join(below).join(name);
+            tracing::warn!(path = %path.display(), "what is not the pool's is left alone");
+        }
+        Ok(odd.iter().any(|name| proper(name)))
+    }
+
     /// The volumes, sorted.
     pub(crate) fn volume_names(&self) -> Result<Vec<VolumeName>> {
-        let names = self.names(&self.volumes, "volumes", |_| true)?;
-        Ok(names.iter().filter_map(|name| VolumeName::new(name).ok()).collect())
+        self.folders(&self.volumes, "volumes")
     }
 
     pub(crate) fn has_volume(&self, name: &VolumeName) -> Result<bool> {
@@ -205,6 +227,11 @@ impl Layout {
     pub(crate) fn open_volume(&self, name: &VolumeName) -> Result<OwnedFd> {
         match rustix::fs::openat(&self.volumes, name.as_str(), DIRECTORY, Mode::empty()) {
             Err(Errno::NOENT) => Err(Error::NoVolume { name: name.to_string() }),
+            // A link is never followed.
+            Err(Errno::NOTDIR | Errno::LOOP) => Err(Error::Volume {
+                path: self.volume_path(name),
+                reason: "a symbolic link or a file is in its place: put its folder back there",
+            }),
             other => other.map_err(Error::io("open", self.volume_path(name))),
         }
     }

@@ -71,26 +71,47 @@ pub(super) struct Local<F> {
 impl<F: Flavour> Local<F> {
     /// Takes up an open pool: notes who needs which layer, and sweeps.
     pub(super) fn new(layout: Layout, flavour: F) -> Result<Self> {
-        let driver = Self { pool: Folders { layout, layers: Layers::new() }, flavour };
-        for name in driver.volumes()? {
-            if let Some(image) = driver.layer_of(&name)? {
-                driver.pool.layers.note(image);
-            }
-        }
+        let mut driver = Self { pool: Folders { layout, layers: Layers::new() }, flavour };
+        driver.note_users()?;
         driver.sweep()?;
         Ok(driver)
+    }
+
+    /// Notes which layers the volumes need. What is odd is told and left alone: only who uses it
+    /// fails.
+    fn note_users(&mut self) -> Result<()> {
+        let Folders { layout, .. } = &self.pool;
+        layout.tell_odd::<Fingerprint>(&layout.layers, "layers")?;
+        let mut unknown = layout.tell_odd::<VolumeName>(&layout.volumes, "volumes")?;
+        for name in self.volumes()? {
+            match self.layer_of(&name) {
+                Ok(layer) => layer.into_iter().for_each(|image| self.pool.layers.note(image)),
+                Err(error) => {
+                    tracing::warn!(volume = %name, error = &error as &dyn std::error::Error, "look at a volume");
+                    unknown = true;
+                }
+            }
+        }
+        if unknown && F::SHARES_LAYERS {
+            self.pool.layers.note_unknown();
+        }
+        Ok(())
     }
 
     /// The layer that a volume needs.
     fn layer_of(&self, name: &VolumeName) -> Result<Option<Fingerprint>> {
         let volume = self.pool.layout.open_volume(name)?;
         let path = || self.pool.layout.volume_path(name).join(LAYER);
+        let no_image = || Error::Volume {
+            path: self.pool.layout.volume_path(name),
+            reason: "its \"layer\" is no link that names an image",
+        };
         match rustix::fs::readlinkat(&volume, LAYER, Vec::new()) {
             Ok(image) => {
                 let image = image.to_str().ok().and_then(|text| Fingerprint::new(text).ok());
-                let reason = "it names no image".to_owned();
-                image.map(Some).ok_or_else(|| Error::Format { path: path(), reason })
+                image.map(Some).ok_or_else(no_image)
             }
+            Err(Errno::INVAL) => Err(no_image()),
             Err(Errno::NOENT) => Ok(None),
             Err(err) => Err(Error::io("read link", path())(err)),
         }
@@ -264,8 +285,10 @@ impl<F: Flavour> Driver for Local<F> {
         for name in self.volumes()? {
             match self.pool.layout.discard_half_written(&name) {
                 // Deleted meanwhile.
-                Err(Error::NoVolume { .. }) => {}
-                other => other?,
+                Ok(()) | Err(Error::NoVolume { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(volume = %name, error = &error as &dyn std::error::Error, "clear up a volume");
+                }
             }
         }
         self.pool.layers.sweep(&self.pool.layout)

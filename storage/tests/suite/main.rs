@@ -5,6 +5,7 @@ mod support;
 
 mod destruction;
 mod images;
+mod odd;
 mod pools;
 mod squashfs;
 mod volumes;
