@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AliasName, ConfigMap, Timestamp, null_default};
+use crate::{AliasName, ConfigMap, Timestamp, null_default, texts};
 
 /// An image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Image {
     #[serde(default)]
     pub filename: String,
     /// Its properties: `os`, `release`, `description` ...
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub properties: ConfigMap,
     /// Whether anyone may fetch it.
     #[serde(default)]
@@ -105,7 +105,7 @@ pub struct ImagePut {
     #[serde(default)]
     pub public: bool,
     /// Its properties.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub properties: ConfigMap,
     /// Whether it is renewed from where it came: known, so that it can be refused by name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -147,7 +147,7 @@ pub struct ImagesPost {
     #[serde(default)]
     pub public: bool,
     /// Properties over its own.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub properties: ConfigMap,
     /// Whether it is renewed from where it came: known, so that it can be refused by name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

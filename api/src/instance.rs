@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConfigMap, DeviceMap, InstanceName, InstanceState, StatusCode, Timestamp, null_default,
+    ConfigMap, DeviceMap, InstanceName, InstanceState, StatusCode, Timestamp, devices,
+    null_default, texts,
 };
 
 /// What kind of machine an instance is.
@@ -57,16 +58,16 @@ pub struct Instance {
     #[serde(default, deserialize_with = "null_default")]
     pub profiles: Vec<String>,
     /// Its own configuration.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub config: ConfigMap,
     /// Its own devices.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "devices")]
     pub devices: DeviceMap,
     /// With what comes from its profiles.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub expanded_config: ConfigMap,
     /// With what comes from its profiles.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "devices")]
     pub expanded_devices: DeviceMap,
     /// Its state, in a full answer (`recursion=2`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,9 +146,9 @@ struct FlatInstancesPost {
     architecture: String,
     #[serde(default)]
     description: String,
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     config: ConfigMap,
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "devices")]
     devices: DeviceMap,
     #[serde(default)]
     profiles: Option<Vec<String>>,
@@ -189,10 +190,10 @@ pub struct InstancePut {
     #[serde(default)]
     pub description: String,
     /// Its own configuration.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub config: ConfigMap,
     /// Its own devices.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "devices")]
     pub devices: DeviceMap,
     /// Its profiles, in order; `null` means the default profile.
     #[serde(default)]
@@ -211,10 +212,10 @@ pub struct InstancePatch {
     /// In words.
     pub description: Option<String>,
     /// Keys to set; an empty value removes the key.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub config: ConfigMap,
     /// Devices to add or replace.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "devices")]
     pub devices: DeviceMap,
     /// Its profiles, in order.
     pub profiles: Option<Vec<String>>,
@@ -270,7 +271,7 @@ pub struct InstanceExecPost {
     #[serde(default)]
     pub interactive: bool,
     /// Its environment.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub environment: ConfigMap,
     /// The terminal's width.
     #[serde(default)]
@@ -346,6 +347,13 @@ mod tests {
         post.put.profiles = Some(vec!["p1".into()]);
         let text = serde_json::to_string(&post).unwrap();
         assert_eq!(serde_json::from_str::<InstancesPost>(&text).unwrap(), post);
+    }
+
+    #[test]
+    fn a_null_for_a_value_is_an_empty_one() {
+        let text = r#"{"config":{"user.a":null},"devices":{"eth0":{"mtu":null}}}"#;
+        let patch: InstancePatch = serde_json::from_str(text).unwrap();
+        assert_eq!((patch.config["user.a"].as_str(), &*patch.devices["eth0"]["mtu"]), ("", ""));
     }
 
     #[test]

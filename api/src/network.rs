@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigMap, NetworkAddress, NetworkCounters, NetworkName, null_default};
+use crate::{ConfigMap, NetworkAddress, NetworkCounters, NetworkName, null_default, texts};
 
 /// A network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct Network {
     #[serde(rename = "type")]
     pub network_type: String,
     /// Its configuration.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub config: ConfigMap,
     /// Whether the daemon made it and looks after it.
     pub managed: bool,
@@ -43,7 +43,7 @@ pub struct NetworksPost {
     #[serde(default)]
     pub description: String,
     /// Its configuration.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub config: ConfigMap,
 }
 

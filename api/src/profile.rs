@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigMap, DeviceMap, ProfileName, null_default};
+use crate::{ConfigMap, DeviceMap, ProfileName, devices, null_default, texts};
 
 /// A profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,10 +13,10 @@ pub struct Profile {
     #[serde(default)]
     pub description: String,
     /// Its configuration.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub config: ConfigMap,
     /// Its devices.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "devices")]
     pub devices: DeviceMap,
     /// Paths of the instances that use it.
     #[serde(default, deserialize_with = "null_default")]
@@ -40,9 +40,9 @@ struct FlatProfilesPost {
     name: ProfileName,
     #[serde(default)]
     description: String,
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     config: ConfigMap,
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "devices")]
     devices: DeviceMap,
 }
 
@@ -59,10 +59,10 @@ pub struct ProfilePatch {
     /// In words.
     pub description: Option<String>,
     /// Keys to set; an empty value removes the key.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub config: ConfigMap,
     /// Devices to add or replace.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "devices")]
     pub devices: DeviceMap,
 }
 
@@ -73,9 +73,9 @@ pub struct ProfilePut {
     #[serde(default)]
     pub description: String,
     /// Its configuration.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub config: ConfigMap,
     /// Its devices.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "devices")]
     pub devices: DeviceMap,
 }

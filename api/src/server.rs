@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigMap, null_default};
+use crate::{ConfigMap, null_default, texts};
 
 /// The server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct Server {
     /// Whether anyone may fetch its images.
     pub public: bool,
     /// Its configuration.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub config: ConfigMap,
     /// What it runs on.
     #[serde(default)]
@@ -68,6 +68,6 @@ pub struct Environment {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ServerPut {
     /// Its configuration.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub config: ConfigMap,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigMap, PoolName, null_default};
+use crate::{ConfigMap, PoolName, null_default, texts};
 
 /// A storage pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct StoragePool {
     /// `overlay`, `dir` ...
     pub driver: String,
     /// Its configuration.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub config: ConfigMap,
     /// `Created`.
     #[serde(default)]
@@ -39,7 +39,7 @@ pub struct StoragePoolsPost {
     #[serde(default)]
     pub description: String,
     /// Its configuration.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "texts")]
     pub config: ConfigMap,
 }
 

@@ -30,12 +30,32 @@ pub fn print_of_device(device: &ConfigMap, key: &str) -> Result<()> {
     }
 }
 
+/// Unsets a configuration key.
+pub fn unset(config: &mut ConfigMap, key: &str) -> Result<()> {
+    refuse_record(key)?;
+    match config.remove(key) {
+        Some(_) => Ok(()),
+        None => bail!("the key {key:?} is not set"),
+    }
+}
+
+/// The server keeps its own records where they are left out.
+fn refuse_record(key: &str) -> Result<()> {
+    match key.starts_with("volatile.") {
+        true => bail!("{key} is the daemon's own record: it cannot be unset"),
+        false => Ok(()),
+    }
+}
+
 /// Sets configuration keys. An empty value removes its key, as LXD has it; the server does not see
 /// that key, so it is here that it must be one.
 pub fn set(config: &mut ConfigMap, settings: ConfigMap) -> Result<()> {
     for (key, value) in &settings {
-        if value.is_empty() && !config.contains_key(key) {
-            sc_profiles::known(key)?;
+        if value.is_empty() {
+            refuse_record(key)?;
+            if !config.contains_key(key) {
+                sc_profiles::known(key)?;
+            }
         }
     }
     merge(config, settings);
@@ -65,5 +85,10 @@ mod tests {
         set(&mut config, map(&[("user.a", ""), ("user.c", "3"), ("user.d", "")])).unwrap();
         assert_eq!(config, map(&[("user.b", "2"), ("user.c", "3")]));
         assert!(set(&mut config, map(&[("no.key", "")])).is_err());
+        config = map(&[("volatile.uuid", "1")]);
+        assert!(set(&mut config, map(&[("volatile.uuid", "")])).is_err());
+        assert!(
+            unset(&mut config, "volatile.uuid").unwrap_err().to_string().contains("own record")
+        );
     }
 }

@@ -368,3 +368,20 @@ fn a_patch_of_a_profile_changes_what_it_names_and_nothing_else() {
     assert_eq!((&kept["description"], &kept["config"]["user.a"]), (&"words".into(), &"1".into()));
     assert_eq!(patched(r#"{"description":""}"#)["description"], "");
 }
+
+#[test]
+fn what_cannot_be_changed_of_an_instance_is_refused_by_name_and_a_null_unsets() {
+    let daemon = with_image();
+    daemon.sc(&["init", BUSYBOX, "c1", "-c", "user.a=1", "-c", "user.b=1"]).ok();
+    let ask = |method: &str, body: &str| {
+        daemon.sc(&["query", "--wait", "-X", method, "-d", body, "/1.0/instances/c1"])
+    };
+    ask("PUT", r#"{"architecture":"s390x"}"#).refused("\"architecture\"");
+    ask("PATCH", r#"{"config":{"volatile.uuid":""}}"#).refused("volatile.uuid");
+    daemon.sc(&["config", "unset", "c1", "volatile.uuid"]).refused("volatile.uuid");
+    ask("PATCH", r#"{"config":{"user.a":null}}"#).ok();
+    assert_eq!(daemon.sc(&["config", "get", "c1", "user.b"]).ok(), "1");
+    ask("PUT", r#"{"architecture":"amd64","config":{"user.b":null}}"#).ok();
+    let config = daemon.json(&["query", "/1.0/instances/c1"])["config"].clone();
+    assert!(config.as_object().unwrap().keys().all(|key| !key.starts_with("user.")), "{config}");
+}

@@ -103,6 +103,7 @@ fn methods_and_parameters_are_refused_by_name() {
     refused(&daemon, "GET /1.0/images?recursion=1&recursion=2", 400, "recursion");
     refused(&daemon, "GET /1.0/instances?filter=name", 400, "filter");
     refused(&daemon, "GET /1.0/instances?project=other", 404, "\"other\"");
+    refused(&daemon, "POST /1.0/instances?target=other", 400, "\"target\"");
     refused(&daemon, "GET /1.0/instances/%FF", 400, "path");
     refused(&daemon, "GET /1.0/events", 400, "websocket");
     refused(&daemon, "GET /1.0/operations/none/wait?timeout=soon", 400, "timeout");

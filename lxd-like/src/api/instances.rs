@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use sc_api::{InstanceName, InstancePatch, InstancePut, InstancesPost};
+use sc_api::{ConfigMap, InstanceName, InstancePatch, InstancePut, InstancesPost};
 
 use super::extract::{Json, ListQuery, Path, Query};
 use super::filter::Filter;
@@ -40,6 +40,7 @@ pub async fn create(
     State(App { ctx, instances, operations, .. }): State<App>,
     Json(mut post): Json<InstancesPost>,
 ) -> Result<Response> {
+    drop_unset(&mut post.put.config);
     if post.name.is_empty() {
         post.name = free_name(&instances);
     }
@@ -74,12 +75,14 @@ pub async fn replace(
     State(App { instances, operations, .. }): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    Json(put): Json<InstancePut>,
+    Json(mut put): Json<InstancePut>,
 ) -> Result<Response> {
     let instance = instances.get(&name)?;
     if !put.restore.is_empty() {
         return Err(Error::invalid("field \"restore\": snapshots are not supported"));
     }
+    drop_unset(&mut put.config);
+    refuse_architecture(&put.architecture, &instance.view().record.architecture)?;
     let guard = respond::if_match(&headers);
     // Refused at once where it is plain, and checked again where the change is made.
     guard.check(&instance.view().record.guarded())?;
@@ -99,6 +102,7 @@ pub async fn patch(
     Json(patch): Json<InstancePatch>,
 ) -> Result<Response> {
     let instance = instances.get(&name)?;
+    refuse_unset_of_records(&patch.config)?;
     instance.update(Update::Patch(patch), respond::if_match(&headers)).await?;
     Ok(respond::done())
 }
@@ -127,6 +131,35 @@ pub async fn delete(
         Ok(None)
     });
     Ok(respond::operation(&handle))
+}
+
+/// Drops keys with an empty value, which LXD takes as not set. Those that would be refused with any
+/// value stay, to be refused.
+pub fn drop_unset(config: &mut ConfigMap) {
+    let refused = |key: &str| key.starts_with("volatile.") || sc_profiles::known(key).is_err();
+    config.retain(|key, value| !value.is_empty() || refused(key));
+}
+
+/// An instance is of its image's architecture for good.
+fn refuse_architecture(asked: &str, kept: &str) -> Result<()> {
+    let asked_as_kept = sc_images::metadata::normalise_architecture(asked);
+    if asked.is_empty() || asked_as_kept == sc_images::metadata::normalise_architecture(kept) {
+        return Ok(());
+    }
+    let text = format!("field \"architecture\" cannot be changed: the instance is {kept}");
+    Err(Error::invalid(text))
+}
+
+/// The daemon's own records stay where a client leaves them out; asked by name, it says so.
+fn refuse_unset_of_records(config: &ConfigMap) -> Result<()> {
+    let record =
+        config.iter().find(|(key, value)| key.starts_with("volatile.") && value.is_empty());
+    match record {
+        None => Ok(()),
+        Some((key, _)) => {
+            Err(Error::invalid(format!("{key} is the daemon's own record: it cannot be unset")))
+        }
+    }
 }
 
 /// A name for an instance that was given none.

@@ -6,6 +6,7 @@ use axum::response::Response;
 use sc_api::{ProfilePatch, ProfilePut, ProfilesPost};
 
 use super::extract::{Json, ListQuery, Path, Query};
+use super::instances::drop_unset;
 use super::respond;
 use crate::app::App;
 use crate::context::Ctx;
@@ -31,7 +32,11 @@ pub async fn list(
 }
 
 /// Creates a profile.
-pub async fn create(State(ctx): State<Ctx>, Json(post): Json<ProfilesPost>) -> Result<Response> {
+pub async fn create(
+    State(ctx): State<Ctx>,
+    Json(mut post): Json<ProfilesPost>,
+) -> Result<Response> {
+    drop_unset(&mut post.put.config);
     let path = format!("/1.0/profiles/{}", post.name);
     ctx.profiles.create(post.name, post.put).await?;
     ctx.events.lifecycle("profile-created", path.clone());
@@ -52,8 +57,9 @@ pub async fn replace(
     State(App { ctx, instances, .. }): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    Json(put): Json<ProfilePut>,
+    Json(mut put): Json<ProfilePut>,
 ) -> Result<Response> {
+    drop_unset(&mut put.config);
     instances.change_profile(&name, &respond::if_match(&headers), |_| put).await?;
     ctx.events.lifecycle("profile-updated", format!("/1.0/profiles/{name}"));
     Ok(respond::done())
@@ -68,7 +74,7 @@ pub async fn patch(
 ) -> Result<Response> {
     let merge = |mut put: ProfilePut| {
         put.config.extend(patch.config);
-        put.config.retain(|_, value| !value.is_empty());
+        drop_unset(&mut put.config);
         put.devices.extend(patch.devices);
         put.description = patch.description.unwrap_or(put.description);
         put

@@ -1,4 +1,5 @@
-//! `/1.0/projects`, of which there is one, and the refusal of requests for any other.
+//! `/1.0/projects`, of which there is one, and the refusal of requests for any other, or for a
+//! member of a cluster.
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -11,19 +12,24 @@ use super::respond;
 use crate::error::{Error, Result};
 use crate::model::PROJECT;
 
-/// The project that any request may name.
+/// The project, and the member of a cluster, that any request may name.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ProjectQuery {
     project: String,
+    target: String,
 }
 
-/// Lets requests for the default project through.
+/// Lets requests for the default project of this server through.
 pub async fn only_default(
     Query(query): Query<ProjectQuery>,
     request: Request,
     next: Next,
 ) -> Response {
+    if !query.target.is_empty() {
+        let text = "Target only allowed when clustered: leave out the parameter \"target\"";
+        return Error::invalid(text).into_response();
+    }
     match query.project.as_str() {
         "" | PROJECT => next.run(request).await,
         other => no_such(other).into_response(),

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use sc_api::{ConfigMap, DeviceMap};
 use sc_client::{Client, Tagged};
@@ -96,11 +96,7 @@ impl<T: Changeable> Verb for Unset<T> {
     const ABOUT: &'static str = "Remove a key";
 
     async fn run(self, context: Context) -> Result<ExitCode> {
-        change::<T>(&context, &self.one.name, |form| match T::config(form).remove(&self.key) {
-            Some(_) => Ok(()),
-            None => bail!("the key {:?} is not set", self.key),
-        })
-        .await
+        change::<T>(&context, &self.one.name, |form| keys::unset(T::config(form), &self.key)).await
     }
 }
 
