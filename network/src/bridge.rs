@@ -6,6 +6,7 @@
 
 mod instances;
 mod place;
+mod restore;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -54,10 +55,6 @@ pub struct NetworkState {
     pub mtu: u32,
     /// Whether it is up.
     pub up: bool,
-    /// The names of its ports.
-    pub ports: Vec<String>,
-    /// The bridge's id as spanning tree has it, such as `8000.00163e123456`.
-    pub bridge_id: String,
 }
 
 /// A managed bridge that is up; cheap to clone. Dropping it leaves everything as it is, dnsmasq
@@ -73,6 +70,7 @@ struct Inner {
     ipam: Mutex<Ipam>,
     /// Written while the network changes as a whole, read by what changes one device of it.
     dns: tokio::sync::RwLock<Option<Dnsmasq>>,
+    /// The bridge's; 0 while what stands for the network outside is not whole.
     index: AtomicU32,
 }
 
@@ -109,9 +107,7 @@ impl Network {
         made: &place::Made,
     ) -> Result<Self> {
         files.create()?;
-        let index = place::put(&config, files, context, made).await?;
-        firewall::apply(&config, context).await?;
-        let dns = start_dns(&config, files, context).await?;
+        let (index, dns) = put_outside(&config, files, context, made).await?;
         let config = Arc::new(config);
         Ok(Self(Arc::new(Inner {
             name: config.name.clone(),
@@ -220,14 +216,9 @@ impl Network {
     /// What the interface is like at the moment.
     pub async fn state(&self) -> Result<NetworkState> {
         let links = &self.0.context.links;
-        let devices = links.list().await?;
-        let bridge = devices.iter().find(|device| device.name == self.0.name);
-        let bridge = bridge.ok_or_else(|| NetworkError::Netlink {
-            op: "look up bridge",
-            object: self.0.name.clone(),
-            source: io::ErrorKind::NotFound.into(),
-        })?;
-        let ports = devices.iter().filter(|device| device.controller == Some(bridge.index));
+        let bridge = place::find_own(&self.0.name, &self.0.files, &self.0.context).await?;
+        let bridge =
+            bridge.ok_or_else(|| NetworkError::BridgeMissing { network: self.0.name.clone() })?;
         let addresses = links.addresses(bridge.index).await?;
         Ok(NetworkState {
             addresses: addresses.iter().map(|net| (net.addr(), net.prefix_len())).collect(),
@@ -235,8 +226,6 @@ impl Network {
             hwaddr: bridge.mac.map(|mac| mac.to_string()).unwrap_or_default(),
             mtu: bridge.mtu,
             up: bridge.up,
-            ports: ports.map(|device| device.name.clone()).collect(),
-            bridge_id: bridge.bridge_id.clone().unwrap_or_default(),
         })
     }
 
@@ -250,6 +239,23 @@ impl Network {
         *ipam = Ipam::new(Arc::clone(config));
         ipam.load(reservations);
     }
+}
+
+/// Makes or takes up all that stands for a network outside, and brings it to what the configuration
+/// says. Returns the bridge's index and its dnsmasq.
+async fn put_outside(
+    config: &BridgeConfig,
+    files: &Files,
+    context: &Context,
+    made: &place::Made,
+) -> Result<(u32, Option<Dnsmasq>)> {
+    let index = place::put(config, files, context, made).await?;
+    if made.bridge() {
+        // One that served an earlier bridge goes on listening for that.
+        dns::end_leftover(files).await;
+    }
+    firewall::apply(config, context).await?;
+    Ok((index, start_dns(config, files, context).await?))
 }
 
 /// Starts or takes up dnsmasq where the network needs one, and ends it where it no longer does.

@@ -139,7 +139,11 @@ impl Dnsmasq {
             (IpAddr::V4(address), Some(mac), Some(IpAddr::V4(server))) => {
                 let packet = lease::release_packet(address, mac, server, &lease.client_id);
                 let to = SocketAddr::from((server, 67));
-                lease::send_through(&self.shared.network, &packet, to).await
+                match lease::send_through(&self.shared.network, &packet, to).await {
+                    // Without its bridge dnsmasq hears nothing.
+                    Err(error) if error.is_missing() => self.edit_leases(lease.address).await,
+                    other => other,
+                }
             }
             _ => self.edit_leases(lease.address).await,
         }
@@ -149,6 +153,9 @@ impl Dnsmasq {
     /// anew.
     async fn edit_leases(&self, address: IpAddr) -> Result<()> {
         let shared = &self.shared;
+        if shared.files.read_leases()?.iter().all(|lease| lease.address != address) {
+            return Ok(());
+        }
         // Holding the lock keeps the watch from starting it in between.
         let mut process = shared.process.lock().await;
         process.end(PATIENCE).await;

@@ -100,10 +100,22 @@ pub enum NetworkError {
         taken: bool,
     },
     /// The name is in use by an interface that is not ours.
-    #[error("interface {name} exists already and is no bridge of ours")]
+    #[error(
+        "interface {name} exists already and is no bridge of ours; take it away, or give the network \
+         another name"
+    )]
     ForeignLink {
         /// The interface.
         name: String,
+    },
+    /// The bridge is not there any more.
+    #[error(
+        "the bridge of network {network} is missing on this host; the next start of an instance on it \
+         makes it anew, and so does a new start of the daemon"
+    )]
+    BridgeMissing {
+        /// The network.
+        network: String,
     },
     /// The bridge takes no more ports.
     #[error(
@@ -209,6 +221,7 @@ impl NetworkError {
             Self::SubnetInUse { .. }
             | Self::ForeignLink { .. }
             | Self::AddressUnavailable { taken: true, .. } => ErrorKind::Conflict,
+            Self::BridgeMissing { .. } => ErrorKind::NotFound,
             Self::NoFreeSubnet { .. }
             | Self::NoFreeAddress { .. }
             | Self::BridgeFull { .. }

@@ -1,7 +1,9 @@
 //! Bad input: each gets one clear sentence that names it, and nothing is left behind.
 
+use std::time::Duration;
+
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, HostSnapshot};
+use sc_tests::{Daemon, HostSnapshot, address, eventually};
 use serde_json::json;
 
 #[test]
@@ -36,6 +38,23 @@ fn what_is_not_there_is_named() {
     daemon.sc(&["network", "show", "nonet0"]).refused("not found");
     daemon.sc(&["storage", "show", "nopool"]).refused("not found");
     daemon.sc(&["image", "info", "noimage"]).refused("not found");
+}
+
+#[test]
+fn a_bridge_deleted_by_hand_is_told_and_made_again() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let networks = || daemon.sc(&["network", "list", "-f", "csv"]).ok().to_owned();
+    let bridge = networks().split(',').next().unwrap().to_owned();
+    let mut ip = std::process::Command::new("ip");
+    assert!(ip.args(["link", "delete", &bridge]).status().unwrap().success());
+    assert!(networks().contains("UNAVAILABLE"), "{}", networks());
+    daemon.sc(&["network", "info", &bridge]).refused("makes it anew");
+    daemon.sc(&["delete", "--force", "c1"]).ok();
+    daemon.sc(&["launch", BUSYBOX, "c2"]).ok();
+    eventually("an address", Duration::from_secs(20), || address(&daemon, "c2", "inet"));
+    assert!(networks().contains("CREATED"), "{}", networks());
 }
 
 #[test]

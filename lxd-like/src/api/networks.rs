@@ -22,8 +22,11 @@ pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Res
             respond::sync(all.iter().map(|doc| path(&doc.value)).collect::<Vec<_>>())
         }
         _ => {
-            let views = all.iter().map(|doc| view(&ctx, &doc.value));
-            respond::sync(views.collect::<Result<Vec<_>>>()?)
+            let mut views = Vec::new();
+            for doc in &all {
+                views.push(view(&ctx, &doc.value).await?);
+            }
+            respond::sync(views)
         }
     })
 }
@@ -45,7 +48,7 @@ pub async fn create(State(ctx): State<Ctx>, Json(post): Json<NetworksPost>) -> R
 /// One network.
 pub async fn get(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
     let record = ctx.networks.record(&name)?;
-    Ok(respond::sync_with_etag(view(&ctx, &record)?, &record.config))
+    Ok(respond::sync_with_etag(view(&ctx, &record).await?, &record.config))
 }
 
 /// Deletes a network.
@@ -102,15 +105,18 @@ fn scope(address: &std::net::IpAddr) -> &'static str {
     }
 }
 
-fn view(ctx: &Ctx, record: &NetworkRecord) -> Result<Network> {
-    let up = ctx.networks.get(record.name.as_str()).is_ok();
+async fn view(ctx: &Ctx, record: &NetworkRecord) -> Result<Network> {
+    let available = match ctx.networks.get(record.name.as_str()) {
+        Ok(network) => network.has_bridge().await.unwrap_or(false),
+        Err(_) => false,
+    };
     Ok(Network {
         name: record.name.to_string(),
         description: record.description.clone(),
         network_type: "bridge".into(),
         config: record.config.clone(),
         managed: true,
-        status: if up { "Created" } else { "Errored" }.into(),
+        status: if available { "Created" } else { "Unavailable" }.into(),
         locations: vec!["none".into()],
         used_by: ctx.networks.used_by(record.name.as_str())?,
     })

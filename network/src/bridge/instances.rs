@@ -65,7 +65,8 @@ impl Network {
                 errors.extend(self.forget_leases(dnsmasq, &held, Whose::Own).await.err());
             }
             let index = self.0.index.load(Ordering::Acquire);
-            for address in addresses(&held) {
+            // Without a bridge nobody is known behind it.
+            for address in addresses(&held).filter(|_| index != 0) {
                 let forgotten = self.0.context.links.forget_neighbour(index, address).await;
                 errors.extend(forgotten.err());
             }
@@ -74,10 +75,12 @@ impl Network {
     }
 
     /// Makes a device's interface: the host's end on the bridge and up, the other end in the network
-    /// namespace `netns`, down. dnsmasq has its files before the interface exists.
+    /// namespace `netns`, down. dnsmasq has its files before the interface exists. A bridge that
+    /// somebody has taken away is made again.
     pub async fn attach(&self, request: &NicRequest, netns: BorrowedFd<'_>) -> Result<()> {
         let reservation = &request.reservation;
         dns::check_host(&reservation.instance, &reservation.device, &reservation.hostname)?;
+        self.restore().await?;
         let config = self.config();
         {
             let dns = self.0.dns.read().await;

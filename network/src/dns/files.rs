@@ -66,6 +66,11 @@ impl Files {
         if self.0.is_dir() { self.remove_unfinished() } else { make_folder(&self.0, 0o700) }
     }
 
+    /// Whether the network's folder is there, which goes last when the network is deleted.
+    pub fn exist(&self) -> bool {
+        self.0.is_dir()
+    }
+
     /// Makes the folders that dnsmasq watches, and checks that its user reaches them. Nobody but root and
     /// dnsmasq's group enters the network's folder: it tells who has which address.
     pub fn prepare(&self, account: &Account) -> Result<()> {

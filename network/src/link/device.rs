@@ -2,9 +2,7 @@
 
 use futures::TryStreamExt;
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::link::{
-    InfoBridge, InfoData, InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
-};
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 
 use super::{Links, failed};
 use crate::{Mac, Result};
@@ -41,8 +39,6 @@ pub struct Device {
     pub kind: String,
     /// The index of the bridge (or bond) that it is a port of.
     pub controller: Option<u32>,
-    /// A bridge's id.
-    pub bridge_id: Option<String>,
     /// What went through it.
     pub counters: Counters,
 }
@@ -97,12 +93,10 @@ fn device(message: LinkMessage) -> Device {
                     packets_sent: stats.tx_packets,
                 };
             }
-            LinkAttribute::LinkInfo(infos) => infos.into_iter().for_each(|info| match info {
-                LinkInfo::Kind(kind) => device.kind = kind_name(&kind),
-                LinkInfo::Data(InfoData::Bridge(options)) => {
-                    device.bridge_id = options.iter().find_map(bridge_id);
+            LinkAttribute::LinkInfo(infos) => infos.into_iter().for_each(|info| {
+                if let LinkInfo::Kind(kind) = info {
+                    device.kind = kind_name(&kind);
                 }
-                _ => {}
             }),
             _ => {}
         }
@@ -115,11 +109,4 @@ fn kind_name(kind: &InfoKind) -> String {
         InfoKind::Other(name) => name.clone(),
         known => known.to_string(),
     }
-}
-
-/// Priority and hardware address, as `brctl` writes them.
-fn bridge_id(option: &InfoBridge) -> Option<String> {
-    let InfoBridge::BridgeId(id) = option else { return None };
-    let digits: String = id.address.iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("{:04x}.{digits}", id.priority))
 }

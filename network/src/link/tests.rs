@@ -12,7 +12,6 @@ fn a_bridge_has_its_address_and_hardware_address_from_the_start() {
         let bridge = links.get("scbr0").await.unwrap().unwrap();
         assert_eq!((bridge.kind.as_str(), bridge.mac, bridge.mtu), ("bridge", Some(mac), 1400));
         assert!(!bridge.up);
-        assert!(bridge.bridge_id.unwrap().starts_with("8000.00163e"));
         links.set_up("scbr0").await.unwrap();
         let net = "10.1.2.1/24".parse().unwrap();
         links.add_address(bridge.index, net).await.unwrap();

@@ -49,6 +49,45 @@ fn a_dnsmasq_that_dies_is_started_again() {
 }
 
 #[test]
+fn a_bridge_deleted_by_hand_keeps_nobody_from_leaving_and_is_made_again_for_the_next() {
+    in_namespace(async {
+        let (folder, context) = (Folder::new(), context());
+        let network = Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap();
+        let web1 = Guest::attach(&network, &request("web1")).await;
+        assert!(web1.dhcp().starts_with("10.77.5.2 "));
+        context.links.delete("scbr0").await.unwrap();
+        assert!(!network.has_bridge().await.unwrap());
+        let error = network.state().await.unwrap_err();
+        assert!(error.to_string().contains("makes it anew"), "{error}");
+        web1.leave(&network).await;
+        let leases = fs::read_to_string(folder.path().join("dnsmasq.leases")).unwrap();
+        assert!(!leases.contains("10.77.5.2"), "{leases}");
+
+        let web2 = Guest::attach(&network, &request("web2")).await;
+        assert!(network.has_bridge().await.unwrap());
+        assert!(web2.dhcp().starts_with("10.77.5.2 "));
+        assert!(web2.look_up("web2", Some("10.77.5.2")).contains("10.77.5.2"));
+        web2.leave(&network).await;
+        network.stop().await.unwrap();
+        let gone = network.restore().await.unwrap_err();
+        assert!(matches!(gone, NetworkError::BridgeMissing { .. }), "{gone}");
+    });
+}
+
+#[test]
+fn a_bridge_deleted_while_nobody_was_there_is_made_again_and_serves() {
+    in_namespace(async {
+        let (folder, context) = (Folder::new(), context());
+        drop(Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap());
+        context.links.delete("scbr0").await.unwrap();
+        let network = Network::start(config(&[]), &folder.path(), context).await.unwrap();
+        let web1 = Guest::attach(&network, &request("web1")).await;
+        assert!(web1.dhcp().starts_with("10.77.5.2 "));
+        network.stop().await.unwrap();
+    });
+}
+
+#[test]
 fn another_configuration_moves_the_network_under_its_guests() {
     in_namespace(async {
         let folder = Folder::new();
