@@ -71,6 +71,8 @@ async fn run(options: Options, events: Events) -> Result<()> {
     let group = options.group.as_deref().map(listener::group_id).transpose()?;
     raise_descriptor_limit();
     let ctx = open(&options, events).await?;
+    // Before the socket: whoever can connect can also end the daemon in order.
+    watch_signals(ctx.shutdown.clone())?;
     prepare(&ctx).await?;
     let instances = Instances::new(ctx.clone());
     let recovered = instances.recover().await?;
@@ -80,7 +82,6 @@ async fn run(options: Options, events: Events) -> Result<()> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     watchdog::spawn(instances.clone());
     tokio::spawn(start_instances(ctx.ready.clone(), instances.clone(), recovered));
-    tokio::spawn(watch_signals(ctx.shutdown.clone()));
 
     let leave = ctx.shutdown.leave.clone();
     let requests = TaskTracker::new();
@@ -174,22 +175,21 @@ async fn prepare(ctx: &Ctx) -> Result<()> {
     defaults::make(ctx).await
 }
 
-async fn watch_signals(shutdown: Shutdown) {
-    let streams = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        // The host's power fails: LXD's sign for stopping the guests in order.
-        signal(SignalKind::from_raw(rustix::process::Signal::POWER.as_raw())),
-    );
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut power)) = streams else {
-        tracing::error!("cannot listen for signals: end the daemon with sc admin shutdown");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => shutdown.leave.cancel(),
-        _ = interrupt.recv() => shutdown.leave.cancel(),
-        _ = power.recv() => shutdown.stop_guests.cancel(),
-    }
+/// Takes the signals that end the daemon from now on.
+fn watch_signals(shutdown: Shutdown) -> Result<()> {
+    let listen = |kind| signal(kind).context("listen for signals");
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    // The host's power fails: LXD's sign for stopping the guests in order.
+    let mut power = listen(SignalKind::from_raw(rustix::process::Signal::POWER.as_raw()))?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => shutdown.leave.cancel(),
+            _ = interrupt.recv() => shutdown.leave.cancel(),
+            _ = power.recv() => shutdown.stop_guests.cancel(),
+        }
+    });
+    Ok(())
 }
 
 async fn end(ctx: &Ctx, operations: &Operations, requests: TaskTracker) {
