@@ -74,7 +74,6 @@ dnsmasq-base gives the guests addresses and names
 squashfs-tools packs and unpacks images
 mmdebstrap builds Debian images from their signed packages
 debian-archive-keyring has the keys that those are checked with
-uidmap maps the ids of unprivileged guests
 END
 }
 
