@@ -93,10 +93,12 @@ fn a_folder_that_was_there_before_outlives_its_pool() {
 }
 
 #[test]
-fn a_driver_that_is_none_is_refused_by_name() {
+fn a_driver_or_a_source_that_is_none_is_refused_by_name() {
     let daemon = Daemon::start();
     Busybox::import(&daemon);
     daemon.sc(&["storage", "create", "other", "floppy"]).refused("floppy");
+    daemon.sc(&["storage", "create", "other", "dir", "source=/no/such"]).refused("/no/such");
+    assert!(!std::path::Path::new("/no/such").exists());
     daemon.sc(&["launch", BUSYBOX, "c1", "-s", "nowhere"]).refused("nowhere");
 }
 

@@ -10,9 +10,9 @@ mod profiles;
 mod references;
 mod root;
 
-pub use images::{Images, Incoming, RootSource, check_source};
+pub use images::{Images, Incoming};
 pub use networks::Networks;
 pub use pools::{DEFAULT_POOL, Pools};
 pub use profiles::{Changing, Profiles};
 pub use references::References;
-pub use root::Root;
+pub use root::{Root, RootSource, check_source};

@@ -96,7 +96,7 @@ impl Pools {
         Ok(())
     }
 
-    /// Makes a pool. `source`, an empty or missing folder, says where; else it lies under `SC_DIR`.
+    /// Makes a pool. `source`, an empty folder, says where; else it lies under `SC_DIR`.
     pub async fn create(
         &self,
         name: PoolName,
@@ -256,7 +256,14 @@ impl Pools {
         let mut options = config.clone();
         let path = match options.remove("source").filter(|source| !source.is_empty()) {
             None => self.paths.pool(name.as_str()),
-            Some(source) if source.starts_with('/') => PathBuf::from(source),
+            Some(source) if source.starts_with('/') => {
+                let path = PathBuf::from(&source);
+                if !path.is_dir() {
+                    let text = format!("source {source:?} is no folder: make it first (mkdir -p)");
+                    return Err(Error::invalid(text));
+                }
+                path
+            }
             Some(source) => {
                 return Err(Error::invalid(format!("source {source:?} must be an absolute path")));
             }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::future::Future;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -110,7 +111,7 @@ impl Daemon {
             if child.try_wait().expect("our own child").is_some() {
                 return Some(false);
             }
-            std::os::unix::net::UnixStream::connect(&socket).is_ok().then_some(true)
+            answers(&socket).then_some(true)
         });
         if !lives {
             self.child = None;
@@ -194,7 +195,7 @@ impl Daemon {
             if let Some(status) = child.try_wait().expect("our own child") {
                 panic!("the daemon ended at its start: {status}");
             }
-            std::os::unix::net::UnixStream::connect(&socket).ok()
+            answers(&socket).then_some(())
         });
     }
 
@@ -214,7 +215,7 @@ impl Daemon {
         let mut stdin = child.stdin.take().expect("it was piped");
         let input = input.to_vec();
         // A program that does not read its input ends all the same.
-        let feed = std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &input));
+        let feed = std::thread::spawn(move || Write::write_all(&mut stdin, &input));
         let output = child.wait_with_output().expect("our own child");
         let took = begin.elapsed();
         let _unread = feed.join().expect("the feeder does not panic");
@@ -307,4 +308,16 @@ fn show_tail(path: &Path) {
 fn describe<S: AsRef<OsStr>>(args: &[S]) -> String {
     let words = args.iter().map(|arg| arg.as_ref().to_string_lossy().into_owned());
     std::iter::once("sc".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a daemon answers there. That a connection is taken says nothing: for a moment a program that
+/// a dead daemon was just executing still has the socket.
+fn answers(socket: &Path) -> bool {
+    let asked = || {
+        let mut stream = std::os::unix::net::UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")?;
+        stream.read(&mut [0; 16])
+    };
+    asked().is_ok_and(|length: usize| length > 0)
 }
