@@ -2,7 +2,7 @@
 
 use super::daemon::Daemon;
 use super::instance::pid;
-use super::snapshot::tree_name;
+use super::snapshot::trees;
 
 /// The value of the first of `files` that the guest's group has, in the hierarchy of a controller
 /// (cgroup v1) or in the unified one.
@@ -21,13 +21,14 @@ pub fn cgroup_value(daemon: &Daemon, instance: &str, controller: &str, files: &[
     let (v1, path) = path.unwrap_or_else(|| panic!("no controller {controller}: {groups}"));
     let mount = if v1 { format!("/sys/fs/cgroup/{controller}") } else { "/sys/fs/cgroup".into() };
     // Limits are on the instance's group, whose child is the guest's own.
-    let tree = format!("/{}/", tree_name(&daemon.dir()));
-    let (before, after) = path.split_once(&tree).unwrap_or_else(|| panic!("{tree} in {path}"));
+    let trees = trees(&daemon.dir());
+    let split = trees.iter().find_map(|tree| Some((tree, path.split_once(&format!("/{tree}/"))?)));
+    let (tree, (before, after)) = split.unwrap_or_else(|| panic!("none of {trees:?} in {path}"));
     let id = after.split('/').next().expect("a split has a first part");
     for file in files {
-        if let Ok(value) = std::fs::read_to_string(format!("{mount}{before}{tree}{id}/{file}")) {
+        if let Ok(value) = std::fs::read_to_string(format!("{mount}{before}/{tree}/{id}/{file}")) {
             return value.trim().to_owned();
         }
     }
-    panic!("{mount}{before}{tree}{id} has none of {files:?}")
+    panic!("{mount}{before}/{tree}/{id} has none of {files:?}")
 }

@@ -54,8 +54,14 @@ impl HostSnapshot {
     }
 }
 
-/// The name of the daemon's control groups.
-pub fn tree_name(dir: &Path) -> String {
+/// Where the daemon's control groups may be in a hierarchy: a group at its top or, where systemd
+/// is the host's init, a scope.
+pub fn trees(dir: &Path) -> [String; 2] {
+    let name = tree_name(dir);
+    [format!("system.slice/{name}.scope"), name]
+}
+
+fn tree_name(dir: &Path) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(dir.display().to_string().as_bytes());
     let digits: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
@@ -114,12 +120,14 @@ fn leases(dir: &Path, bridge: &str) -> Vec<String> {
 
 /// The daemon's control groups in every hierarchy, deepest first.
 pub fn cgroups(dir: &Path) -> Vec<PathBuf> {
-    let name = tree_name(dir);
+    let trees = trees(dir);
     let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut found = Vec::new();
     for line in text.lines().filter(|line| line.contains(" - cgroup")) {
         let mount = line.split(' ').nth(4).unwrap_or_default();
-        deepest_first(&Path::new(mount).join(&name), &mut found);
+        for tree in &trees {
+            deepest_first(&Path::new(mount).join(tree), &mut found);
+        }
     }
     found
 }
@@ -137,14 +145,16 @@ fn deepest_first(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The processes in the daemon's control groups, and its own: pid and command. A zombie is its
 /// parent's to reap and no more a process.
 pub fn processes(dir: &Path) -> Vec<(i32, String)> {
-    let (tree, folder) = (format!("/{}/", tree_name(dir)), format!("{}/", dir.display()));
+    let trees = trees(dir).map(|tree| format!("/{tree}/"));
+    let folder = format!("{}/", dir.display());
     let pids = names_in(Path::new("/proc")).into_iter().filter_map(|name| name.parse().ok());
     let ours = pids.filter_map(|pid: i32| {
         let proc = PathBuf::from(format!("/proc/{pid}"));
         let cgroup = std::fs::read_to_string(proc.join("cgroup")).ok()?;
         let command = std::fs::read(proc.join("cmdline")).ok()?;
         let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        let ours = cgroup.contains(&tree) || command.contains(&folder);
+        let in_tree = trees.iter().any(|tree| cgroup.contains(tree));
+        let ours = in_tree || command.contains(&folder);
         (ours && !command.is_empty() && pid != std::process::id().cast_signed())
             .then(|| (pid, command.trim_end().to_owned()))
     });
