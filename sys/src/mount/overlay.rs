@@ -101,10 +101,12 @@ fn is_full(tree: &impl AsFd) -> Result<bool> {
 /// Those of [`overlay`].
 pub fn overlay_any_way(spec: &Overlay<'_>) -> Result<OwnedFd> {
     match overlay(spec, OverlayWay::Detached) {
-        // A kernel that does not know the way says so (6.12 the first, 6.1 the second); anything else
-        // is about the layers.
+        // A kernel that does not know the way says so: 6.12 the first two, as a tree is a descriptor
+        // of O_PATH, which it does not take; 6.1 the third. Anything else is about the layers.
         Err(error)
-            if [Errno::INVAL, Errno::OPNOTSUPP].iter().any(|e| error.is(e.raw_os_error())) =>
+            if [Errno::BADF, Errno::INVAL, Errno::OPNOTSUPP]
+                .iter()
+                .any(|e| error.is(e.raw_os_error())) =>
         {
             overlay(spec, attached_way())
         }
