@@ -91,7 +91,12 @@ fn many_programs_run_at_once() {
             ]);
             scope.spawn(move || {
                 let output = command.output().unwrap();
-                assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{number}\n"));
+                let told = String::from_utf8_lossy(&output.stderr);
+                assert_eq!(
+                    String::from_utf8_lossy(&output.stdout),
+                    format!("{number}\n"),
+                    "{told}"
+                );
             });
         }
     });

@@ -94,12 +94,21 @@ impl InstanceCgroup {
             v1::set_cpus(&path, &wanted)?;
             return Ok(wanted);
         }
-        // An empty line lifts the limit, so that processors which come later count as well.
-        let text = if *limit == CpuLimit::Unlimited { "\n".to_owned() } else { wanted.to_string() };
-        CpuSetController::new(path.clone(), path, true)
-            .set_cpus(&text)
-            .map_err(|error| self.failure("limit processors of", error))?;
-        Ok(wanted)
+        let set = |text: &str| {
+            CpuSetController::new(path.clone(), path.clone(), true)
+                .set_cpus(text)
+                .map_err(|error| self.failure("limit processors of", error))
+        };
+        let lifted = match limit {
+            // An empty line lifts the limit, so that processors which come later count as well. A
+            // group with processes in it takes none from kernel 6.12: all that there are do there.
+            CpuLimit::Unlimited => match set("\n") {
+                Err(error) if error.is(libc::ENOSPC) => set(&wanted.to_string()),
+                other => other,
+            },
+            _ => set(&wanted.to_string()),
+        };
+        lifted.map(|()| wanted)
     }
 
     /// Limits how much processor time is used.
