@@ -20,6 +20,8 @@ pub struct Interrupts(Arc<Shared>);
 struct Shared {
     /// Tells that there is a first wait.
     armed: Notify,
+    /// The signals, caught since then.
+    caught: Mutex<Option<Result<Signals>>>,
     waits: Mutex<Vec<Wait>>,
 }
 
@@ -52,6 +54,10 @@ impl Interrupts {
     pub fn waiting(&self, title: &str, operation: &str) -> Waiting {
         let wait = Wait { title: title.to_owned(), operation: operation.to_owned() };
         self.waits().push(wait);
+        // Now, and not when the runtime comes to it: from here on a signal must not just kill.
+        let mut caught = self.0.caught.lock().expect("no panic while it is locked");
+        caught.get_or_insert_with(Signals::catch);
+        drop(caught);
         self.0.armed.notify_one();
         Waiting { interrupts: self.clone(), operation: operation.to_owned() }
     }
@@ -81,7 +87,8 @@ impl Interrupts {
 
     async fn first_signal(&self) -> Result<(Signals, Caught)> {
         self.0.armed.notified().await;
-        let mut signals = Signals::catch()?;
+        let caught = self.0.caught.lock().expect("no panic while it is locked").take();
+        let mut signals = caught.expect("it is there before it is told")?;
         let caught = signals.next().await;
         Ok((signals, caught))
     }
@@ -120,6 +127,7 @@ impl Caught {
     }
 }
 
+#[derive(Debug)]
 struct Signals {
     interrupt: Signal,
     terminate: Signal,

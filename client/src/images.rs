@@ -1,7 +1,7 @@
 //! Images and their aliases. Uploads are in [`crate::upload`].
 
 use http::Method;
-use sc_api::{Image, ImageAlias, ImageAliasesPost, ImagePut, ImagesPost, Operation};
+use sc_api::{Image, ImageAlias, ImageAliasesPost, ImagesPost, Operation};
 
 use crate::client::Client;
 use crate::error::Result;
@@ -30,16 +30,6 @@ impl Client {
     /// Has the server fetch an image from a remote.
     pub async fn fetch_image(&self, post: &ImagesPost) -> Result<Operation> {
         self.start(Method::POST, "/1.0/images", post).await
-    }
-
-    /// Replaces what may be changed of an image.
-    pub async fn replace_image(
-        &self,
-        fingerprint: &str,
-        put: &ImagePut,
-        etag: Option<&str>,
-    ) -> Result<()> {
-        self.submit_if(Method::PUT, &path(&["images", fingerprint]), put, etag).await
     }
 
     /// Deletes an image.

@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use sc_api::{
-    Instance, InstancePatch, InstancePut, InstanceState, InstanceStatePut, InstancesPost, Operation,
-};
+use sc_api::{Instance, InstancePut, InstanceState, InstanceStatePut, InstancesPost, Operation};
 
 use crate::client::Client;
 use crate::error::Result;
@@ -57,11 +55,6 @@ impl Client {
         etag: Option<&str>,
     ) -> Result<Operation> {
         self.start_if(Method::PUT, &path(&["instances", name]), put, etag).await
-    }
-
-    /// Changes some of an instance's configuration.
-    pub async fn patch_instance(&self, name: &str, patch: &InstancePatch) -> Result<()> {
-        self.submit(Method::PATCH, &path(&["instances", name]), patch).await
     }
 
     /// Starts, stops, restarts ... an instance.

@@ -127,13 +127,6 @@ impl Network {
         all_gone(&self.0.name, errors)
     }
 
-    /// Takes bridge, firewall table and dnsmasq away and leaves the folder with the leases: for a
-    /// host or a daemon that goes down and comes again.
-    pub async fn shut_down(&self) -> Result<()> {
-        let errors = self.take_down().await;
-        all_gone(&self.0.name, errors)
-    }
-
     async fn take_down(&self) -> Vec<NetworkError> {
         let mut dns = self.0.dns.write().await;
         if let Some(dnsmasq) = dns.take() {

@@ -15,7 +15,6 @@
 //! | `reactor` | descriptors in tokio's event loop (feature `tokio`) |
 //! | [`resolve`] | paths that a guest controls |
 //! | [`probe`] | what this host can do, as plain data |
-//! | [`undo`] | steps taken back in reverse order |
 
 #![allow(unsafe_code)]
 #![warn(missing_docs)]
@@ -43,7 +42,6 @@ pub mod sandbox;
 #[cfg(feature = "seccomp")]
 pub mod seccomp;
 pub mod signal;
-pub mod undo;
 pub mod unix;
 
 pub(crate) use error::Context;

@@ -22,5 +22,5 @@ pub use overlay::{Overlay, OverlayWay, Writable, overlay, overlay_any_way, probe
 pub(crate) use tree::describe;
 pub use tree::{
     Attributes, Depth, Propagation, attach, attach_at, bind, change_attributes, clone_tree,
-    clone_tree_at, idmap, is_read_only, make_propagation, open_path, pivot_into, unmount_detach,
+    clone_tree_at, idmap, is_read_only, make_propagation, pivot_into, unmount_detach,
 };

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags};
+use rustix::fs::{CWD, StatVfsMountFlags};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
@@ -59,13 +59,6 @@ impl Attributes {
             | pick(self.no_exec, libc::MOUNT_ATTR_NOEXEC)
             | pick(self.no_atime, libc::MOUNT_ATTR_NOATIME)
     }
-}
-
-/// Opens a path as a location only (`O_PATH`), following no final symbolic link.
-pub fn open_path(path: impl AsRef<Path>) -> Result<OwnedFd> {
-    let path = path.as_ref();
-    rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
-        .op("open", path.display())
 }
 
 /// Clones the mount at `path` as a detached tree (open_tree(2)); `path` becomes its root.

@@ -81,11 +81,6 @@ impl Child {
         self.pidfd.as_fd()
     }
 
-    /// Gives the pidfd away.
-    pub fn into_pidfd(self) -> OwnedFd {
-        self.pidfd
-    }
-
     /// Waits for the end and reaps; `None` when polled before the end.
     ///
     /// # Errors
