@@ -13,7 +13,7 @@ fn bad_names_are_refused() {
     let long = "x".repeat(64);
     for name in ["-leading", "trailing-", "under_score", "1digit", "a.b", "ä", &long, "a/b", ".."]
     {
-        daemon.sc(&["init", BUSYBOX, "--", name]).refused("name");
+        daemon.sc(&["init", BUSYBOX, "--", name]).refused("Invalid instance name: Name ");
     }
     for name in ["", "a/b", "..", "-x y"] {
         let refused = daemon.sc(&["profile", "create", "--", name]);
@@ -156,9 +156,12 @@ fn an_image_for_another_processor_is_refused() {
 fn a_file_that_is_no_image_is_refused() {
     let daemon = Daemon::start();
     let path = daemon.scratch().join("junk");
-    for junk in [&b""[..], b"hello", &[0x1f, 0x8b, 8, 0, 1, 2, 3]] {
+    let cut = &[0x1f, 0x8b, 8, 0, 1, 2, 3][..];
+    for (junk, why) in
+        [(&b""[..], "file is empty"), (b"hello", "format is not known"), (cut, "is cut off")]
+    {
         std::fs::write(&path, junk).unwrap();
-        daemon.sc(&["image", "import", &path.display().to_string()]).refused("image");
+        daemon.sc(&["image", "import", &path.display().to_string()]).refused(why);
     }
     daemon.sc(&["image", "import", "/no/such/file"]).refused("/no/such/file");
     assert_eq!(daemon.sc(&["image", "list", "-f", "csv"]).ok(), "");

@@ -68,6 +68,14 @@ impl Stream {
         }
     }
 
+    /// What is there to be read at this moment; empty when that is nothing.
+    fn read_now(&self) -> Bytes {
+        let mut buffer = BytesMut::zeroed(CHUNK);
+        let count = rustix::io::read(self.fd(), &mut buffer[..]).unwrap_or(0);
+        buffer.truncate(count);
+        buffer.freeze()
+    }
+
     /// Writes everything.
     pub async fn write_all(&self, mut bytes: &[u8]) -> std::io::Result<()> {
         while !bytes.is_empty() {
@@ -93,7 +101,8 @@ pub async fn send_output(
     loop {
         let bytes = tokio::select! {
             bytes = stream.read() => bytes,
-            () = lingered(ended) => break,
+            // On a busy machine the time may be over before what came in it was looked at.
+            () = lingered(ended) => Ok(stream.read_now()),
         };
         match bytes {
             Ok(bytes) if bytes.is_empty() => break,
@@ -176,6 +185,15 @@ mod tests {
         }
         writing.await.unwrap().unwrap();
         assert_eq!(received, expected);
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_read_without_waiting_for_more() {
+        let (reader, writer) = pipe();
+        assert!(reader.read_now().is_empty());
+        writer.write_all(b"late").await.unwrap();
+        assert_eq!(reader.read_now(), "late");
+        assert!(reader.read_now().is_empty());
     }
 
     #[tokio::test]
