@@ -64,7 +64,10 @@ async fn stop(instance: Arc<InstanceHandle>, timeout: Option<Duration>) {
     }
     if let Err(error) = instance.stop(StopMode::Force).await {
         tracing::error!(instance = %instance.name(), error = %error.chain(), "stop");
+        return;
     }
+    // An ephemeral one is gone then.
+    let _ = instance.settled().await;
 }
 
 /// All instances, with what is said of their start and stop.

@@ -45,6 +45,8 @@ pub(super) enum Command {
     Delete(Reply),
     Update(Update, IfMatch, Reply),
     ProfilesChanged(Reply),
+    /// Nothing; answered when what was asked before is done to its end.
+    Settle(Reply),
 }
 
 impl Command {
@@ -57,7 +59,8 @@ impl Command {
             | Self::Restart(_, reply)
             | Self::Delete(reply)
             | Self::Update(_, _, reply)
-            | Self::ProfilesChanged(reply) => reply,
+            | Self::ProfilesChanged(reply)
+            | Self::Settle(reply) => reply,
         }
     }
 }

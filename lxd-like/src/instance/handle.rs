@@ -65,6 +65,12 @@ impl InstanceHandle {
         self.ask(|reply| Command::Restart(mode, reply)).await
     }
 
+    /// Waits until nothing is left to do of what was asked before: a forced stop is answered before
+    /// what its guest has left is cleared up.
+    pub async fn settled(&self) -> Result<()> {
+        self.ask(Command::Settle).await
+    }
+
     /// Deletes it. It must not run.
     pub async fn delete(&self) -> Result<()> {
         self.ask(Command::Delete).await

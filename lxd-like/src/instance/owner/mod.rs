@@ -172,6 +172,7 @@ impl Owner {
                 answer(reply, self.update(update, &guard).await);
             }
             Command::ProfilesChanged(reply) => answer(reply, self.take_over_profiles().await),
+            Command::Settle(reply) => answer(reply, Ok(())),
         }
     }
 
