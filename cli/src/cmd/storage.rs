@@ -136,7 +136,7 @@ pub struct Create {
     /// Its driver: overlay, dir
     #[arg(value_name = "DRIVER")]
     driver: String,
-    /// Its keys
+    /// Its keys: source=FOLDER, an empty folder that is there, to keep it in
     #[arg(value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// What it is for
