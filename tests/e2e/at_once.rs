@@ -121,6 +121,22 @@ fn an_agent_that_does_not_answer_holds_up_nobody_for_long() {
 }
 
 #[test]
+fn nothing_is_started_while_the_daemon_stops_all_guests() {
+    let mut daemon = with_guest();
+    daemon.sc(&["init", BUSYBOX, "c2"]).ok();
+    let shutdown = begin(&daemon, &["admin", "shutdown"]);
+    std::thread::sleep(Duration::from_millis(300));
+    daemon.sc(&["start", "c2"]).refused("stopping all guests");
+    daemon.sc(&["launch", BUSYBOX, "c3"]).refused("stopping all guests");
+    ended(shutdown).ok();
+    daemon.wait_died();
+    daemon.run_again();
+    daemon.sc(&["admin", "waitready", "--timeout", "20"]).ok();
+    let states = ["c1", "c2", "c3"].map(|name| status(&daemon, name));
+    assert_eq!(states, ["Running", "Stopped", "-"]);
+}
+
+#[test]
 fn a_stop_may_be_waited_for_as_long_as_one_likes() {
     let daemon = with_guest();
     daemon.sc(&["stop", "c1", "--timeout", "9223372036854775807"]).ok();

@@ -99,6 +99,16 @@ fn a_driver_or_a_source_that_is_none_is_refused_by_name() {
     daemon.sc(&["storage", "create", "other", "floppy"]).refused("floppy");
     daemon.sc(&["storage", "create", "other", "dir", "source=/no/such"]).refused("/no/such");
     assert!(!std::path::Path::new("/no/such").exists());
+    let inside = format!("source={}/storage-pools/default/trash", daemon.dir().display());
+    daemon.sc(&["storage", "create", "other", "dir", &inside]).refused("lie in each other");
+    let folder = daemon.scratch().join("first");
+    std::fs::create_dir(&folder).unwrap();
+    let source = |below: &str| format!("source={}{below}", folder.display());
+    daemon.sc(&["storage", "create", "first", "dir", &source("")]).ok();
+    for below in ["/volumes", "/../first/layers", "/.."] {
+        let refused = daemon.sc(&["storage", "create", "other", "dir", &source(below)]);
+        refused.refused("lie in each other");
+    }
     daemon.sc(&["launch", BUSYBOX, "c1", "-s", "nowhere"]).refused("nowhere");
 }
 

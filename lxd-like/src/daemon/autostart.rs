@@ -44,6 +44,10 @@ pub async fn start(instances: Instances, recovered: Recovered) {
 /// Stops all instances, those of one priority at once: each in order and, where that has no effect in
 /// its time, by force.
 pub async fn stop_all(instances: &Instances) {
+    // Nothing is started any more; what was just starting is waited for.
+    for instance in instances.list() {
+        let _ = instance.settled().await;
+    }
     let mut by_priority: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (instance, boot) in with_boot(instances) {
         if instance.view().phase.run().is_some() {

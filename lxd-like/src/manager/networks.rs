@@ -132,7 +132,7 @@ impl Networks {
                 self.journal.begin(&Intent::DeleteNetwork { network }).await?
             }
         };
-        let going = "its deletion was begun and has failed: delete it again".to_owned();
+        let going = "it is being deleted; where that has failed, delete it again".to_owned();
         let network = self.set(name, Up::Failed(going));
         drop(settled);
         self.finish_deletion(intent, name, network).await

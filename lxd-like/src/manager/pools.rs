@@ -1,7 +1,7 @@
 //! Storage pools: their records, and the drivers that work in them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -161,7 +161,7 @@ impl Pools {
                 self.journal.begin(&intent).await?
             }
         };
-        let going = "its deletion was begun and has failed: delete it again".to_owned();
+        let going = "it is being deleted; where that has failed, delete it again".to_owned();
         let before = self.set(name, Opened::Failed(going));
         drop(settled);
         if let Some(Opened::Driver(driver)) = before {
@@ -251,6 +251,25 @@ impl Pools {
         Ok(())
     }
 
+    /// The folder by its true name; refused where it is a part of what the daemon or another pool
+    /// keeps, or they of it: what one of them removes must be its own.
+    fn refuse_taken(&self, path: &Path) -> Result<PathBuf> {
+        let true_name = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let path = true_name(path);
+        let mut taken = vec![true_name(self.paths.root())];
+        for pool in self.store.list_docs::<PoolRecord>(&[])? {
+            taken.push(true_name(&pool.value.path));
+        }
+        match taken.iter().find(|other| path.starts_with(other) || other.starts_with(&path)) {
+            None => Ok(path),
+            Some(other) => Err(Error::conflict(format!(
+                "source {} and {}, which is in use, lie in each other: choose another folder",
+                path.display(),
+                other.display()
+            ))),
+        }
+    }
+
     /// Where a pool lies, and its other options.
     fn location(&self, name: &PoolName, config: &ConfigMap) -> Result<(PathBuf, ConfigMap)> {
         let mut options = config.clone();
@@ -262,7 +281,7 @@ impl Pools {
                     let text = format!("source {source:?} is no folder: make it first (mkdir -p)");
                     return Err(Error::invalid(text));
                 }
-                path
+                self.refuse_taken(&path)?
             }
             Some(source) => {
                 return Err(Error::invalid(format!("source {source:?} must be an absolute path")));
@@ -283,7 +302,7 @@ async fn last_user(driver: Arc<dyn Driver>) {
     }
 }
 
-fn refuse_used_folder(path: &std::path::Path) -> Result<()> {
+fn refuse_used_folder(path: &Path) -> Result<()> {
     let used = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
     if !used {
         return Ok(());

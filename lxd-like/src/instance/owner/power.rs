@@ -15,6 +15,10 @@ use crate::model::Intent;
 impl Owner {
     pub(super) async fn start(&mut self, creation: Option<IntentId>) -> Result<()> {
         self.admit(Ask::Start)?;
+        if self.ctx.shutdown.stop_guests.is_cancelled() {
+            let text = "the daemon is stopping all guests: start it when the daemon is back";
+            return Err(Error::new(sc_api::ErrorKind::Unavailable, text));
+        }
         if self.leftover.deletion.is_some() {
             let text = "it was to be deleted, which has failed: delete it again";
             return Err(Error::conflict(text));
