@@ -179,3 +179,17 @@ fn an_image_imported_again_beside_its_instances_has_its_templates() {
         daemon.sc(&["image", "delete", "again"]).ok();
     }
 }
+
+#[test]
+fn a_volume_that_is_no_instances_outlives_a_creation_of_its_name() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let volume = daemon.dir().join("storage-pools/default/volumes/orphan");
+    std::fs::create_dir(&volume).unwrap();
+    std::fs::write(volume.join("precious"), "p").unwrap();
+    daemon.sc(&["init", BUSYBOX, "orphan"]).refused("move it away");
+    assert_eq!(std::fs::read_to_string(volume.join("precious")).unwrap(), "p");
+    assert_eq!(daemon.sc(&["list", "-f", "csv"]).ok(), "");
+    std::fs::remove_dir_all(&volume).unwrap();
+    daemon.sc(&["init", BUSYBOX, "orphan"]).ok();
+}

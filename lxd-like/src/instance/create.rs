@@ -25,7 +25,7 @@ use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::manager::{Root, RootSource};
-use crate::model::{ImageUse, InstanceRecord, Intent};
+use crate::model::{ImageUse, InstanceRecord, Intent, PROJECT};
 use crate::operation::ProgressReporter;
 
 /// Checks what can be checked before an operation is begun: so that a plain mistake is refused at
@@ -79,7 +79,7 @@ impl Instances {
         let (root, layer) = ctx.images.ensure_layer(root, &pool, progress).await?;
         let mut record = new_record(name, post, profiles, pool, &root);
         let held = ctx.references.hold().await;
-        ctx.pools.get(record.pool.as_str())?;
+        refuse_foreign_volume(ctx, &record).await?;
         nics::hold(ctx, &mut record, &before.effective)?;
         let claimed = async {
             let checked = config::of_record(ctx, &record)?;
@@ -149,6 +149,23 @@ fn check(ctx: &Ctx, profiles: &[ProfileName], post: &InstancesPost) -> Result<Ch
         ctx.networks.get(&nic.network)?;
     }
     Ok(checked)
+}
+
+/// What a failed creation takes back must be its own: a volume of that name that is there before, and
+/// is no instance's, was put there by somebody.
+async fn refuse_foreign_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
+    let pool = ctx.pools.get(record.pool.as_str())?;
+    let volume = VolumeName::new(record.name.as_str())?;
+    let there = blocking(move || Ok(pool.has_volume(&volume)?)).await?;
+    let known = ctx.store.get_doc::<InstanceRecord>(&[PROJECT, record.name.as_str()])?.is_some();
+    match there && !known {
+        false => Ok(()),
+        true => Err(Error::conflict(format!(
+            "storage pool {} has a volume {} already, which is no instance's: move it away, or \
+             choose another name",
+            record.pool, record.name
+        ))),
+    }
 }
 
 /// Puts an owner in charge of what is being created.
