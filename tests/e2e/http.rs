@@ -61,7 +61,9 @@ fn clients_that_say_nothing_or_too_slowly_keep_nobody_out() {
     let few = || descriptors(&daemon) < before + 1100;
     until("those that make room are closed", Duration::from_secs(4), &true, few);
 
-    until("they are closed", Duration::from_secs(20), &true, || descriptors(&daemon) <= before);
+    // The daemon may have opened some for itself meanwhile.
+    let gone = || descriptors(&daemon) < before + 10;
+    until("they are closed", Duration::from_secs(20), &true, gone);
     slow.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     assert_eq!(slow.read(&mut [0]).unwrap_or_default(), 0, "the slow one was given up");
     drop(silent);
