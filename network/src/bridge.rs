@@ -1,4 +1,4 @@
-//! One managed bridge as a whole: brought up, changed, taken away.
+//! One managed bridge as a whole: brought up, taken away.
 //!
 //! The order of bringing up is the order of need: the interface, what the kernel is told of it, its
 //! addresses, the firewall table, and last dnsmasq, which wants the addresses. Taking away goes the
@@ -11,13 +11,13 @@ mod restore;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::dns::{self, Dnsmasq, Files};
 use crate::ipam::{Ipam, free_ipv4, free_ipv6};
 use crate::link::{Counters, Links};
-use crate::{BridgeConfig, ConfigMap, NetworkError, Reservation, Result, firewall};
+use crate::{BridgeConfig, ConfigMap, NetworkError, Result, firewall};
 
 /// What every network of a daemon shares.
 #[derive(Clone)]
@@ -66,9 +66,9 @@ struct Inner {
     name: String,
     files: Files,
     context: Context,
-    config: RwLock<Arc<BridgeConfig>>,
+    config: Arc<BridgeConfig>,
     ipam: Mutex<Ipam>,
-    /// Written while the network changes as a whole, read by what changes one device of it.
+    /// Written while the network comes or goes as a whole, read by what changes one device of it.
     dns: tokio::sync::RwLock<Option<Dnsmasq>>,
     /// The bridge's; 0 while what stands for the network outside is not whole.
     index: AtomicU32,
@@ -114,7 +114,7 @@ impl Network {
             files: files.clone(),
             context: context.clone(),
             ipam: Mutex::new(Ipam::new(Arc::clone(&config))),
-            config: RwLock::new(config),
+            config,
             dns: tokio::sync::RwLock::new(dns),
             index: AtomicU32::new(index),
         })))
@@ -144,66 +144,9 @@ impl Network {
         all_gone(name, errors)
     }
 
-    /// Changes the network to a new configuration of the same name; instances stay attached. Devices
-    /// whose addresses no longer fit get others: these reservations are returned, for the caller to
-    /// write down. If it fails, the old configuration is put back.
-    pub async fn apply(&self, config: BridgeConfig) -> Result<Vec<Reservation>> {
-        if config.name != self.0.name {
-            let reason = "a network that is up keeps its name";
-            return Err(NetworkError::InvalidName { name: config.name, reason });
-        }
-        let mut dns = self.0.dns.write().await;
-        let (old, new) = (self.config(), Arc::new(config));
-        let (changed, reservations, leftover) = {
-            let mut ipam = self.ipam();
-            let before: Vec<Reservation> = ipam.iter().cloned().collect();
-            let changed = ipam.reconfigure(Arc::clone(&new), &self.leased())?;
-            (changed, ipam.iter().cloned().collect::<Vec<_>>(), before)
-        };
-        if let Err(error) = self.change(&new, &reservations, &mut dns).await {
-            self.reset_ipam(&old, leftover.clone());
-            if let Err(again) = self.change(&old, &leftover, &mut dns).await {
-                let again = &again as &dyn std::error::Error;
-                tracing::error!(
-                    network = self.0.name,
-                    error = again,
-                    "the old configuration is not back"
-                );
-            }
-            return Err(error);
-        }
-        *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = new;
-        Ok(changed)
-    }
-
-    async fn change(
-        &self,
-        config: &Arc<BridgeConfig>,
-        reservations: &[Reservation],
-        dns: &mut Option<Dnsmasq>,
-    ) -> Result<()> {
-        let Inner { files, context, .. } = &*self.0;
-        let index = place::put(config, files, context, &place::Made::default()).await?;
-        self.0.index.store(index, Ordering::Release);
-        firewall::apply(config, context).await?;
-        self.rewrite_files(config, reservations)?;
-        // Ends the old watch; whether the process stays is decided by its arguments.
-        drop(dns.take());
-        *dns = start_dns(config, files, context).await?;
-        if let Some(dnsmasq) = dns {
-            dnsmasq.refresh().await?;
-        }
-        Ok(())
-    }
-
-    /// The configuration that is in force.
-    pub fn config(&self) -> Arc<BridgeConfig> {
-        Arc::clone(&self.0.config.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Its name, and its interface's.
-    pub fn name(&self) -> &str {
-        &self.0.name
+    /// Its configuration.
+    pub fn config(&self) -> &BridgeConfig {
+        &self.0.config
     }
 
     /// What the interface is like at the moment.
@@ -225,12 +168,6 @@ impl Network {
     fn ipam(&self) -> MutexGuard<'_, Ipam> {
         // Each change of it is whole before it returns: a panic elsewhere leaves nothing half done.
         self.0.ipam.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn reset_ipam(&self, config: &Arc<BridgeConfig>, reservations: Vec<Reservation>) {
-        let mut ipam = self.ipam();
-        *ipam = Ipam::new(Arc::clone(config));
-        ipam.load(reservations);
     }
 }
 

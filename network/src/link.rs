@@ -111,13 +111,6 @@ impl Links {
         self.handle.link().set(message).execute().await.map_err(failed("set mtu of", name))
     }
 
-    /// Sets an interface's hardware address.
-    pub async fn set_mac(&self, name: &str, mac: Mac) -> Result<()> {
-        let message = LinkUnspec::new_with_name(name).address(mac.0.to_vec()).build();
-        let set = self.handle.link().set(message).execute().await;
-        set.map_err(failed("set hardware address of", name))
-    }
-
     /// Takes an interface away; one that is not there is no error.
     pub async fn delete(&self, name: &str) -> Result<()> {
         let message = LinkUnspec::new_with_name(name).build();

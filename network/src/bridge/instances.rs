@@ -40,11 +40,6 @@ impl Network {
         self.ipam().reserve(request, &self.leased())
     }
 
-    /// Every reservation that is held.
-    pub fn reservations(&self) -> Vec<Reservation> {
-        self.ipam().iter().cloned().collect()
-    }
-
     /// Gives a device's addresses back and forgets its DHCP entry, its lease and its name. A device
     /// without a reservation is no error. dnsmasq takes the lease back within milliseconds after this
     /// returns, and before it hears of another holder.
@@ -81,14 +76,13 @@ impl Network {
         let reservation = &request.reservation;
         dns::check_host(&reservation.instance, &reservation.device, &reservation.hostname)?;
         self.restore().await?;
-        let config = self.config();
         {
             let dns = self.0.dns.read().await;
             if let Some(dnsmasq) = &*dns {
-                self.announce(dnsmasq, &config, reservation).await?;
+                self.announce(dnsmasq, reservation).await?;
             }
         }
-        match self.connect(&config, request, netns).await {
+        match self.connect(request, netns).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 let (instance, device) = (&reservation.instance, &reservation.device);
@@ -128,7 +122,7 @@ impl Network {
             let ipam = self.ipam();
             let Some(reservation) = ipam.get(instance, device).cloned() else { return Ok(()) };
             let own = |address: &IpAddr| {
-                let ours = on_network(&config, *address);
+                let ours = on_network(config, *address);
                 ours && ipam.owner(*address).is_none_or(|owner| owner == (instance, device))
             };
             let addresses: Vec<IpAddr> = shown.iter().copied().filter(own).collect();
@@ -140,7 +134,7 @@ impl Network {
         addresses.sort_unstable();
         addresses.dedup();
         addresses.truncate(MOST_ADDRESSES);
-        self.write_names(&config, &reservation, &addresses)
+        self.write_names(&reservation, &addresses)
     }
 
     /// Every address in use: the gateway's, those reserved, and those that dnsmasq gave to others.
@@ -169,12 +163,7 @@ impl Network {
     }
 
     /// Gives dnsmasq what it needs to know of a device before the device asks.
-    async fn announce(
-        &self,
-        dnsmasq: &Dnsmasq,
-        config: &BridgeConfig,
-        reservation: &Reservation,
-    ) -> Result<()> {
+    async fn announce(&self, dnsmasq: &Dnsmasq, reservation: &Reservation) -> Result<()> {
         if self.0.files.write_host(reservation)? {
             // A new reservation: its addresses may have been another's a moment ago. The new file is
             // there already, so reading everything again cannot miss it.
@@ -182,22 +171,17 @@ impl Network {
             self.forget_leases(dnsmasq, reservation, Whose::Others).await?;
         }
         let addresses: Vec<IpAddr> = addresses(reservation).collect();
-        self.write_names(config, reservation, &addresses)
+        self.write_names(reservation, &addresses)
     }
 
-    async fn connect(
-        &self,
-        config: &BridgeConfig,
-        request: &NicRequest,
-        netns: BorrowedFd<'_>,
-    ) -> Result<()> {
+    async fn connect(&self, request: &NicRequest, netns: BorrowedFd<'_>) -> Result<()> {
         let links = &self.0.context.links;
         let host_name = &request.host_name;
         let veth = Veth {
             host_name,
             guest_name: &request.guest_name,
             mac: request.reservation.mac,
-            mtu: request.mtu.unwrap_or(config.mtu),
+            mtu: request.mtu.unwrap_or(self.0.config.mtu),
             bridge: self.0.index.load(Ordering::Acquire),
         };
         links.create_veth(&veth, netns).await.map_err(|error| self.or_full(error))?;
@@ -247,43 +231,16 @@ impl Network {
         Ok(())
     }
 
-    fn write_names(
-        &self,
-        config: &BridgeConfig,
-        reservation: &Reservation,
-        addresses: &[IpAddr],
-    ) -> Result<()> {
+    fn write_names(&self, reservation: &Reservation, addresses: &[IpAddr]) -> Result<()> {
+        let config = self.config();
         if config.dns_mode == DnsMode::None || !config.needs_dnsmasq() {
             return Ok(());
         }
         self.0.files.write_names(reservation, &config.dns_domain, addresses)
     }
 
-    /// Writes every file anew after the configuration has changed. Whoever had a name keeps it, with
-    /// the addresses that still belong to the network, or else those that are reserved now.
-    pub(super) fn rewrite_files(
-        &self,
-        config: &BridgeConfig,
-        reservations: &[Reservation],
-    ) -> Result<()> {
-        let files = &self.0.files;
-        files.agree(reservations)?;
-        for reservation in reservations {
-            let Some(mut names) = files.read_names(reservation) else { continue };
-            names.retain(|address| on_network(config, *address));
-            if !names.iter().any(IpAddr::is_ipv4) {
-                names.extend(reservation.ipv4.map(any));
-            }
-            match config.dns_mode {
-                DnsMode::None => files.remove_names(&reservation.instance, &reservation.device)?,
-                _ => files.write_names(reservation, &config.dns_domain, &names)?,
-            }
-        }
-        Ok(())
-    }
-
     /// Looks up whom dnsmasq gave an address to.
-    pub(super) fn leased(&self) -> impl Fn(IpAddr) -> Option<Mac> {
+    fn leased(&self) -> impl Fn(IpAddr) -> Option<Mac> {
         let files = self.0.files.clone();
         move |address| {
             // A file that cannot be read keeps nobody from an address: `attach` looks again.

@@ -42,7 +42,9 @@ pub(super) async fn put(
     };
     // Before the addresses: an interface with IPv6 turned off takes none.
     sysctl::prepare_bridge(name, config.ipv6.is_some())?;
-    adjust(config, files, &bridge, context).await?;
+    if bridge.mtu != config.mtu {
+        links.set_mtu(name, config.mtu).await?;
+    }
     for net in held.iter().filter(|net| !wanted.contains(net) && !link_local(net)) {
         links.delete_address(bridge.index, *net).await?;
     }
@@ -54,16 +56,15 @@ pub(super) async fn put(
     Ok(bridge.index)
 }
 
-/// The bridge of this name if it is ours, which its hardware address tells: one of those that the
-/// network's folder has noted.
+/// The bridge of this name if it is ours, which its hardware address tells: the one that the network's
+/// folder has noted.
 pub(super) async fn find_own(
     name: &str,
     files: &Files,
     context: &Context,
 ) -> Result<Option<Device>> {
     let Some(device) = context.links.get(name).await? else { return Ok(None) };
-    let known = |mac: Mac| files.own_macs().contains(&mac);
-    if device.kind == "bridge" && device.mac.is_some_and(known) {
+    if device.kind == "bridge" && device.mac.is_some() && device.mac == files.own_mac() {
         return Ok(Some(device));
     }
     Err(NetworkError::ForeignLink { name: name.to_owned() })
@@ -76,10 +77,9 @@ async fn create(
     made: &Made,
 ) -> Result<Device> {
     // The same as before the host's restart, so that guests of other hosts need not learn it anew.
-    let kept = files.own_macs().first().copied();
-    let mac = config.hwaddr.or(kept).unwrap_or_else(Mac::random);
+    let mac = config.hwaddr.or(files.own_mac()).unwrap_or_else(Mac::random);
     // Noted before the bridge exists, so that a crash leaves none that nobody owns.
-    files.note_macs(&[mac])?;
+    files.note_mac(mac)?;
     // Whoever had a name here went down with the old bridge.
     files.clear_names()?;
     context.links.create_bridge(&config.name, mac, config.mtu).await?;
@@ -90,27 +90,6 @@ async fn create(
         object: config.name.clone(),
         source: std::io::ErrorKind::NotFound.into(),
     })
-}
-
-/// Brings hardware address and size of packets to what they should be.
-async fn adjust(
-    config: &BridgeConfig,
-    files: &Files,
-    bridge: &Device,
-    context: &Context,
-) -> Result<()> {
-    if let (Some(wanted), Some(now)) = (config.hwaddr, bridge.mac)
-        && wanted != now
-    {
-        // Both count as ours until the change is done.
-        files.note_macs(&[now, wanted])?;
-        context.links.set_mac(&config.name, wanted).await?;
-        files.note_macs(&[wanted])?;
-    }
-    if bridge.mtu != config.mtu {
-        context.links.set_mtu(&config.name, config.mtu).await?;
-    }
-    Ok(())
 }
 
 /// Refuses a subnet that something else on this host is inside of. A wider route around it (a VPN's

@@ -34,7 +34,7 @@ impl Network {
         }
         let (files, context) = (&self.0.files, &self.0.context);
         let made = place::Made::default();
-        let (index, started) = put_outside(&self.config(), files, context, &made).await?;
+        let (index, started) = put_outside(self.config(), files, context, &made).await?;
         *dns = started;
         self.0.index.store(index, Ordering::Release);
         Ok(())

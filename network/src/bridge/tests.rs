@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::testing::{Namespace, in_namespace};
-use crate::{ErrorKind, LeaseKind, Mac, NicRequest, ReserveRequest, new_host_name};
+use crate::{ErrorKind, LeaseKind, Mac, NicRequest, Reservation, ReserveRequest, new_host_name};
 
 /// A network's folder, and its dnsmasq if a test fails before it is stopped.
 struct Folder(tempfile::TempDir);

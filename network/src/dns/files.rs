@@ -7,7 +7,7 @@
 //! | `dnsmasq.log`, `.log.old` | what it said since its start, and before |
 //! | `dnsmasq.hosts/<instance>.<device>` | a reservation: `mac,ipv4,[ipv6]` |
 //! | `dnsmasq.names/<instance>.<device>` | names: a line `address name.domain name` for each address |
-//! | `bridge.hwaddr` | the hardware addresses by which the bridge is known as ours |
+//! | `bridge.hwaddr` | the hardware address by which the bridge is known as ours |
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -130,13 +130,6 @@ impl Files {
         self.remove(&self.names().join(format!("{instance}.{device}"))).map(drop)
     }
 
-    /// The addresses that a device's names stand for; `None` if it has no names.
-    pub fn read_names(&self, reservation: &Reservation) -> Option<Vec<IpAddr>> {
-        let text = fs::read_to_string(self.names().join(file_name(reservation))).ok()?;
-        let address = |line: &str| line.split_ascii_whitespace().next()?.parse().ok();
-        Some(text.lines().filter_map(address).collect())
-    }
-
     /// Removes every name: after the host itself has started anew, none of them is true.
     pub fn clear_names(&self) -> Result<()> {
         self.keep_only(&self.names(), &BTreeSet::new()).map(drop)
@@ -173,16 +166,14 @@ impl Files {
         self.write(&path, &kept).map(drop)
     }
 
-    /// The hardware addresses by which a bridge is known as ours.
-    pub fn own_macs(&self) -> Vec<Mac> {
-        let text = fs::read_to_string(self.hwaddr()).unwrap_or_default();
-        text.lines().filter_map(|line| line.parse().ok()).collect()
+    /// The hardware address by which a bridge is known as ours.
+    pub fn own_mac(&self) -> Option<Mac> {
+        fs::read_to_string(self.hwaddr()).ok()?.trim().parse().ok()
     }
 
-    /// Notes them: before a bridge has a new one, with the old one beside it.
-    pub fn note_macs(&self, macs: &[Mac]) -> Result<()> {
-        let text: String = macs.iter().map(|mac| format!("{mac}\n")).collect();
-        self.write(&self.hwaddr(), &text).map(drop)
+    /// Notes it, before the bridge has it.
+    pub fn note_mac(&self, mac: Mac) -> Result<()> {
+        self.write(&self.hwaddr(), &format!("{mac}\n")).map(drop)
     }
 
     /// Removes the network's folder and everything in it.
@@ -353,9 +344,9 @@ mod tests {
         let files = Files::new(dir.path());
         let left = dir.path().join(".new-0123abcd");
         fs::write(&left, "half").unwrap();
-        files.note_macs(&[Mac::random()]).unwrap();
+        files.note_mac(Mac::random()).unwrap();
         files.create().unwrap();
         assert!(!left.exists());
-        assert_eq!(files.own_macs().len(), 1);
+        assert!(files.own_mac().is_some());
     }
 }

@@ -159,43 +159,6 @@ impl Ipam {
         self.remove(&(instance.to_owned(), device.to_owned()))
     }
 
-    /// Follows a new configuration. Devices whose addresses no longer fit get others; returns these.
-    pub fn reconfigure(
-        &mut self,
-        config: std::sync::Arc<BridgeConfig>,
-        leased: &dyn Fn(IpAddr) -> Option<Mac>,
-    ) -> Result<Vec<Reservation>> {
-        let mut next = Self::new(config);
-        let (mut stay, mut changed) = (Vec::new(), Vec::new());
-        for old in self.held.values() {
-            if next.still_fits(old) { stay.push(old.clone()) } else { changed.push(old) }
-        }
-        next.load(stay);
-        let mut new = Vec::new();
-        for old in changed {
-            let request = ReserveRequest {
-                instance: old.instance.clone(),
-                device: old.device.clone(),
-                hostname: old.hostname.clone(),
-                mac: old.mac,
-                ipv4: old.ipv4.filter(|address| next.fits((*address).into()).is_ok()),
-                ipv6: None,
-            };
-            new.push(next.reserve(&request, leased)?);
-        }
-        *self = next;
-        Ok(new)
-    }
-
-    fn still_fits(&self, old: &Reservation) -> bool {
-        let fits = |address: Option<IpAddr>, wanted: bool| match address {
-            Some(address) => wanted && self.fits(address).is_ok(),
-            None => !wanted,
-        };
-        fits(old.ipv4.map(IpAddr::from), self.config.ipv4.is_some() && self.config.ipv4_dhcp)
-            && fits(old.ipv6.map(IpAddr::from), self.config.ipv6.is_some())
-    }
-
     fn insert(&mut self, reservation: Reservation) {
         let key = (reservation.instance.clone(), reservation.device.clone());
         self.macs.insert(reservation.mac, key.clone());

@@ -127,7 +127,10 @@ fn a_strangers_lease_keeps_an_address_until_an_instance_is_given_it() {
         // A guest that makes up a hardware address is a stranger.
         let guest = Guest::attach(&network, &request("web1")).await;
         let stranger = Mac::random();
-        guest.run(async move { Links::new().unwrap().set_mac("eth0", stranger).await.unwrap() });
+        guest.run(async move {
+            let args = ["ifconfig", "eth0", "hw", "ether", &stranger.to_string()];
+            assert!(Command::new("busybox").args(args).status().unwrap().success());
+        });
         let bound = guest.dhcp();
         let address: Ipv4Addr = bound.split(' ').next().unwrap().parse().unwrap();
         assert!((224..255).contains(&address.octets()[3]), "{address}");
@@ -146,9 +149,7 @@ fn a_strangers_lease_keeps_an_address_until_an_instance_is_given_it() {
             ipv4: Some(address),
             ipv6: None,
         };
-        let mut all = network.reservations();
-        all.push(held);
-        network.load_reservations(all).await.unwrap();
+        network.load_reservations(vec![guest.held.clone(), held]).await.unwrap();
         wanted.ipv4 = None;
         let web2 = Guest::attach(&network, &wanted).await;
         assert!(web2.dhcp().starts_with(&format!("{address} ")));

@@ -109,20 +109,6 @@ fn ipv6_addresses_are_given_only_where_dhcpv6_gives_them() {
     assert_eq!(small.ipv6.unwrap().to_string(), "fd42::2");
 }
 
-#[test]
-fn a_new_subnet_moves_those_that_no_longer_fit() {
-    let mut ipam = ipam(&[V4]);
-    ipam.reserve(&request("one", None), &none).unwrap();
-    ipam.reserve(&request("two", Some("10.9.8.200")), &none).unwrap();
-    let wider = config(&[("ipv4.address", "10.9.8.1/23")]);
-    assert_eq!(ipam.reconfigure(wider, &none).unwrap(), []);
-    let other = config(&[("ipv4.address", "10.9.8.129/25")]);
-    let changed = ipam.reconfigure(other, &none).unwrap();
-    assert_eq!(changed.len(), 1);
-    assert_eq!(changed[0].ipv4.unwrap().to_string(), "10.9.8.130");
-    assert_eq!(ipam.get("two", "eth0").unwrap().ipv4.unwrap().to_string(), "10.9.8.200");
-}
-
 proptest! {
     #[test]
     fn no_two_devices_ever_share_an_address(
