@@ -68,17 +68,13 @@ pub fn no_time() -> Timestamp {
 }
 
 /// Reads texts by their keys; `null` for one is the empty text, as LXD has it.
-pub(crate) fn texts<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<ConfigMap, D::Error> {
+pub fn texts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<ConfigMap, D::Error> {
     let read: BTreeMap<String, Option<String>> = null_default(deserializer)?;
     Ok(read.into_iter().map(|(key, text)| (key, text.unwrap_or_default())).collect())
 }
 
 /// Reads devices, each as [`texts`].
-pub(crate) fn devices<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<DeviceMap, D::Error> {
+pub fn devices<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<DeviceMap, D::Error> {
     #[derive(Default, serde::Deserialize)]
     struct Device(#[serde(deserialize_with = "texts")] ConfigMap);
     let read: BTreeMap<String, Device> = null_default(deserializer)?;
@@ -86,7 +82,7 @@ pub(crate) fn devices<'de, D: serde::Deserializer<'de>>(
 }
 
 /// Reads `null` as the type's default, as clients send it for empty maps and lists.
-pub(crate) fn null_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub fn null_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
     T: Default + serde::Deserialize<'de>,

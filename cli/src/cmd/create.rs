@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Command};
-use sc_api::{ConfigMap, DeviceMap, InstancePut, InstancesPost};
+use sc_api::{ConfigMap, DeviceMap, InstancePut, InstancesPost, null_default, texts};
 use serde::Deserialize;
 
 use crate::complete::{image_names, network_names, pool_names, profile_names, settings};
@@ -55,10 +55,15 @@ struct New {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Given {
+    #[serde(deserialize_with = "null_default")]
     architecture: String,
+    #[serde(deserialize_with = "texts")]
     config: ConfigMap,
+    #[serde(deserialize_with = "null_default")]
     description: String,
+    #[serde(deserialize_with = "sc_api::devices")]
     devices: DeviceMap,
+    #[serde(deserialize_with = "null_default")]
     ephemeral: bool,
     profiles: Option<Vec<String>>,
 }

@@ -58,6 +58,24 @@ fn a_key_that_there_is_not_is_no_empty_line() {
 }
 
 #[test]
+fn null_is_no_value() {
+    let cli = Cli::new();
+    let text = "config: {user.owner: ~, user.a: null, user.b: 1}\ndevices: ~\nprofiles: [default]\n\
+                description: null\n";
+    let ran = with_input(cli.command(&["config", "edit", "web1"]), text);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let put = cli.fake.last("PUT").body;
+    assert_eq!(put["config"], json!({"user.owner": "", "user.a": "", "user.b": "1"}));
+    assert_eq!((&put["devices"], &put["description"]), (&json!({}), &json!("")));
+    let text = "config: ~\ndevices: {root: {size: ~}}\nused_by: ~\n";
+    let ran = with_input(cli.command(&["profile", "edit", "default"]), text);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let ran = with_input(cli.command(&["init", "bb"]), "config: {user.a: ~}\nephemeral: ~\n");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(cli.fake.last("POST").body["config"], json!({"user.a": ""}));
+}
+
+#[test]
 fn an_empty_text_wipes_nothing() {
     let cli = Cli::new();
     for words in [&["config", "edit", "web1"], &["profile", "edit", "default"]] {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap_complete::engine::ArgValueCompleter;
-use sc_api::{ConfigMap, DeviceMap, Instance, InstancePut};
+use sc_api::{ConfigMap, DeviceMap, Instance, InstancePut, null_default, texts};
 use sc_client::{Client, Tagged};
 use serde::{Deserialize, Serialize};
 
@@ -17,19 +17,19 @@ use crate::progress;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceForm {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_default")]
     architecture: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     config: ConfigMap,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_default")]
     description: String,
     /// Its devices.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "sc_api::devices")]
     pub devices: DeviceMap,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_default")]
     ephemeral: bool,
     /// Its profiles, in their order.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_default")]
     pub profiles: Vec<String>,
 }
 

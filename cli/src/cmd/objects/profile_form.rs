@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap_complete::engine::ArgValueCompleter;
-use sc_api::{ConfigMap, DeviceMap, Profile, ProfilePut};
+use sc_api::{ConfigMap, DeviceMap, Profile, ProfilePut, null_default, texts};
 use sc_client::{Client, Tagged};
 use serde::{Deserialize, Serialize};
 
@@ -15,16 +15,16 @@ use crate::context::Context;
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileForm {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_default")]
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_default")]
     description: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     config: ConfigMap,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "sc_api::devices")]
     devices: DeviceMap,
     #[allow(dead_code, reason = "it may stand in the text, but only tells")]
-    #[serde(default, skip_serializing)]
+    #[serde(default, skip_serializing, deserialize_with = "null_default")]
     used_by: Vec<String>,
 }
 
