@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Command};
 use clap_complete::engine::ArgValueCompleter;
 use sc_api::{
-    AddressFamily, ByteSize, Network as ApiNetwork, NetworkLease, NetworkState, NetworksPost,
+    AddressFamily, ByteSize, ConfigMap, Network as ApiNetwork, NetworkLease, NetworkState,
+    NetworksPost, null_default, texts,
 };
 use sc_client::{Client, Tagged};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::objects::delete::{Delete, Deleted};
 use super::objects::list::{List, Listed};
@@ -18,9 +21,9 @@ use super::objects::show::{Show, Shown};
 use crate::columns::{self, Column};
 use crate::complete::network_names;
 use crate::context::Context;
-use crate::keyvalue;
 use crate::output::{self, Format, printable};
 use crate::verb::{DONE, Entry, Group, Verb};
+use crate::{given, keyvalue};
 
 /// The group.
 pub struct Network;
@@ -180,25 +183,54 @@ pub struct Create {
     /// Its keys
     #[arg(value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Its type
-    #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "bridge")]
-    kind: String,
+    /// Its type, which is `bridge` unless standard input has another
+    #[arg(short = 't', long = "type", value_name = "TYPE")]
+    kind: Option<String>,
     /// What it is for
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+}
+
+/// What standard input gives: the network's own, and what only tells where `show` printed it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Given {
+    #[serde(rename = "type", deserialize_with = "null_default")]
+    kind: String,
+    #[serde(deserialize_with = "null_default")]
     description: String,
+    #[serde(deserialize_with = "texts")]
+    config: ConfigMap,
+    #[serde(rename = "name")]
+    _name: IgnoredAny,
+    #[serde(rename = "managed")]
+    _managed: IgnoredAny,
+    #[serde(rename = "status")]
+    _status: IgnoredAny,
+    #[serde(rename = "locations")]
+    _locations: IgnoredAny,
+    #[serde(rename = "used_by")]
+    _used_by: IgnoredAny,
 }
 
 impl Verb for Create {
     const NAME: &'static str = "create";
     const ABOUT: &'static str = "Create a network";
 
+    fn augment(command: Command) -> Command {
+        Self::augment_args(command).after_help(given::HELP)
+    }
+
     async fn run(self, context: Context) -> Result<ExitCode> {
+        let settings = keyvalue::settings(&self.settings)?;
         let name = context.remotes.object(&self.name)?;
+        let Given { kind, description, mut config, .. } = given::read("a network", context.quiet)?;
+        config.extend(settings);
         let post = NetworksPost {
             name: name.parse()?,
-            network_type: self.kind,
-            description: self.description,
-            config: keyvalue::settings(&self.settings)?,
+            network_type: self.kind.unwrap_or(kind),
+            description: self.description.unwrap_or(description),
+            config,
         };
         context.client.create_network(&post).await?;
         output::line(format!("Network {name} created"))?;

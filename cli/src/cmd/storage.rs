@@ -4,10 +4,14 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Command};
 use clap_complete::engine::ArgValueCompleter;
-use sc_api::{ByteSize, PoolResources, StoragePool, StoragePoolsPost};
+use sc_api::{
+    ByteSize, ConfigMap, PoolResources, StoragePool, StoragePoolsPost, null_default, texts,
+};
 use sc_client::{Client, Tagged};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::objects::delete::{Delete, Deleted};
 use super::objects::list::{List, Listed};
@@ -16,9 +20,8 @@ use super::objects::show::{Show, Shown};
 use crate::columns::Column;
 use crate::complete::pool_names;
 use crate::context::Context;
-use crate::keyvalue;
-use crate::output::{self};
 use crate::verb::{DONE, Entry, Group, Verb};
+use crate::{given, keyvalue, output};
 
 /// The group.
 pub struct Storage;
@@ -140,21 +143,48 @@ pub struct Create {
     #[arg(value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// What it is for
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+}
+
+/// What standard input gives: the pool's own, and what only tells where `show` printed it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Given {
+    #[serde(deserialize_with = "null_default")]
     description: String,
+    #[serde(deserialize_with = "texts")]
+    config: ConfigMap,
+    #[serde(rename = "name")]
+    _name: IgnoredAny,
+    #[serde(rename = "driver")]
+    _driver: IgnoredAny,
+    #[serde(rename = "status")]
+    _status: IgnoredAny,
+    #[serde(rename = "locations")]
+    _locations: IgnoredAny,
+    #[serde(rename = "used_by")]
+    _used_by: IgnoredAny,
 }
 
 impl Verb for Create {
     const NAME: &'static str = "create";
     const ABOUT: &'static str = "Create a storage pool";
 
+    fn augment(command: Command) -> Command {
+        Self::augment_args(command).after_help(given::HELP)
+    }
+
     async fn run(self, context: Context) -> Result<ExitCode> {
+        let settings = keyvalue::settings(&self.settings)?;
         let name = context.remotes.object(&self.name)?;
+        let Given { description, mut config, .. } = given::read("a pool", context.quiet)?;
+        config.extend(settings);
         let post = StoragePoolsPost {
             name: name.parse()?,
             driver: self.driver,
-            description: self.description,
-            config: keyvalue::settings(&self.settings)?,
+            description: self.description.unwrap_or(description),
+            config,
         };
         context.client.create_pool(&post).await?;
         output::line(format!("Storage pool {name} created"))?;

@@ -2,6 +2,7 @@
 
 use std::io::{Seek, Write};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -103,21 +104,61 @@ fn configuration_is_read_from_a_file_or_pipe_below_the_arguments() {
 }
 
 #[test]
-fn standard_input_that_is_not_meant_is_not_waited_for_and_not_eaten() {
+fn a_slow_pipe_is_waited_for_and_a_silent_one_is_an_error() {
+    let cli = Cli::new();
+    let begin = |words: &[&str]| {
+        let mut command = cli.command(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        (child.stdin.take().unwrap(), child)
+    };
+    let (held_open, silent) = begin(&["-q", "init", "bb"]);
+    let (mut slow, child) = begin(&["init", "bb"]);
+    std::thread::sleep(Duration::from_millis(1500));
+    slow.write_all(b"config: {user.a: late}").unwrap();
+    drop(slow);
+    let ran: Ran = child.wait_with_output().unwrap().into();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.starts_with("Waiting for YAML for an instance on standard"), "{ran:?}");
+    assert_eq!(cli.fake.last("POST").body["config"], json!({"user.a": "late"}));
+
+    let ran: Ran = silent.wait_with_output().unwrap().into();
+    drop(held_open);
+    assert_eq!((ran.code, ran.stderr.lines().count()), (Some(1), 1), "{ran:?}");
+    assert!(ran.stderr.contains("said nothing for 10 s: pass </dev/null"), "{ran:?}");
+    assert_eq!(cli.fake.lines().len(), 1, "nothing was asked for");
+}
+
+#[test]
+fn networks_and_pools_are_given_as_they_are_shown() {
+    let cli = Cli::new();
+    let shown = "config: {ipv4.nat: false, ipv6.nat: ~}\nname: br0\ntype: bridge\nmanaged: true\n\
+                 status: Created\nlocations: []\nused_by: [/1.0/profiles/default]\n";
+    let words = ["network", "create", "br1", "ipv6.nat=true", "--description", "words"];
+    let ran = with_input(cli.command(&words), shown);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(
+        cli.fake.last("POST /1.0/networks").body,
+        json!({"name": "br1", "type": "bridge", "description": "words",
+               "config": {"ipv4.nat": "false", "ipv6.nat": "true"}})
+    );
+    let shown = "config: {source: /pool}\ndescription: words\nname: p\ndriver: dir\nused_by: []\n";
+    let ran = with_input(cli.command(&["storage", "create", "p1", "dir"]), shown);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(
+        cli.fake.last("POST /1.0/storage-pools").body,
+        json!({"name": "p1", "driver": "dir", "description": "words",
+               "config": {"source": "/pool"}})
+    );
+}
+
+#[test]
+fn standard_input_that_is_not_meant_is_not_eaten() {
     let cli = Cli::new();
     let fine = |ran: Ran| {
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert_eq!(cli.fake.last("POST").body["config"], json!({}));
-        ran.stderr
     };
-    let mut silent = cli.command(&["init", "bb"]);
-    silent.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut silent = silent.spawn().unwrap();
-    let held_open = silent.stdin.take();
-    let told = fine(silent.wait_with_output().unwrap().into());
-    drop(held_open);
-    assert!(told.starts_with("Nothing came on standard input"), "{told}");
-
     let mut list = tempfile::tempfile().unwrap();
     list.write_all(b"c1\nc2\n").unwrap();
     list.seek(std::io::SeekFrom::Start(3)).unwrap();
