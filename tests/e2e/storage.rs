@@ -1,5 +1,6 @@
 //! The same life on a pool of each driver.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sc_tests::guests::{BUSYBOX, Busybox};
@@ -90,6 +91,57 @@ fn a_folder_that_was_there_before_outlives_its_pool() {
         daemon.sc(&["storage", "delete", "other"]).ok();
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
     }
+}
+
+/// A daemon with the instance `c1` in the pool `other`, whose folder is not there any more; returns
+/// where the folder belongs and where it is.
+fn with_a_lost_pool() -> (Daemon, PathBuf, PathBuf) {
+    let mut daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let (folder, away) = (daemon.scratch().join("given"), daemon.scratch().join("away"));
+    std::fs::create_dir(&folder).unwrap();
+    let source = format!("source={}", folder.display());
+    daemon.sc(&["storage", "create", "other", "dir", &source]).ok();
+    daemon.sc(&["init", BUSYBOX, "c1", "-s", "other"]).ok();
+    daemon.kill9();
+    std::fs::rename(&folder, &away).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    daemon.run_again();
+    daemon.sc(&["start", "c1"]).refused("restart the daemon");
+    (daemon, folder, away)
+}
+
+#[test]
+fn what_is_deleted_while_its_pool_is_lost_is_gone_when_the_pool_is_back() {
+    let (mut daemon, folder, away) = with_a_lost_pool();
+    daemon.sc(&["delete", "c1"]).ok();
+    daemon.sc(&["image", "delete", BUSYBOX]).ok();
+    assert_eq!(daemon.sc(&["list", "-f", "csv"]).ok(), "");
+    daemon.kill9();
+    std::fs::remove_dir(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    daemon.run_again();
+    for part in ["volumes", "layers"] {
+        assert_eq!(std::fs::read_dir(folder.join(part)).unwrap().count(), 0, "{part}");
+    }
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "c1", "-s", "other"]).ok();
+    daemon.sc(&["delete", "--force", "c1"]).ok();
+    daemon.sc(&["storage", "delete", "other"]).ok();
+}
+
+#[test]
+fn a_lost_pool_can_be_deleted_and_what_it_held_is_let_alone() {
+    let (mut daemon, folder, away) = with_a_lost_pool();
+    daemon.sc(&["delete", "c1"]).ok();
+    daemon.sc(&["storage", "delete", "other"]).ok();
+    assert!(away.join("volumes/c1").exists());
+    let source = format!("source={}", folder.display());
+    daemon.sc(&["storage", "create", "other", "dir", &source]).ok();
+    daemon.sc(&["init", BUSYBOX, "c1", "-s", "other"]).ok();
+    daemon.kill9();
+    daemon.run_again();
+    assert!(folder.join("volumes/c1").exists(), "the deletion before was of another pool's");
 }
 
 #[test]

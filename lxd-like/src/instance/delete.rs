@@ -52,13 +52,20 @@ pub(super) async fn delete(
     Ok(())
 }
 
-/// Deletes it, and with it the journal's entry that says it is to go.
+/// Deletes it, and with it the journal's entry that says it is to go. Where its pool cannot be used,
+/// its volume goes when the pool can be: nobody is kept from deleting what a lost disk has held.
 pub(super) async fn erase(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) -> Result<()> {
     let steps = ctx.steps.operation("delete");
     steps.reach("intent")?;
-    remove(ctx, record).await?;
+    let removed = remove_volume(ctx, record).await?;
+    remove_rest(ctx, record).await?;
     steps.reach("removed")?;
     let mut draft = Draft::new();
+    if removed == Removed::Later {
+        let (instance, pool) = (record.name.clone(), record.pool.clone());
+        let (_, change) = ctx.journal.begin_change(&Intent::DropVolume { instance, pool })?;
+        draft.change(change);
+    }
     draft.change(delete_doc::<InstanceRecord>(&[PROJECT, record.name.as_str()])?);
     draft.change(ctx.journal.clear_change(intent));
     ctx.store.apply(draft).await?;
@@ -76,21 +83,37 @@ async fn is_whole(ctx: &Ctx, record: &InstanceRecord) -> bool {
     looked.await.unwrap_or(true)
 }
 
-/// Removes what an instance has outside the store.
-async fn remove(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
+/// What has become of a volume that is to go.
+#[derive(Debug, PartialEq, Eq)]
+enum Removed {
+    Now,
+    /// Its pool cannot be used.
+    Later,
+}
+
+async fn remove_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<Removed> {
     let volume = VolumeName::new(record.name.as_str())?;
-    match ctx.pools.get(record.pool.as_str()) {
-        Ok(pool) => {
-            let removed = blocking(move || match pool.has_volume(&volume)? {
-                true => Ok(pool.delete_volume(&volume)?),
-                false => Ok(()),
-            });
-            removed.await?;
-        }
+    let pool = match ctx.pools.get(record.pool.as_str()) {
+        Ok(pool) => pool,
         // Without its pool it has no volume either.
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Removed::Now),
+        Err(error) if error.kind() == ErrorKind::Unavailable => {
+            tracing::warn!(instance = %record.name, error = %error.chain(),
+                "an instance's volume goes when its pool can be used");
+            return Ok(Removed::Later);
+        }
         Err(error) => return Err(error),
-    }
+    };
+    blocking(move || match pool.has_volume(&volume)? {
+        true => Ok(pool.delete_volume(&volume)?),
+        false => Ok(()),
+    })
+    .await?;
+    Ok(Removed::Now)
+}
+
+/// Removes what else an instance has outside the store.
+async fn remove_rest(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
     for (device, nic) in &record.nics {
         if let Ok(network) = ctx.networks.get(nic.network.as_str()) {
             network.release(record.name.as_str(), device).await?;

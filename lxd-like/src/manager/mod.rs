@@ -9,6 +9,7 @@ mod pools;
 mod profiles;
 mod references;
 mod root;
+mod roster;
 
 pub use images::{Images, Incoming};
 pub use networks::Networks;

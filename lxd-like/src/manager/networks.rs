@@ -1,16 +1,16 @@
 //! Networks: managed bridges, their records and what stands for them outside.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
-use sc_api::{ConfigMap, ErrorKind, NetworkName};
+use sc_api::{ConfigMap, NetworkName};
 use sc_network::{BridgeConfig, Links, Network, Reservation};
 use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
 
-use super::references::{Claims, References};
+use super::references::{References, users};
+use super::roster::{Roster, begin_once};
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::model::{InstanceRecord, Intent, NetworkRecord, PROJECT, ProfileRecord};
+use crate::model::{InstanceRecord, Intent, NetworkRecord, PROJECT};
 use crate::paths::Paths;
 
 /// The networks.
@@ -20,15 +20,7 @@ pub struct Networks {
     paths: Arc<Paths>,
     context: sc_network::Context,
     references: References,
-    changing: Claims,
-    up: RwLock<BTreeMap<String, Up>>,
-}
-
-/// A network of the store.
-enum Up {
-    Network(Network),
-    /// It is not up; why not.
-    Failed(String),
+    roster: Roster<Network>,
 }
 
 impl Networks {
@@ -47,19 +39,13 @@ impl Networks {
             let mut procs = agents.v1.iter().chain([&unified]);
             procs.try_for_each(|procs| std::fs::write(procs, pid.to_string()))
         }));
-        let (changing, up) = (Claims::default(), RwLock::default());
-        Ok(Self { store, journal, paths, context, references, changing, up })
+        let roster = Roster::new("Network");
+        Ok(Self { store, journal, paths, context, references, roster })
     }
 
     /// The network of this name.
     pub fn get(&self, name: &str) -> Result<Network> {
-        match self.up.read().expect("no panic while networks are locked").get(name) {
-            Some(Up::Network(network)) => Ok(network.clone()),
-            Some(Up::Failed(why)) => {
-                Err(Error::new(ErrorKind::Unavailable, format!("network {name} is not up: {why}")))
-            }
-            None => Err(not_found(name)),
-        }
+        self.roster.get(name)
     }
 
     /// The netlink handle.
@@ -81,9 +67,7 @@ impl Networks {
                 .map(|nic| nic.reservation.clone())
                 .collect();
             if let Err(error) = self.start(&record.value, held).await {
-                tracing::error!(network = %name, error = %error.chain(), "bring a network up");
-                let why = format!("{}; mend that and restart the daemon", error.chain());
-                self.set(name.as_str(), Up::Failed(why));
+                self.roster.down(name.as_str(), &error);
             }
         }
         Ok(())
@@ -96,7 +80,7 @@ impl Networks {
         description: String,
         config: &ConfigMap,
     ) -> Result<()> {
-        let _ours = self.changing.claim("network", name.as_str())?;
+        let _ours = self.roster.claim(name.as_str())?;
         if self.record(name.as_str()).is_ok() {
             return Err(Error::conflict(format!("Network \"{name}\" already exists")));
         }
@@ -111,7 +95,7 @@ impl Networks {
             Ok::<_, Error>(self.store.apply(draft).await?)
         };
         if let Err(error) = made.await {
-            let network = self.forget(name.as_str());
+            let network = self.roster.gone(name.as_str());
             self.take_down(name.as_str(), network).await?;
             self.journal.clear(intent).await?;
             return Err(error.within(format!("create network {name}")));
@@ -121,51 +105,30 @@ impl Networks {
 
     /// Takes a network away that nothing uses.
     pub async fn delete(&self, name: &str) -> Result<()> {
-        let _ours = self.changing.claim("network", name)?;
+        let _ours = self.roster.claim(name)?;
         let record = self.record(name)?;
         let settled = self.references.settle().await;
         Error::refuse_if_used("network", name, &self.used_by(name)?)?;
-        let intent = match self.begun(&record.name)? {
-            Some(intent) => intent,
-            None => {
-                let network = record.name.clone();
-                self.journal.begin(&Intent::DeleteNetwork { network }).await?
-            }
-        };
-        let going = "it is being deleted; where that has failed, delete it again".to_owned();
-        let network = self.set(name, Up::Failed(going));
+        let deletion = Intent::DeleteNetwork { network: record.name };
+        let intent = begin_once(&self.journal, &deletion).await?;
+        let network = self.roster.going(name);
         drop(settled);
         self.finish_deletion(intent, name, network).await
-    }
-
-    /// The entry of a deletion that has failed.
-    fn begun(&self, name: &NetworkName) -> Result<Option<IntentId>> {
-        let begun = |intent: &Intent| matches!(intent, Intent::DeleteNetwork { network } if network == name);
-        let pending = self.journal.pending()?;
-        Ok(pending.into_iter().find(|(_, intent)| begun(intent)).map(|(id, _)| id))
     }
 
     /// The record of a network.
     pub fn record(&self, name: &str) -> Result<NetworkRecord> {
         let found = self.store.get_doc::<NetworkRecord>(&[name])?;
-        Ok(found.ok_or_else(|| not_found(name))?.value)
+        Ok(found.ok_or_else(|| self.roster.not_found(name))?.value)
     }
 
     /// Paths of the instances and profiles that use a network.
     pub fn used_by(&self, name: &str) -> Result<Vec<String>> {
-        let mut paths = Vec::new();
-        for instance in self.store.list_docs::<InstanceRecord>(&[PROJECT])? {
-            if instance.value.nics.values().any(|nic| nic.network.as_str() == name) {
-                paths.push(format!("/1.0/instances/{}", instance.value.name));
-            }
-        }
-        for profile in self.store.list_docs::<ProfileRecord>(&[PROJECT])? {
-            let mut devices = profile.value.devices.values();
-            if devices.any(|device| device.get("network").is_some_and(|n| n == name)) {
-                paths.push(format!("/1.0/profiles/{}", profile.value.name));
-            }
-        }
-        Ok(paths)
+        users(
+            &self.store,
+            |instance| instance.nics.values().any(|nic| nic.network.as_str() == name),
+            |device| device.get("network").is_some_and(|network| network == name),
+        )
     }
 
     async fn start(&self, record: &NetworkRecord, held: Vec<Reservation>) -> Result<()> {
@@ -174,23 +137,14 @@ impl Networks {
         let state = self.paths.network(name);
         let network = Network::start(config, &state, self.context.clone()).await?;
         network.load_reservations(held).await?;
-        self.set(name, Up::Network(network));
+        self.roster.up(name, network);
         Ok(())
     }
 
-    /// Notes how a network of the store is; returns how it was.
-    fn set(&self, name: &str, up: Up) -> Option<Up> {
-        self.up.write().expect("no panic while networks are locked").insert(name.into(), up)
-    }
-
-    fn forget(&self, name: &str) -> Option<Up> {
-        self.up.write().expect("no panic while networks are locked").remove(name)
-    }
-
-    async fn take_down(&self, name: &str, network: Option<Up>) -> Result<()> {
+    async fn take_down(&self, name: &str, network: Option<Network>) -> Result<()> {
         match network {
-            Some(Up::Network(network)) => network.stop().await?,
-            Some(Up::Failed(_)) | None => {
+            Some(network) => network.stop().await?,
+            None => {
                 Network::remove_traces(name, &self.paths.network(name), &self.context).await?;
             }
         }
@@ -220,19 +174,20 @@ impl Networks {
         Ok(())
     }
 
-    async fn finish_deletion(&self, id: IntentId, name: &str, network: Option<Up>) -> Result<()> {
+    async fn finish_deletion(
+        &self,
+        id: IntentId,
+        name: &str,
+        network: Option<Network>,
+    ) -> Result<()> {
         self.take_down(name, network).await?;
         let mut draft = Draft::new();
         draft.change(delete_doc::<NetworkRecord>(&[name])?);
         draft.change(self.journal.clear_change(id));
         self.store.apply(draft).await?;
-        self.forget(name);
+        self.roster.gone(name);
         Ok(())
     }
-}
-
-fn not_found(name: &str) -> Error {
-    Error::not_found(format!("Network {name:?} not found"))
 }
 
 impl std::fmt::Debug for Networks {

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sc_api::{ConfigMap, ErrorKind, PoolName};
-use sc_storage::{Driver, DriverKind};
+use sc_api::{ConfigMap, PoolName};
+use sc_storage::{Driver, DriverKind, VolumeName};
 use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
 
-use super::references::{Claims, References};
+use super::references::{Claims, References, users};
+use super::roster::{Roster, begin_once};
 use crate::blocking::blocking;
 use crate::error::{Error, Result};
-use crate::model::{InstanceRecord, Intent, PROJECT, PoolRecord, ProfileRecord};
+use crate::model::{ImageRecord, Intent, PoolRecord};
 use crate::paths::Paths;
 
 /// The pool that a first start makes.
@@ -25,15 +26,9 @@ pub struct Pools {
     journal: Journal<Intent>,
     paths: Arc<Paths>,
     references: References,
-    changing: Claims,
-    open: Arc<RwLock<BTreeMap<String, Opened>>>,
-}
-
-/// A pool of the store.
-enum Opened {
-    Driver(Arc<dyn Driver>),
-    /// It is not open; why not.
-    Failed(String),
+    roster: Arc<Roster<Arc<dyn Driver>>>,
+    /// Folders that are being made pools.
+    folders: Claims,
 }
 
 impl Pools {
@@ -44,30 +39,18 @@ impl Pools {
         paths: Arc<Paths>,
         references: References,
     ) -> Self {
-        let (changing, open) = (Claims::default(), Arc::default());
-        Self { store, journal, paths, references, changing, open }
+        let roster = Arc::new(Roster::new("Storage pool"));
+        Self { store, journal, paths, references, roster, folders: Claims::default() }
     }
 
     /// The driver of a pool.
     pub fn get(&self, name: &str) -> Result<Arc<dyn Driver>> {
-        match self.open.read().expect("no panic while pools are locked").get(name) {
-            Some(Opened::Driver(driver)) => Ok(driver.clone()),
-            Some(Opened::Failed(why)) => Err(Error::new(
-                ErrorKind::Unavailable,
-                format!("storage pool {name} cannot be used: {why}"),
-            )),
-            None => Err(not_found(name)),
-        }
+        self.roster.get(name)
     }
 
     /// All pools that are open, by name.
     pub fn all(&self) -> Vec<(String, Arc<dyn Driver>)> {
-        let open = self.open.read().expect("no panic while pools are locked");
-        let driver = |(name, opened): (&String, &Opened)| match opened {
-            Opened::Driver(driver) => Some((name.clone(), driver.clone())),
-            Opened::Failed(_) => None,
-        };
-        open.iter().filter_map(driver).collect()
+        self.roster.all()
     }
 
     /// Opens all pools of the store and clears up what was under way in them. One that fails is
@@ -75,25 +58,66 @@ impl Pools {
     pub async fn open_all(&self) -> Result<()> {
         self.recover().await?;
         for record in self.store.list_docs::<PoolRecord>(&[])? {
-            let PoolRecord { name, path, .. } = record.value;
-            let opened = blocking(move || {
-                let driver = sc_storage::open(&path)?;
-                driver.sweep()?;
-                Ok(driver)
-            });
-            match opened.await {
+            let name = record.value.name.clone();
+            match self.open(record.value).await {
                 Ok(driver) => {
-                    self.set(name.as_str(), Opened::Driver(driver));
+                    self.roster.up(name.as_str(), driver);
                     self.empty_trash_behind(name.as_str());
                 }
-                Err(error) => {
-                    tracing::error!(pool = %name, error = %error.chain(), "open a storage pool");
-                    let why = format!("{}; mend that and restart the daemon", error.chain());
-                    self.set(name.as_str(), Opened::Failed(why));
-                }
+                Err(error) => self.roster.down(name.as_str(), &error),
             }
         }
         Ok(())
+    }
+
+    async fn open(&self, record: PoolRecord) -> Result<Arc<dyn Driver>> {
+        let PoolRecord { name, path, .. } = record;
+        let driver = blocking(move || {
+            let driver = sc_storage::open(&path)?;
+            driver.sweep()?;
+            Ok(driver)
+        });
+        let driver = driver.await?;
+        if let Err(error) = self.catch_up(&name, &driver).await {
+            // What is left stays so for the next start; the pool is of use all the same.
+            tracing::error!(pool = %name, error = %error.chain(), "remove what is to go from a pool");
+        }
+        Ok(driver)
+    }
+
+    /// Removes what was deleted while the pool could not be used: volumes by the journal, layers by
+    /// the images that there are.
+    async fn catch_up(&self, name: &PoolName, driver: &Arc<dyn Driver>) -> Result<()> {
+        for (id, volume) in self.dropped_volumes(name)? {
+            let (volume, driver) = (VolumeName::new(&volume)?, driver.clone());
+            blocking(move || match driver.has_volume(&volume)? {
+                true => Ok(driver.delete_volume(&volume)?),
+                false => Ok(()),
+            })
+            .await?;
+            self.journal.clear(id).await?;
+        }
+        let (store, driver) = (self.store.clone(), driver.clone());
+        blocking(move || {
+            for image in driver.images()? {
+                if store.get_doc::<ImageRecord>(&[image.as_str()])?.is_none() {
+                    driver.delete_image(&image)?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Volumes of a pool whose instances were deleted while it could not be used.
+    fn dropped_volumes(&self, name: &PoolName) -> Result<Vec<(IntentId, String)>> {
+        let dropped = |(id, intent)| match intent {
+            Intent::DropVolume { instance, pool } if pool == *name => {
+                Some((id, instance.to_string()))
+            }
+            _ => None,
+        };
+        Ok(self.journal.pending()?.into_iter().filter_map(dropped).collect())
     }
 
     /// Makes a pool. `source`, an empty folder, says where; else it lies under `SC_DIR`.
@@ -104,14 +128,14 @@ impl Pools {
         description: String,
         config: ConfigMap,
     ) -> Result<()> {
-        let _ours = self.changing.claim("storage pool", name.as_str())?;
+        let _ours = self.roster.claim(name.as_str())?;
         if self.record(name.as_str()).is_ok() {
             return Err(Error::conflict(format!("The storage pool \"{name}\" already exists")));
         }
         let kind: DriverKind = driver.parse()?;
         let (path, options) = self.location(&name, &config)?;
         // Before the intent: what its undo removes must be ours alone.
-        let _ours = self.changing.claim("the folder", &path.display().to_string())?;
+        let _ours = self.folders.claim("the folder", &path.display().to_string())?;
         refuse_used_folder(&path)?;
         let mut config = config;
         config.insert("source".into(), path.display().to_string());
@@ -138,7 +162,7 @@ impl Pools {
         };
         match made.await {
             Ok(driver) => {
-                self.set(record.name.as_str(), Opened::Driver(driver));
+                self.roster.up(record.name.as_str(), driver);
                 Ok(())
             }
             Err(error) => {
@@ -148,57 +172,36 @@ impl Pools {
         }
     }
 
-    /// Deletes a pool that nothing uses, with the images' layers in it.
+    /// Deletes a pool that nothing uses, with the images' layers in it. Of one that is lost, as with
+    /// a file system that is not mounted, the record goes.
     pub async fn delete(&self, name: &str) -> Result<()> {
-        let _ours = self.changing.claim("storage pool", name)?;
+        let _ours = self.roster.claim(name)?;
         let PoolRecord { name: pool, path, .. } = self.record(name)?;
         let settled = self.references.settle().await;
         Error::refuse_if_used("storage pool", name, &self.used_by(name)?)?;
-        let intent = match self.begun(&pool)? {
-            Some(intent) => intent,
-            None => {
-                let intent = Intent::DeletePool { pool: pool.clone(), path: path.clone() };
-                self.journal.begin(&intent).await?
-            }
-        };
-        let going = "it is being deleted; where that has failed, delete it again".to_owned();
-        let before = self.set(name, Opened::Failed(going));
+        let deletion = Intent::DeletePool { pool: pool.clone(), path: path.clone() };
+        let intent = begin_once(&self.journal, &deletion).await?;
+        let before = self.roster.going(name);
         drop(settled);
-        if let Some(Opened::Driver(driver)) = before {
+        if let Some(driver) = before {
             last_user(driver).await;
         }
         self.finish_deletion(intent, &pool, path).await
     }
 
-    /// The entry of a deletion that has failed.
-    fn begun(&self, name: &PoolName) -> Result<Option<IntentId>> {
-        let begun =
-            |intent: &Intent| matches!(intent, Intent::DeletePool { pool, .. } if pool == name);
-        let pending = self.journal.pending()?;
-        Ok(pending.into_iter().find(|(_, intent)| begun(intent)).map(|(id, _)| id))
-    }
-
     /// The record of a pool.
     pub fn record(&self, name: &str) -> Result<PoolRecord> {
         let found = self.store.get_doc::<PoolRecord>(&[name])?;
-        Ok(found.ok_or_else(|| not_found(name))?.value)
+        Ok(found.ok_or_else(|| self.roster.not_found(name))?.value)
     }
 
     /// Paths of the instances and profiles that use a pool.
     pub fn used_by(&self, name: &str) -> Result<Vec<String>> {
-        let mut paths = Vec::new();
-        for instance in self.store.list_docs::<InstanceRecord>(&[PROJECT])? {
-            if instance.value.pool.as_str() == name {
-                paths.push(format!("/1.0/instances/{}", instance.value.name));
-            }
-        }
-        for profile in self.store.list_docs::<ProfileRecord>(&[PROJECT])? {
-            let mut devices = profile.value.devices.values();
-            if devices.any(|device| device.get("pool").is_some_and(|pool| pool == name)) {
-                paths.push(format!("/1.0/profiles/{}", profile.value.name));
-            }
-        }
-        Ok(paths)
+        users(
+            &self.store,
+            |instance| instance.pool.as_str() == name,
+            |device| device.get("pool").is_some_and(|pool| pool == name),
+        )
     }
 
     /// Empties a pool's trash in the background.
@@ -210,11 +213,6 @@ impl Pools {
                 tracing::warn!(pool = name, %error, "empty a pool's trash");
             }
         });
-    }
-
-    /// Notes how a pool of the store is; returns how it was.
-    fn set(&self, name: &str, opened: Opened) -> Option<Opened> {
-        self.open.write().expect("no panic while pools are locked").insert(name.into(), opened)
     }
 
     /// Takes back creations that were not finished and finishes deletions.
@@ -246,8 +244,11 @@ impl Pools {
         let mut draft = Draft::new();
         draft.change(delete_doc::<PoolRecord>(&[name.as_str()])?);
         draft.change(self.journal.clear_change(id));
+        for (dropped, _) in self.dropped_volumes(name)? {
+            draft.change(self.journal.clear_change(dropped));
+        }
         self.store.apply(draft).await?;
-        self.open.write().expect("no panic while pools are locked").remove(name.as_str());
+        self.roster.gone(name.as_str());
         Ok(())
     }
 
@@ -289,10 +290,6 @@ impl Pools {
         };
         Ok((path, options))
     }
-}
-
-fn not_found(name: &str) -> Error {
-    Error::not_found(format!("Storage pool {name:?} not found"))
 }
 
 /// Waits until nobody else works in a pool, such as who empties its trash.

@@ -5,12 +5,14 @@
 //! refers to until that is committed, and whoever deletes [`Settled`] from the look at who refers to it
 //! until it can be found no more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use sc_store::Store;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::error::{Error, Result};
+use crate::model::{InstanceRecord, PROJECT, ProfileRecord};
 
 /// The references of one daemon. Clones are handles to the same.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +36,27 @@ impl References {
     pub async fn settle(&self) -> Settled {
         Settled(self.0.clone().write_owned().await)
     }
+}
+
+/// Paths in the API of the instances for which `instance` holds, and of the profiles that have a device
+/// for which `device` does.
+pub(super) fn users(
+    store: &Store,
+    instance: impl Fn(&InstanceRecord) -> bool,
+    device: impl Fn(&BTreeMap<String, String>) -> bool,
+) -> Result<Vec<String>> {
+    let mut paths = Vec::new();
+    for found in store.list_docs::<InstanceRecord>(&[PROJECT])? {
+        if instance(&found.value) {
+            paths.push(format!("/1.0/instances/{}", found.value.name));
+        }
+    }
+    for found in store.list_docs::<ProfileRecord>(&[PROJECT])? {
+        if found.value.devices.values().any(&device) {
+            paths.push(format!("/1.0/profiles/{}", found.value.name));
+        }
+    }
+    Ok(paths)
 }
 
 /// Names that are being created or deleted, each by one request at a time. Clones share them.

@@ -19,6 +19,9 @@ pub enum Intent {
     Restart { instance: InstanceName },
     /// An instance is being deleted. Finished: the volume and the record go.
     Delete { instance: InstanceName, pool: PoolName },
+    /// An instance was deleted while its pool could not be used. Finished when the pool can be: its
+    /// volume goes.
+    DropVolume { instance: InstanceName, pool: PoolName },
     /// An image's layer is being made in a pool. Undone by the pool's own sweep.
     UnpackImage { fingerprint: String, pool: PoolName },
     /// An image's files and layers are being deleted. Finished.

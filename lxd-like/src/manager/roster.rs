@@ -1,0 +1,119 @@
+//! The objects of one kind: what stands for each of the store's outside, or why nothing does.
+//!
+//! Creation and deletion of one object exclude each other by its claim. A deletion that has begun is
+//! finished, by the next deletion or the next daemon: its entry in the journal stays until then.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+use sc_api::ErrorKind;
+use sc_store::{IntentId, Journal};
+
+use super::references::{Claim, Claims};
+use crate::error::{Error, Result};
+use crate::model::Intent;
+
+/// The objects of one kind; `T` is a handle to what stands outside for one.
+#[derive(Debug)]
+pub struct Roster<T> {
+    /// What one is called at the beginning of a sentence.
+    kind: &'static str,
+    changing: Claims,
+    all: RwLock<BTreeMap<String, Standing<T>>>,
+}
+
+/// How an object of the store is.
+#[derive(Debug)]
+enum Standing<T> {
+    Up(T),
+    /// It cannot be used; why not.
+    Down(String),
+}
+
+impl<T: Clone> Roster<T> {
+    /// No object yet.
+    pub fn new(kind: &'static str) -> Self {
+        Self { kind, changing: Claims::default(), all: RwLock::default() }
+    }
+
+    /// What one is called within a sentence.
+    pub fn kind(&self) -> String {
+        self.kind.to_lowercase()
+    }
+
+    /// Claims a name for one request that creates or deletes.
+    pub fn claim(&self, name: &str) -> Result<Claim> {
+        self.changing.claim(&self.kind(), name)
+    }
+
+    /// The handle of one that is up.
+    pub fn get(&self, name: &str) -> Result<T> {
+        match self.all.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            Some(Standing::Up(handle)) => Ok(handle.clone()),
+            Some(Standing::Down(why)) => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("{} {name} cannot be used: {why}", self.kind()),
+            )),
+            None => Err(self.not_found(name)),
+        }
+    }
+
+    /// All that are up, by name.
+    pub fn all(&self) -> Vec<(String, T)> {
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        let up = |(name, standing): (&String, &Standing<T>)| match standing {
+            Standing::Up(handle) => Some((name.clone(), handle.clone())),
+            Standing::Down(_) => None,
+        };
+        all.iter().filter_map(up).collect()
+    }
+
+    /// Notes that one is up.
+    pub fn up(&self, name: &str, handle: T) {
+        self.set(name, Standing::Up(handle));
+    }
+
+    /// Notes that one cannot be used in this life of the daemon.
+    pub fn down(&self, name: &str, why: &Error) {
+        tracing::error!(name, error = %why.chain(), "{} cannot be used", self.kind());
+        let why = format!("{}; mend that and restart the daemon", why.chain());
+        self.set(name, Standing::Down(why));
+    }
+
+    /// Notes that one is being deleted; returns its handle.
+    pub fn going(&self, name: &str) -> Option<T> {
+        let why = "it is being deleted; where that has failed, delete it again".to_owned();
+        self.set(name, Standing::Down(why))
+    }
+
+    /// One is no more; returns its handle.
+    pub fn gone(&self, name: &str) -> Option<T> {
+        handle(self.all.write().unwrap_or_else(PoisonError::into_inner).remove(name))
+    }
+
+    /// The refusal of a name that is none's.
+    pub fn not_found(&self, name: &str) -> Error {
+        Error::not_found(format!("{} {name:?} not found", self.kind))
+    }
+
+    fn set(&self, name: &str, standing: Standing<T>) -> Option<T> {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        handle(all.insert(name.to_owned(), standing))
+    }
+}
+
+fn handle<T>(standing: Option<Standing<T>>) -> Option<T> {
+    match standing? {
+        Standing::Up(handle) => Some(handle),
+        Standing::Down(_) => None,
+    }
+}
+
+/// The journal's entry of a deletion: that of one which has failed before, or a new one.
+pub(super) async fn begin_once(journal: &Journal<Intent>, deletion: &Intent) -> Result<IntentId> {
+    let pending = journal.pending()?;
+    match pending.into_iter().find(|(_, intent)| intent == deletion) {
+        Some((id, _)) => Ok(id),
+        None => Ok(journal.begin(deletion).await?),
+    }
+}
