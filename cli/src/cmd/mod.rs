@@ -23,6 +23,7 @@ mod network;
 mod objects;
 mod operation;
 mod preseed;
+mod preseed_form;
 mod profile;
 mod profile_device;
 mod query;

@@ -5,58 +5,14 @@
 
 use anyhow::{Context as _, Result, bail};
 use sc_api::{
-    ConfigMap, DeviceMap, ErrorKind, Network, NetworkName, NetworksPost, PoolName, Profile,
-    ProfileName, ProfilePut, ProfilesPost, ServerPut, StoragePool, StoragePoolsPost,
+    ConfigMap, ErrorKind, Network, NetworksPost, Profile, ProfilePut, ProfilesPost, ServerPut,
+    StoragePool, StoragePoolsPost,
 };
 use sc_client::{Client, Tagged};
-use serde::Deserialize;
 
+use super::preseed_form::{Preseed, WantedNetwork, WantedPool, WantedProfile};
 use crate::context::Context;
-use crate::{output, yaml};
-
-/// The text. Lists may be `null`, as LXD writes empty ones.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Preseed {
-    config: Option<ConfigMap>,
-    networks: Option<Vec<WantedNetwork>>,
-    storage_pools: Option<Vec<WantedPool>>,
-    profiles: Option<Vec<WantedProfile>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WantedNetwork {
-    name: NetworkName,
-    #[serde(default = "bridge", rename = "type")]
-    kind: String,
-    #[serde(default)]
-    description: String,
-    config: Option<ConfigMap>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WantedPool {
-    name: PoolName,
-    driver: String,
-    #[serde(default)]
-    description: String,
-    config: Option<ConfigMap>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WantedProfile {
-    name: ProfileName,
-    description: Option<String>,
-    config: Option<ConfigMap>,
-    devices: Option<DeviceMap>,
-}
-
-fn bridge() -> String {
-    "bridge".into()
-}
+use crate::{keys, output};
 
 /// Something done, with what it takes to take it back.
 enum Done {
@@ -68,11 +24,7 @@ enum Done {
 
 /// Brings the daemon to what the text wants.
 pub async fn apply(context: &Context, text: &str) -> Result<()> {
-    if yaml::is_empty(text) {
-        bail!("standard input says nothing: give a preseed in YAML");
-    }
-    let preseed: Preseed =
-        yaml::parse(text).map_err(|why| anyhow::anyhow!("the preseed cannot be read: {why}"))?;
+    let preseed = Preseed::parse(text)?;
     let mut done = Vec::new();
     let Err(error) = carry_out(context, preseed, &mut done).await else { return Ok(()) };
     for step in done.into_iter().rev() {
@@ -86,20 +38,20 @@ pub async fn apply(context: &Context, text: &str) -> Result<()> {
 
 async fn carry_out(context: &Context, preseed: Preseed, done: &mut Vec<Done>) -> Result<()> {
     let client = &context.client;
-    if let Some(config) = preseed.config.filter(|config| !config.is_empty()) {
-        client.replace_server(&ServerPut { config }, None).await?;
+    if !preseed.config.is_empty() {
+        client.replace_server(&ServerPut { config: preseed.config }, None).await?;
     }
-    for pool in preseed.storage_pools.unwrap_or_default() {
+    for pool in preseed.storage_pools {
         let name = pool.name.to_string();
         let applied = ensure_pool(client, pool, done).await;
         applied.with_context(|| format!("storage pool {name}"))?;
     }
-    for network in preseed.networks.unwrap_or_default() {
+    for network in preseed.networks {
         let name = network.name.to_string();
         let applied = ensure_network(client, network, done).await;
         applied.with_context(|| format!("network {name}"))?;
     }
-    for profile in preseed.profiles.unwrap_or_default() {
+    for profile in preseed.profiles {
         let name = profile.name.to_string();
         let applied = ensure_profile(client, profile, done).await;
         applied.with_context(|| format!("profile {name}"))?;
@@ -108,15 +60,14 @@ async fn carry_out(context: &Context, preseed: Preseed, done: &mut Vec<Done>) ->
 }
 
 async fn ensure_pool(client: &Client, pool: WantedPool, done: &mut Vec<Done>) -> Result<()> {
-    let (name, config) = (pool.name.to_string(), pool.config.unwrap_or_default());
-    if let Some(there) = there(client.pool(&name).await)? {
-        let StoragePool { driver, config: has, .. } = there.value;
-        return fits(("driver", &pool.driver, &driver), &config, &has);
+    let WantedPool { name, driver, description, config } = pool;
+    if let Some(there) = there(client.pool(name.as_str()).await)? {
+        let StoragePool { driver: has_driver, config: has, .. } = there.value;
+        return fits(("driver", &driver, &has_driver), &config, &has);
     }
-    let WantedPool { name: pool_name, driver, description, .. } = pool;
-    let post = StoragePoolsPost { name: pool_name, driver, description, config };
+    let post = StoragePoolsPost { name, driver, description, config };
     client.create_pool(&post).await?;
-    done.push(Done::Pool(name));
+    done.push(Done::Pool(post.name.to_string()));
     Ok(())
 }
 
@@ -125,15 +76,15 @@ async fn ensure_network(
     network: WantedNetwork,
     done: &mut Vec<Done>,
 ) -> Result<()> {
-    let (name, config) = (network.name.to_string(), network.config.unwrap_or_default());
-    if let Some(there) = there(client.network(&name).await)? {
+    let WantedNetwork { name, kind, description, config, .. } = network;
+    let kind = if kind.is_empty() { "bridge".to_owned() } else { kind };
+    if let Some(there) = there(client.network(name.as_str()).await)? {
         let Network { network_type, config: has, .. } = there.value;
-        return fits(("type", &network.kind, &network_type), &config, &has);
+        return fits(("type", &kind, &network_type), &config, &has);
     }
-    let WantedNetwork { kind: network_type, description, .. } = network;
-    let post = NetworksPost { name: network.name, network_type, description, config };
+    let post = NetworksPost { name, network_type: kind, description, config };
     client.create_network(&post).await?;
-    done.push(Done::Network(name));
+    done.push(Done::Network(post.name.to_string()));
     Ok(())
 }
 
@@ -144,8 +95,7 @@ async fn ensure_profile(
     done: &mut Vec<Done>,
 ) -> Result<()> {
     let name = profile.name.to_string();
-    let (config, devices) =
-        (profile.config.unwrap_or_default(), profile.devices.unwrap_or_default());
+    let (config, devices) = (profile.config, profile.devices);
     let Some(Tagged { value, etag }) = there(client.profile(&name).await)? else {
         let description = profile.description.unwrap_or_default();
         let put = ProfilePut { description, config, devices };
@@ -156,7 +106,7 @@ async fn ensure_profile(
     let Profile { description, config: has, devices: with, .. } = value;
     let before = ProfilePut { description, config: has, devices: with };
     let mut after = before.clone();
-    after.config.extend(config);
+    keys::set(&mut after.config, config)?;
     after.devices.extend(devices);
     after.description = profile.description.unwrap_or(after.description);
     if after != before {
