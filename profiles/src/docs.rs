@@ -16,7 +16,9 @@ apply in their order, the instance's own keys last; a later key replaces an earl
 device replaces the earlier one of its name whole.
 
 `volatile.*` keys are the daemon's records. A client may send them back as they are or leave them
-out; of their values it may change only a NIC's `volatile.DEVICE.hwaddr`.
+out; of their values it may change only a NIC's `volatile.DEVICE.hwaddr`. Where a new instance is given
+what is another's record (`sc config show web1 | sc init debian:12 web2`), all `volatile.*` and
+`image.*` keys are left out; an address beside no such record is taken.
 
 ";
 

@@ -40,4 +40,4 @@ pub use error::Error;
 pub use key::{Applies, Key, Scope, Status, find, keys};
 pub use merge::{Layer, Settings, expand};
 pub use value::{Kind, parse_bool};
-pub use volatile::keep_volatile;
+pub use volatile::{drop_records, keep_volatile};

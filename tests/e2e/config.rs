@@ -42,6 +42,28 @@ fn keys_are_set_shown_and_unset() {
 }
 
 #[test]
+fn what_is_shown_of_an_instance_serves_for_another() {
+    let daemon = with_image();
+    daemon.sc(&["init", BUSYBOX, "c1", "-c", "user.note=first"]).ok();
+    let config =
+        |name: &str| daemon.json(&["query", &format!("/1.0/instances/{name}")])["config"].clone();
+    let shown = daemon.sc(&["config", "show", "c1"]).ok().to_owned();
+    daemon.sc_with_input(&["init", BUSYBOX, "c2"], shown.as_bytes()).ok();
+    // As LXD's own client sends it.
+    let source = serde_json::json!({"type": "image", "alias": BUSYBOX});
+    let post = serde_json::json!({"name": "c3", "source": source, "config": config("c1")});
+    let sent = ["query", "--wait", "-X", "POST", "-d", &post.to_string(), "/1.0/instances"];
+    daemon.sc(&sent).ok();
+    for other in ["c2", "c3"] {
+        let (first, other) = (config("c1"), config(other));
+        for key in ["volatile.uuid", "volatile.eth0.hwaddr"] {
+            assert!(other[key].is_string() && other[key] != first[key], "{key}: {other}");
+        }
+        assert_eq!(other["user.note"], "first");
+    }
+}
+
+#[test]
 fn environment_keys_reach_programs_inside() {
     let daemon = with_image();
     daemon.sc(&["launch", BUSYBOX, "c1", "-c", "environment.GREETING=hello"]).ok();

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Command};
 use sc_api::{ConfigMap, DeviceMap, InstancePut, InstancesPost, null_default, texts};
 use serde::Deserialize;
@@ -111,7 +111,12 @@ impl Verb for Init {
 
 impl New {
     async fn create(self, context: &Context, start: bool) -> Result<ExitCode> {
-        let given: Given = given::read("an instance", context.quiet)?;
+        self.refuse_records()?;
+        let mut given: Given = given::read("an instance", context.quiet)?;
+        let dropped = sc_profiles::drop_records(&mut given.config);
+        if !dropped.is_empty() && !context.quiet {
+            eprintln!("Not taken over from the instance in the YAML: {}", dropped.join(", "));
+        }
         let name = match &self.name {
             Some(name) => context.remotes.object(name)?,
             None => String::new(),
@@ -134,6 +139,17 @@ impl New {
         let created = operation.resource_name("instances").unwrap_or(&name);
         output::line(format!("{} {created}", if start { "Launched" } else { "Created" }))?;
         DONE
+    }
+
+    /// The server passes the records of another instance over; what was asked for by name is not.
+    fn refuse_records(&self) -> Result<()> {
+        for (key, value) in &self.config {
+            let mut config = ConfigMap::from([(key.clone(), value.clone())]);
+            if !sc_profiles::drop_records(&mut config).is_empty() {
+                bail!("{key} is the daemon's own record: it cannot be set");
+            }
+        }
+        Ok(())
     }
 
     /// The configuration: what standard input gives, below what the arguments say.

@@ -130,6 +130,23 @@ fn a_slow_pipe_is_waited_for_and_a_silent_one_is_an_error() {
 }
 
 #[test]
+fn what_is_shown_of_an_instance_serves_for_another_without_its_records() {
+    let cli = Cli::new();
+    let shown = "config: {user.a: 1, volatile.eth0.hwaddr: '00:16:3e:00:00:01', volatile.uuid: u}";
+    let ran = with_input(cli.command(&["init", "bb", "c2"]), shown);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told =
+        "Not taken over from the instance in the YAML: volatile.eth0.hwaddr, volatile.uuid\n";
+    assert!(ran.stderr.starts_with(told), "{ran:?}");
+    assert_eq!(cli.fake.last("POST").body["config"], json!({"user.a": "1"}));
+    let hwaddr = "volatile.eth0.hwaddr=00:16:3e:00:00:01";
+    cli.ok(&["init", "bb", "c2", "-c", hwaddr]);
+    assert!(cli.fake.last("POST").body["config"]["volatile.eth0.hwaddr"].is_string());
+    let error = cli.error(&["init", "bb", "-c", "volatile.uuid=u"]);
+    assert_eq!(error, "Error: volatile.uuid is the daemon's own record: it cannot be set");
+}
+
+#[test]
 fn networks_and_pools_are_given_as_they_are_shown() {
     let cli = Cli::new();
     let shown = "config: {ipv4.nat: false, ipv6.nat: ~}\nname: br0\ntype: bridge\nmanaged: true\n\

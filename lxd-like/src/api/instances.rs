@@ -41,6 +41,7 @@ pub async fn create(
     Json(mut post): Json<InstancesPost>,
 ) -> Result<Response> {
     drop_unset(&mut post.put.config);
+    sc_profiles::drop_records(&mut post.put.config);
     if post.name.is_empty() {
         post.name = free_name(&instances);
     }
