@@ -46,6 +46,27 @@ fn keys(current: &OsStr, end: &str) -> Vec<CompletionCandidate> {
         .collect()
 }
 
+/// Completes names of devices' keys.
+pub fn device_key_names() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| device_keys(current, ""))
+}
+
+/// Completes names of devices' keys, with the `=` before their values.
+pub fn device_settings() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| device_keys(current, "="))
+}
+
+/// The keys that devices of some type have and that begin so.
+fn device_keys(current: &OsStr, end: &str) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let keys = sc_profiles::device_kinds().iter().flat_map(|kind| kind.keys);
+    keys.filter(|key| key.honoured && key.name.starts_with(current))
+        .map(|key| {
+            CompletionCandidate::new(format!("{}{end}", key.name)).help(Some(key.text.into()))
+        })
+        .collect()
+}
+
 /// Completes names of instances.
 pub fn instance_names() -> ArgValueCompleter {
     completer(async |client| {

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use sc_api::ErrorKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::{NamedTempFile, TempPath};
@@ -17,6 +16,16 @@ use tokio::io::AsyncReadExt;
 use crate::output::{self, to_yaml};
 use crate::stdio::Stdin;
 use crate::{terminal, yaml};
+
+/// Somebody else changed the object between our reading and our writing.
+#[derive(Debug, thiserror::Error)]
+#[error("{word} {name} was changed by another client meanwhile: do it again on what it is now")]
+pub struct Overtaken {
+    /// What kind of object it is.
+    pub word: &'static str,
+    /// Its name.
+    pub name: String,
+}
 
 /// Has `object` edited and passes the new one to `put`. `what` names it in messages.
 pub async fn edit<T: Serialize + DeserializeOwned>(
@@ -59,7 +68,7 @@ async fn by_editor<T: DeserializeOwned>(
         file.disable_cleanup(outcome.is_err());
         let Err(error) = outcome else { return Ok(()) };
         // What is changed now would be refused for the same reason.
-        if error.downcast_ref().map(sc_client::Error::kind) == Some(ErrorKind::Precondition) {
+        if error.is::<Overtaken>() {
             return Err(refused(&error, &file));
         }
         output::print_error(&output::chain(&error), true);

@@ -161,6 +161,10 @@ impl Error {
             Self::Command { .. } | Self::ReadFile { .. } | Self::Unsendable { .. } => {
                 ErrorKind::Invalid
             }
+            // An operation tells no kind; these are LXD's words for it.
+            Self::Operation { text, .. } if text.starts_with("ETag doesn't match") => {
+                ErrorKind::Precondition
+            }
             Self::Operation { .. } | Self::Unexpected { .. } | Self::Stream { .. } => {
                 ErrorKind::Internal
             }

@@ -150,3 +150,19 @@ fn an_image_that_is_deleted_while_it_is_unpacked_leaves_no_layer() {
         });
     }
 }
+
+#[test]
+fn keys_that_many_set_at_once_are_all_set() {
+    let daemon = with_image();
+    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
+    for verb in [["config", "set", "c1"], ["profile", "set", "default"]] {
+        let settings: Vec<String> = (0..12).map(|number| format!("user.k{number}=1")).collect();
+        let all = settings.iter().map(|setting| begin(&daemon, &[&verb[..], &[setting]].concat()));
+        let all: Vec<Child> = all.collect();
+        for child in all {
+            ended(child).ok();
+        }
+        let show = [verb[0], "show", verb[2]];
+        assert_eq!(daemon.sc(&show).ok().matches("user.k").count(), 12);
+    }
+}

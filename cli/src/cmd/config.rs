@@ -7,8 +7,10 @@ use clap::Args;
 use sc_api::Instance;
 
 use super::config_device::Device;
-use super::objects::change::{Edit, Set, Unset};
+use super::objects::change::Edit;
 use super::objects::instance_form::InstanceForm;
+use super::objects::named::One;
+use super::objects::set::{Set, Unset};
 use crate::complete::{instance_names, key_names};
 use crate::context::Context;
 use crate::keys;
@@ -23,8 +25,8 @@ impl Group for Config {
     const ABOUT: &'static str = "Configure instances";
     const VERBS: &'static [Entry] = &[
         Entry::verb::<Get>(),
-        Entry::verb::<Set<Instance>>(),
-        Entry::verb::<Unset<Instance>>(),
+        Entry::verb::<Set<One<Instance>>>(),
+        Entry::verb::<Unset<One<Instance>>>(),
         Entry::verb::<Show>(),
         Entry::verb::<Edit<Instance>>(),
         Entry::group::<Device>(),

@@ -7,8 +7,9 @@ use clap::Args;
 use sc_api::Instance;
 
 use super::objects::change::change;
-use super::objects::device::{Add, Get, List, Remove, Set, Show, Unset, WithDevices};
-use crate::complete::instance_names;
+use super::objects::device::{Add, Get, List, OneDevice, Remove, Show, WithDevices};
+use super::objects::set::{Set, Unset};
+use crate::complete::{device_settings, instance_names};
 use crate::context::Context;
 use crate::keyvalue;
 use crate::verb::{Entry, Group, Verb};
@@ -24,8 +25,8 @@ impl Group for Device {
         Entry::verb::<Show<Instance>>(),
         Entry::verb::<Add<Instance>>(),
         Entry::verb::<Get<Instance>>(),
-        Entry::verb::<Set<Instance>>(),
-        Entry::verb::<Unset<Instance>>(),
+        Entry::verb::<Set<OneDevice<Instance>>>(),
+        Entry::verb::<Unset<OneDevice<Instance>>>(),
         Entry::verb::<Override>(),
         Entry::verb::<Remove<Instance>>(),
     ];
@@ -56,7 +57,7 @@ pub struct Override {
     #[arg(value_name = "DEVICE")]
     device: String,
     /// The keys that are changed
-    #[arg(value_name = "KEY=VALUE")]
+    #[arg(value_name = "KEY=VALUE", add = device_settings())]
     keys: Vec<String>,
 }
 
@@ -76,8 +77,8 @@ impl Verb for Override {
                 bail!("no profile of the instance has a device {:?}", self.device);
             };
             let mut device = inherited.clone();
-            device.extend(keys);
-            form.devices.insert(self.device, device);
+            device.extend(keys.clone());
+            form.devices.insert(self.device.clone(), device);
             Ok(())
         })
         .await

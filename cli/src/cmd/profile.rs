@@ -7,10 +7,12 @@ use clap::{Args, Command};
 use sc_api::{Instance, Profile as ApiProfile, ProfilePut, ProfilesPost};
 use sc_client::{Client, Tagged};
 
-use super::objects::change::{Edit, Set, Unset, change};
+use super::objects::change::{Edit, change};
 use super::objects::delete::{Delete, Deleted};
 use super::objects::list::{List, Listed};
+use super::objects::named::One;
 use super::objects::profile_form::ProfileForm;
+use super::objects::set::{Set, Unset};
 use super::objects::show::{Show, Shown};
 use super::profile_device::Device;
 use crate::columns::Column;
@@ -30,8 +32,8 @@ impl Group for Profile {
         Entry::verb::<Show<ApiProfile>>(),
         Entry::verb::<Create>(),
         Entry::verb::<Get>(),
-        Entry::verb::<Set<ApiProfile>>(),
-        Entry::verb::<Unset<ApiProfile>>(),
+        Entry::verb::<Set<One<ApiProfile>>>(),
+        Entry::verb::<Unset<One<ApiProfile>>>(),
         Entry::verb::<Edit<ApiProfile>>(),
         Entry::verb::<Delete<ApiProfile>>(),
         Entry::verb::<Add>(),
@@ -148,7 +150,7 @@ impl Verb for Add {
             if profiles.contains(&self.profile) {
                 bail!("the instance has the profile {:?} already", self.profile);
             }
-            profiles.push(self.profile);
+            profiles.push(self.profile.clone());
             Ok(())
         })
         .await

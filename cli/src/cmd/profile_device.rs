@@ -2,7 +2,8 @@
 
 use sc_api::Profile;
 
-use super::objects::device::{Add, Get, List, Remove, Set, Show, Unset, WithDevices};
+use super::objects::device::{Add, Get, List, OneDevice, Remove, Show, WithDevices};
+use super::objects::set::{Set, Unset};
 use crate::verb::{Entry, Group};
 
 /// The group.
@@ -16,8 +17,8 @@ impl Group for Device {
         Entry::verb::<Show<Profile>>(),
         Entry::verb::<Add<Profile>>(),
         Entry::verb::<Get<Profile>>(),
-        Entry::verb::<Set<Profile>>(),
-        Entry::verb::<Unset<Profile>>(),
+        Entry::verb::<Set<OneDevice<Profile>>>(),
+        Entry::verb::<Unset<OneDevice<Profile>>>(),
         Entry::verb::<Remove<Profile>>(),
     ];
 }

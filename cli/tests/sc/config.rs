@@ -26,6 +26,23 @@ fn keys_are_set_read_and_removed() {
 }
 
 #[test]
+fn a_change_that_another_client_overtakes_is_made_anew_but_not_an_edit() {
+    let cli = Cli::new();
+    cli.ok(&["config", "set", "web1", "user.contended=1"]);
+    let asked = cli.fake.lines();
+    let count = |line: &str| asked.iter().filter(|asked| asked.starts_with(line)).count();
+    assert_eq!((count("GET /1.0/instances/web1"), count("PUT /1.0/instances/web1")), (3, 3));
+    let error = cli.error(&["config", "set", "web1", "user.contended=always"]);
+    let said = "instance web1 is changed by other clients all the time: try again later";
+    assert_eq!(error, format!("Error: {said}"));
+    let edit = cli.command(&["config", "edit", "web1"]);
+    let ran = with_input(edit, "config: {user.contended: 2}");
+    let said =
+        "instance web1 was changed by another client meanwhile: do it again on what it is now";
+    assert_eq!(ran.stderr, format!("Error: {said}\n"));
+}
+
+#[test]
 fn what_is_shown_can_be_edited_from_input() {
     let cli = Cli::new();
     let shown = cli.ok(&["config", "show", "web1"]);

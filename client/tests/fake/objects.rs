@@ -68,6 +68,15 @@ fn instances(
             failure(404, &format!("Instance \"{name}\" not found"))
         }
         ("GET", [name]) => sync(instance(name, state)),
+        ("PUT", ["web1"]) if body["config"]["user.contended"].is_string() => {
+            let contended = |asked: &&Asked| asked.line.starts_with("PUT") && asked.body == *body;
+            let tries = shared.asked.lock().unwrap().iter().filter(contended).count();
+            match (tries, body["config"]["user.contended"].as_str()) {
+                (1, _) => failure(412, "ETag doesn't match: 123 vs 456"),
+                (2, _) | (_, Some("always")) => will_fail(shared, "ETag doesn't match: 12 vs 34"),
+                _ => done(shared, json!({})),
+            }
+        }
         ("PUT", [_]) if body["config"]["no.key"].is_string() => {
             failure(400, "Unknown configuration key: no.key")
         }

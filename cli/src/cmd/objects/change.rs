@@ -1,20 +1,20 @@
-//! `set`, `unset` and `edit`: what an object has of its own is read, changed, and put back with
-//! its ETag, so that a change that another client makes meanwhile is not lost.
+//! Changes, and `edit`: what an object has of its own is read, changed, and put back with its ETag,
+//! so that a change that another client makes meanwhile is not lost.
 
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
-use sc_api::{ConfigMap, DeviceMap};
-use sc_client::{Client, Tagged};
+use sc_api::{ConfigMap, DeviceMap, ErrorKind};
+use sc_client::{Client, Error, Tagged};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::named::{Named, One};
 use crate::context::Context;
-use crate::editor;
+use crate::editor::{self, Overtaken};
 use crate::verb::{DONE, Verb};
-use crate::{keys, keyvalue};
 
 /// A kind of object with keys and devices.
 pub trait Changeable: Named {
@@ -43,61 +43,46 @@ pub trait Changeable: Named {
     fn devices(form: &mut Self::Form) -> &mut DeviceMap;
 }
 
-/// Changes what an object has, unless it changes meanwhile.
+/// How often a change is tried where other clients are faster. One of them gets through each time.
+const ATTEMPTS: u32 = 30;
+
+/// Changes what an object has. Where it changes meanwhile, what it has then is changed.
 pub async fn change<T: Changeable>(
     context: &Context,
     name: &str,
-    change: impl FnOnce(&mut T::Form) -> Result<()>,
+    change: impl Fn(&mut T::Form) -> Result<()>,
 ) -> Result<ExitCode> {
     let name = context.remotes.object(name)?;
-    let Tagged { value: mut form, etag } = T::read(&context.client, &name).await?;
-    change(&mut form)?;
-    T::replace(context, &name, form, etag.as_deref()).await?;
-    DONE
-}
-
-/// `set`.
-#[derive(Args)]
-pub struct Set<T: Changeable> {
-    #[command(flatten)]
-    one: One<T>,
-    /// The keys; a single KEY VALUE is understood as well, and an empty value unsets
-    #[arg(
-        value_name = "KEY=VALUE",
-        required = true,
-        allow_hyphen_values = true,
-        add = crate::complete::settings()
-    )]
-    settings: Vec<String>,
-}
-
-impl<T: Changeable> Verb for Set<T> {
-    const NAME: &'static str = "set";
-    const ABOUT: &'static str = "Set keys";
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let settings = keyvalue::settings(&self.settings)?;
-        change::<T>(&context, &self.one.name, |form| keys::set(T::config(form), settings)).await
+    for attempt in 1..=ATTEMPTS {
+        let Tagged { value: mut form, etag } = T::read(&context.client, &name).await?;
+        change(&mut form)?;
+        match put::<T>(context, &name, form, etag.as_deref()).await {
+            Err(error) if error.is::<Overtaken>() => tokio::time::sleep(pause(attempt)).await,
+            outcome => return outcome.and(DONE),
+        }
     }
+    bail!("{} {name} is changed by other clients all the time: try again later", T::WORD)
 }
 
-/// `unset`.
-#[derive(Args)]
-pub struct Unset<T: Changeable> {
-    #[command(flatten)]
-    one: One<T>,
-    /// The key
-    #[arg(value_name = "KEY", add = crate::complete::key_names())]
-    key: String,
+/// Puts an object back; says in our words that it is another now.
+async fn put<T: Changeable>(
+    context: &Context,
+    name: &str,
+    form: T::Form,
+    etag: Option<&str>,
+) -> Result<()> {
+    let put = T::replace(context, name, form, etag).await;
+    put.map_err(|error| match error.downcast_ref().map(Error::kind) {
+        Some(ErrorKind::Precondition) => Overtaken { word: T::WORD, name: name.to_owned() }.into(),
+        _ => error,
+    })
 }
 
-impl<T: Changeable> Verb for Unset<T> {
-    const NAME: &'static str = "unset";
-    const ABOUT: &'static str = "Remove a key";
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        change::<T>(&context, &self.one.name, |form| keys::unset(T::config(form), &self.key)).await
-    }
+/// Longer from time to time, and not the same for all who wait.
+fn pause(attempt: u32) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let most = attempt * 10;
+    Duration::from_millis(u64::from(now.subsec_micros() % most + 1))
 }
 
 /// `edit`.
@@ -115,7 +100,7 @@ impl<T: Changeable> Verb for Edit<T> {
         let name = context.remotes.object(&self.one.name)?;
         let Tagged { value, etag } = T::read(&context.client, &name).await?;
         editor::edit(&format!("{} {name}", T::WORD), &value, async |form| {
-            T::replace(&context, &name, form, etag.as_deref()).await
+            put::<T>(&context, &name, form, etag.as_deref()).await
         })
         .await?;
         DONE

@@ -1,13 +1,16 @@
-//! `device list`, `show`, `add`, `get`, `set`, `unset` and `remove`.
+//! `device list`, `show`, `add`, `get` and `remove`, and the devices of `set` and `unset`.
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use sc_api::ConfigMap;
 
 use super::change::{Changeable, change};
 use super::named::One;
+use super::set::Keyed;
+use crate::complete;
 use crate::context::Context;
 use crate::verb::{DONE, Verb};
 use crate::{keys, keyvalue, output};
@@ -45,12 +48,42 @@ fn own<'d, T: WithDevices>(form: &'d mut T::Form, device: &str) -> Result<&'d mu
 
 /// The arguments that name one device.
 #[derive(Args)]
-struct OneDevice<T: WithDevices> {
+pub struct OneDevice<T: WithDevices> {
     #[command(flatten)]
     one: One<T>,
     /// The device's name
     #[arg(value_name = "DEVICE")]
     device: String,
+}
+
+impl<T: WithDevices + 'static> Keyed for OneDevice<T> {
+    type Object = T;
+    const SET: &'static str = <T as WithDevices>::SET;
+    const UNSET: &'static str = <T as WithDevices>::UNSET;
+
+    fn name(&self) -> &str {
+        &self.one.name
+    }
+
+    fn set(&self, form: &mut T::Form, to: ConfigMap) -> Result<()> {
+        keys::merge(own::<T>(form, &self.device)?, to);
+        Ok(())
+    }
+
+    fn unset(&self, form: &mut T::Form, key: &str) -> Result<()> {
+        match own::<T>(form, &self.device)?.remove(key) {
+            Some(_) => Ok(()),
+            None => bail!("the key {key:?} of the device is not set"),
+        }
+    }
+
+    fn key_names() -> ArgValueCompleter {
+        complete::device_key_names()
+    }
+
+    fn settings() -> ArgValueCompleter {
+        complete::device_settings()
+    }
 }
 
 /// `device list`.
@@ -98,7 +131,7 @@ pub struct Get<T: WithDevices> {
     #[command(flatten)]
     of: OneDevice<T>,
     /// The key
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", add = complete::device_key_names())]
     key: String,
 }
 
@@ -114,31 +147,6 @@ impl<T: WithDevices> Verb for Get<T> {
     }
 }
 
-/// `device unset`.
-#[derive(Args)]
-pub struct Unset<T: WithDevices> {
-    #[command(flatten)]
-    of: OneDevice<T>,
-    /// The key
-    #[arg(value_name = "KEY")]
-    key: String,
-}
-
-impl<T: WithDevices> Verb for Unset<T> {
-    const NAME: &'static str = "unset";
-    const ABOUT: &'static str = T::UNSET;
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        change::<T>(&context, &self.of.one.name, |form| {
-            match own::<T>(form, &self.of.device)?.remove(&self.key) {
-                Some(_) => Ok(()),
-                None => bail!("the key {:?} of the device is not set", self.key),
-            }
-        })
-        .await
-    }
-}
-
 /// `device add`.
 #[derive(Args)]
 pub struct Add<T: WithDevices> {
@@ -148,7 +156,7 @@ pub struct Add<T: WithDevices> {
     #[arg(value_name = "TYPE")]
     device_type: String,
     /// Its keys
-    #[arg(value_name = "KEY=VALUE")]
+    #[arg(value_name = "KEY=VALUE", add = complete::device_settings())]
     keys: Vec<String>,
 }
 
@@ -164,31 +172,7 @@ impl<T: WithDevices> Verb for Add<T> {
             if devices.contains_key(&self.of.device) {
                 bail!("the {} has a device {:?} already", T::WORD, self.of.device);
             }
-            devices.insert(self.of.device, keys);
-            Ok(())
-        })
-        .await
-    }
-}
-
-/// `device set`.
-#[derive(Args)]
-pub struct Set<T: WithDevices> {
-    #[command(flatten)]
-    of: OneDevice<T>,
-    /// The keys; an empty value unsets
-    #[arg(value_name = "KEY=VALUE", required = true)]
-    keys: Vec<String>,
-}
-
-impl<T: WithDevices> Verb for Set<T> {
-    const NAME: &'static str = "set";
-    const ABOUT: &'static str = T::SET;
-
-    async fn run(self, context: Context) -> Result<ExitCode> {
-        let settings = keyvalue::settings(&self.keys)?;
-        change::<T>(&context, &self.of.one.name, |form| {
-            keys::merge(own::<T>(form, &self.of.device)?, settings);
+            devices.insert(self.of.device.clone(), keys.clone());
             Ok(())
         })
         .await

@@ -9,7 +9,8 @@
 //! | [`list::List`]                                 | [`list::Listed`] |
 //! | [`show::Show`]                                 | [`show::Shown`] |
 //! | [`delete::Delete`]                             | [`delete::Deleted`] |
-//! | [`change::Set`], [`change::Unset`], [`change::Edit`] | [`change::Changeable`] |
+//! | [`change::Edit`], and all that change         | [`change::Changeable`] |
+//! | [`set::Set`], [`set::Unset`]                   | [`set::Keyed`] |
 //! | all of [`device`]                              | [`device::WithDevices`] |
 
 pub mod change;
@@ -19,4 +20,5 @@ pub mod instance_form;
 pub mod list;
 pub mod named;
 pub mod profile_form;
+pub mod set;
 pub mod show;
