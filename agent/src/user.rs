@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::thread::CapabilitiesSecureBits;
 use sc_agent_protocol::{BootFailure, IdRangeSpec};
-use sc_sys::idmap::{IdMap, IdRange};
+use sc_sys::idmap::{IdRange, write_id_maps};
 use sc_sys::namespace::{self, Namespaces};
 use sc_sys::process::{Child, CloneOptions, Wait, set_gid_uid, spawn_child};
 use sc_sys::unix::{Blocking, Seqpacket};
@@ -29,14 +29,14 @@ pub(crate) fn create(ids: IdRangeSpec) -> std::result::Result<OwnedFd, BootFailu
         IdRange::new(ids.base, ids.count).ok_or_else(|| plain(STEP, object(), Errno::INVAL))?;
     let (ours, theirs) = Seqpacket::pair(Blocking::Yes).step(STEP)?;
     let maker = spawn_child(&CloneOptions::default(), || make(ids, theirs)).step(STEP)?;
-    let outcome = finish(&maker, &ours, &IdMap::for_range(range));
+    let outcome = finish(&maker, &ours, range);
     // The descriptor keeps the namespace; its maker has nothing more to do.
     let _ = maker.signal(SIGKILL);
     let _ = maker.wait(Wait::Block);
     outcome.step(STEP)
 }
 
-fn finish(maker: &Child, ours: &Seqpacket, map: &IdMap) -> Result<OwnedFd> {
+fn finish(maker: &Child, ours: &Seqpacket, range: IdRange) -> Result<OwnedFd> {
     let told = ours.receive()?.map(|message| message.bytes);
     let errno = told.and_then(|bytes| Some(i32::from_ne_bytes(bytes.try_into().ok()?)));
     match errno {
@@ -49,7 +49,7 @@ fn finish(maker: &Child, ours: &Seqpacket, map: &IdMap) -> Result<OwnedFd> {
             return Err(SysError::new("wait for", "maker of the user namespace", Errno::PIPE));
         }
     }
-    map.write_to(maker.pid())?;
+    write_id_maps(maker.pid(), range)?;
     namespace::open_of(maker.pid(), "user")
 }
 

@@ -1,4 +1,4 @@
-//! What a plain event loop is made of: epoll, signals as descriptors, timers.
+//! What a plain event loop is made of: epoll, and signals as descriptors.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -6,13 +6,10 @@ use std::time::Duration;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::epoll;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use rustix::time::Timespec;
 
 use crate::Context;
-use crate::error::{Result, SysError};
+use crate::error::Result;
 
 /// What to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,68 +136,9 @@ impl AsFd for Signals {
     }
 }
 
-/// A timer that polls readable when it has run out (monotonic time).
-#[derive(Debug)]
-pub struct Timer {
-    fd: OwnedFd,
-}
-
-impl Timer {
-    /// Makes a timer that does not run.
-    pub fn new() -> Result<Self> {
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        Ok(Self { fd: timerfd_create(TimerfdClockId::Monotonic, flags).op("create", "timer")? })
-    }
-
-    /// Runs out once, after the given time; `None` stops it.
-    pub fn set(&self, after: Option<Duration>) -> Result<()> {
-        // A value of zero would stop it.
-        let after = after.map_or(Duration::ZERO, |after| after.max(Duration::from_nanos(1)));
-        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let spec = Itimerspec { it_interval: never, it_value: timespec(after) };
-        timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &spec).op("set", "timer").map(drop)
-    }
-
-    /// Whether it has run out since it was last asked.
-    pub fn expired(&self) -> Result<bool> {
-        let mut count = [0_u8; 8];
-        match rustix::io::read(&self.fd, &mut count) {
-            Ok(_) => Ok(true),
-            Err(rustix::io::Errno::AGAIN) => Ok(false),
-            Err(error) => Err(SysError::new("read", "timer", error)),
-        }
-    }
-}
-
-impl AsFd for Timer {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
 fn timespec(duration: Duration) -> Timespec {
     Timespec {
         tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: duration.subsec_nanos().into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timer_wakes_the_poller_with_its_token() {
-        let poller = Poller::new().unwrap();
-        let timer = Timer::new().unwrap();
-        poller.add(&timer, 7, Interest::Read).unwrap();
-        let mut events = Vec::new();
-        poller.wait(&mut events, Some(Duration::ZERO)).unwrap();
-        assert!(events.is_empty());
-        timer.set(Some(Duration::from_millis(5))).unwrap();
-        poller.wait(&mut events, Some(Duration::from_secs(5))).unwrap();
-        assert_eq!(events.first().map(|event| (event.token, event.readable)), Some((7, true)));
-        assert!(timer.expired().unwrap());
-        assert!(!timer.expired().unwrap());
     }
 }

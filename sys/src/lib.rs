@@ -14,7 +14,6 @@
 //! | [`pty`], [`unix`], [`epoll`], [`memfd`] | terminals, sockets that carry descriptors, event loops |
 //! | `reactor` | descriptors in tokio's event loop (feature `tokio`) |
 //! | [`resolve`] | paths that a guest controls |
-//! | [`probe`] | what this host can do, as plain data |
 
 #![allow(unsafe_code)]
 #![warn(missing_docs)]
@@ -32,7 +31,6 @@ pub mod inherited;
 pub mod memfd;
 pub mod mount;
 pub mod namespace;
-pub mod probe;
 pub mod process;
 pub mod pty;
 #[cfg(feature = "tokio")]

@@ -1,7 +1,6 @@
 //! A commit in the making.
 
 use crate::change::{Change, Guard};
-use crate::claim::Claim;
 use crate::document::{Doc, Document, put_doc};
 use crate::error::DocumentError;
 
@@ -76,23 +75,6 @@ impl Draft {
     pub fn delete<T: Document>(&mut self, document: &Doc<T>) -> &mut Self {
         self.guards.push(document.guard());
         self.changes.push(Change::Delete { key: document.key.clone() });
-        self
-    }
-
-    /// Takes a claim, which must be free, for `owner`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Claim::put`].
-    pub fn claim(&mut self, claim: &Claim, owner: &str) -> Result<&mut Self, DocumentError> {
-        self.guards.push(claim.guard());
-        self.changes.push(claim.put(owner)?);
-        Ok(self)
-    }
-
-    /// Frees a claim.
-    pub fn release(&mut self, claim: &Claim) -> &mut Self {
-        self.changes.push(claim.release());
         self
     }
 

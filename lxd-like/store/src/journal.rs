@@ -47,8 +47,6 @@ impl fmt::Display for IntentId {
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry<I> {
     intent: I,
-    /// The steps that are known to be done.
-    steps: Vec<String>,
 }
 
 impl<I: Serialize + DeserializeOwned> Document for Entry<I> {
@@ -91,32 +89,12 @@ impl<I: Serialize + DeserializeOwned> Journal<I> {
     /// Fails when the intent cannot be written as JSON.
     pub fn begin_change(&self, intent: &I) -> Result<(IntentId, Change), DocumentError> {
         let id = IntentId(self.next.fetch_add(1, Ordering::Relaxed));
-        Ok((id, entry_change(id, intent, &[])?))
+        Ok((id, put_at(id.key(), VERSION, &Entry { intent })?))
     }
 
     /// The change that clears an intent, to be committed with the documents that hold the result.
     pub fn clear_change(&self, id: IntentId) -> Change {
         Change::Delete { key: id.key() }
-    }
-
-    /// The change that writes what became known about a pending intent; its steps stay.
-    ///
-    /// # Errors
-    ///
-    /// Fails when there is no such intent, or it cannot be written as JSON.
-    pub fn update_change(&self, id: IntentId, intent: &I) -> Result<Change, DocumentError> {
-        entry_change(id, intent, &self.steps(id)?)
-    }
-
-    /// The change that records a step of a pending intent as done.
-    ///
-    /// # Errors
-    ///
-    /// Fails when there is no such intent.
-    pub fn record_change(&self, id: IntentId, step: &str) -> Result<Change, DocumentError> {
-        let Entry { intent, mut steps } = self.entry(id)?;
-        steps.push(step.to_owned());
-        entry_change(id, &intent, &steps)
     }
 
     /// Begins an intent in a commit of its own.
@@ -153,27 +131,4 @@ impl<I: Serialize + DeserializeOwned> Journal<I> {
         };
         self.store.list(PREFIX).iter().map(read).collect()
     }
-
-    /// The steps recorded of a pending intent, in their order.
-    ///
-    /// # Errors
-    ///
-    /// Fails when there is no such intent.
-    pub fn steps(&self, id: IntentId) -> Result<Vec<String>, DocumentError> {
-        Ok(self.entry(id)?.steps)
-    }
-
-    fn entry(&self, id: IntentId) -> Result<Entry<I>, DocumentError> {
-        let key = id.key();
-        let found = self.store.get(&key).ok_or(DocumentError::Absent { key })?;
-        Ok(Doc::<Entry<I>>::read(&found)?.value)
-    }
-}
-
-fn entry_change<I: Serialize>(
-    id: IntentId,
-    intent: &I,
-    steps: &[String],
-) -> Result<Change, DocumentError> {
-    put_at(id.key(), VERSION, &Entry { intent, steps: steps.to_vec() })
 }

@@ -8,7 +8,7 @@
 //!   has its revision. When it returns, the change is on the disk and readers see it;
 //! - [`Store::watch`] tells every later change in order, or that it can no longer.
 //!
-//! Above the verbs stands the typed layer ([`Document`], [`Draft`], [`Claim`]); beside them the
+//! Above the verbs stands the typed layer ([`Document`], [`Draft`]); beside them the
 //! [`Journal`] of what is under way in the outside world, and [`Steps`], which numbers the steps of
 //! an operation so that tests can fail it at each of them.
 //!
@@ -20,7 +20,6 @@
 #![warn(missing_docs)]
 
 mod change;
-mod claim;
 mod document;
 mod draft;
 mod error;
@@ -40,7 +39,6 @@ use std::sync::Arc;
 pub use change::{
     Batch, Change, Expected, Guard, Listing, MAX_BYTES, MAX_CHANGES, Revision, Versioned,
 };
-pub use claim::Claim;
 pub use document::{Doc, Document, delete_doc, put_doc};
 pub use draft::Draft;
 pub use error::{CommitError, DocumentError, Error, OpenError};

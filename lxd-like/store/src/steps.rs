@@ -112,11 +112,6 @@ impl Fault {
 }
 
 impl Steps {
-    /// No faults: steps are only numbered and traced.
-    pub fn unharmed() -> Self {
-        Self::new(Vec::new(), Box::new(|| ()))
-    }
-
     /// The faults of a plan. `kill` ends the process at once, as SIGKILL does; the empty plan has
     /// no faults.
     ///

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sc_api::ErrorKind;
 use sc_store::{
-    Change, Claim, CommitError, Doc, Document, DocumentError, Draft, Guard, Journal, Key,
-    MAX_BYTES, MAX_CHANGES, Revision, Steps, Store,
+    Change, CommitError, Doc, Document, Draft, Guard, Journal, Key, MAX_BYTES, MAX_CHANGES,
+    Revision, Steps, Store,
 };
 use serde::{Deserialize, Serialize};
 
@@ -153,28 +153,7 @@ fn pet(name: &str) -> Pet {
 async fn create(store: &Store, pet: &Pet) -> Result<Revision, CommitError> {
     let mut draft = Draft::new();
     draft.create(pet).unwrap();
-    draft.claim(&Claim::new("mac", &pet.mac).unwrap(), &pet.name).unwrap();
     store.apply(draft).await
-}
-
-#[tokio::test]
-async fn what_is_claimed_has_one_owner() {
-    let (_dir, store) = open();
-    let claim = Claim::new("mac", "00:16:3e:00:00:01").unwrap();
-    create(&store, &pet("rex")).await.unwrap();
-    let error = create(&store, &pet("tom")).await.unwrap_err();
-    let CommitError::Conflict { key } = error else { panic!("{error}") };
-    let expected = ("mac".to_owned(), "00:16:3e:00:00:01".to_owned());
-    assert_eq!(Claim::parts(&key), Some(expected));
-    assert_eq!(claim.owner(&store).unwrap().as_deref(), Some("rex"));
-    assert!(store.get_doc::<Pet>(&["default", "tom"]).unwrap().is_none());
-
-    let rex = store.get_doc::<Pet>(&["default", "rex"]).unwrap().unwrap();
-    let mut draft = Draft::new();
-    draft.delete(&rex).release(&claim);
-    store.apply(draft).await.unwrap();
-    create(&store, &pet("tom")).await.unwrap();
-    assert_eq!(claim.owner(&store).unwrap().as_deref(), Some("tom"));
 }
 
 #[tokio::test]
@@ -222,29 +201,19 @@ async fn the_journal_is_changed_with_the_documents_and_outlives_the_process() {
     draft.create(&pet("rex")).unwrap().change(other);
     store.apply(draft).await.unwrap_err();
     let later = journal.begin(&Intent::Delete { name: "tom".into() }).await.unwrap();
-    for step in ["volume made", "link made"] {
-        let record = journal.record_change(id, step).unwrap();
-        store.commit(vec![], vec![record]).await.unwrap();
-    }
-    let renamed = Intent::Create { name: "max".into() };
-    let update = journal.update_change(id, &renamed).unwrap();
-    store.commit(vec![], vec![update]).await.unwrap();
     drop(journal);
     store.close().await;
 
     let store = Store::open(&dir.path().join("database")).unwrap();
     let journal = Journal::<Intent>::new(store.clone());
-    let expected = [(id, renamed), (later, Intent::Delete { name: "tom".into() })];
+    let expected = [(id, intent.clone()), (later, Intent::Delete { name: "tom".into() })];
     assert_eq!(journal.pending().unwrap(), expected);
-    assert_eq!(journal.steps(id).unwrap(), ["volume made", "link made"]);
     let third = journal.begin(&intent).await.unwrap();
     assert!(third > later);
     for id in [id, later, third] {
         journal.clear(id).await.unwrap();
     }
     assert!(journal.pending().unwrap().is_empty());
-    let error = journal.record_change(id, "step").unwrap_err();
-    assert!(matches!(error, DocumentError::Absent { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use sc_sys::idmap::{IdMap, IdRange};
+use sc_sys::idmap::IdRange;
 use sc_sys::mount::LoopDevice;
 use sc_sys::namespace::UserNamespace;
 
@@ -156,8 +156,8 @@ impl Flavour for Overlay {
 /// Why a detached mount cannot have its ids mapped, found out by mapping them.
 fn why_not_idmapped(mount: &OwnedFd) -> Option<String> {
     let range = IdRange::new(0x7000_0000, 0x1_0000).expect("a range within 32 bits");
-    let outcome = UserNamespace::create(&IdMap::for_range(range))
-        .and_then(|userns| sc_sys::mount::idmap(mount, &userns));
+    let outcome =
+        UserNamespace::create(range).and_then(|userns| sc_sys::mount::idmap(mount, &userns));
     outcome.err().map(|err| {
         let cause = std::error::Error::source(&err).map(ToString::to_string).unwrap_or_default();
         format!("this kernel does not map the ids of a squashfs mount ({err}: {cause})")

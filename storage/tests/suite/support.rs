@@ -11,8 +11,8 @@ use sc_storage::{
     BoxError, Driver, DriverKind, Fingerprint, LayerTree, Root, RootPlan, Source, VolumeName,
     no_progress,
 };
-use sc_sys::idmap::{IdMap, IdRange};
-use sc_sys::mount::{Depth, FsIds, Overlay, OverlayWay, Writable, probe_overlay_way};
+use sc_sys::idmap::IdRange;
+use sc_sys::mount::{Depth, FsIds, Overlay, Writable, overlay_any_way};
 use sc_sys::namespace::UserNamespace;
 
 /// The host id of the guests' root.
@@ -139,7 +139,7 @@ impl Mounted {
     pub fn new(driver: &dyn Driver, name: &VolumeName) -> Self {
         let plan = driver.plan(name).unwrap();
         let range = IdRange::new(BASE, 65_536).unwrap();
-        let userns = UserNamespace::create(&IdMap::for_range(range)).unwrap();
+        let userns = UserNamespace::create(range).unwrap();
         let mount = match &plan.root {
             Root::Tree { path } => mapped(sc_sys::mount::clone_tree(path, Depth::This), &userns),
             Root::Overlay { lowers, writable, upper, work, options } => {
@@ -189,7 +189,6 @@ fn overlay(
 ) -> OwnedFd {
     let lowers: Vec<_> = lowers.iter().map(AsFd::as_fd).collect();
     let options: Vec<_> = options.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    let way = probe_overlay_way();
     let scratch = tempfile::tempdir().unwrap();
     let spec = Overlay {
         lowers: &lowers,
@@ -202,10 +201,7 @@ fn overlay(
         owner: (BASE, BASE),
         scratch: scratch.path(),
     };
-    if way == OverlayWay::Detached {
-        return sc_sys::mount::overlay(&spec, way).unwrap();
-    }
-    // The other ways attach for a moment: in a mount namespace that is a thread's own.
+    // The ways of older kernels attach for a moment: in a mount namespace that is a thread's own.
     std::thread::scope(|scope| {
         let apart = scope.spawn(|| {
             sc_sys::namespace::unshare(
@@ -218,7 +214,7 @@ fn overlay(
                 Depth::Recursive,
             )
             .unwrap();
-            sc_sys::mount::overlay(&spec, way).unwrap()
+            overlay_any_way(&spec).unwrap()
         });
         apart.join().unwrap()
     })

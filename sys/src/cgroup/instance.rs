@@ -1,4 +1,4 @@
-//! One instance's groups: their life, and the kill and freeze of what is in them.
+//! One instance's groups: their life, and the kill of what is in them.
 
 use std::ffi::CString;
 use std::io;
@@ -6,7 +6,6 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::join::Join;
@@ -67,7 +66,7 @@ impl InstanceCgroup {
     }
 
     /// Returns the ways into the payload, for the guest's PID 1. Processes that come later enter the same v1
-    /// groups, and in cgroup2 [`v2::exec_leaf`](super::exec_leaf).
+    /// groups, and in cgroup2 one of their own below the payload.
     pub fn join(&self) -> Join {
         Join {
             v1: self.v1.iter().map(|(_, path)| path.join(PAYLOAD).join("cgroup.procs")).collect(),
@@ -75,12 +74,12 @@ impl InstanceCgroup {
         }
     }
 
-    /// Returns the cgroup2 directory that kill and freeze act on.
+    /// Returns the cgroup2 directory that kill acts on.
     pub fn directory(&self) -> &Path {
         &self.unified
     }
 
-    /// Opens the cgroup2 directory that kill and freeze act on.
+    /// Opens the cgroup2 directory that kill acts on.
     pub fn open(&self) -> Result<OwnedFd> {
         open(&self.unified)
     }
@@ -100,28 +99,6 @@ impl InstanceCgroup {
             Err(error) if error.is(libc::ENOENT) => Ok(true),
             dir => v2::wait_exiting(dir?, timeout),
         }
-    }
-
-    /// Waits until the instance has no task; `false` when the time is up.
-    pub fn wait_empty(&self, timeout: Duration) -> Result<bool> {
-        self.wait_event(timeout, |dir| v2::is_populated(dir).map(|populated| !populated))
-    }
-
-    /// Freezes everything in the instance and waits until it stands still; `false` when the time is up (it
-    /// goes on freezing then).
-    pub fn freeze(&self, timeout: Duration) -> Result<bool> {
-        v2::freeze(self.open()?, true)?;
-        self.wait_event(timeout, |dir| v2::is_frozen(dir))
-    }
-
-    /// Lets the instance go on.
-    pub fn thaw(&self) -> Result<()> {
-        v2::freeze(self.open()?, false)
-    }
-
-    /// Whether everything in the instance stands still.
-    pub fn is_frozen(&self) -> Result<bool> {
-        v2::is_frozen(self.open()?)
     }
 
     /// Whether the instance has a process.
@@ -145,37 +122,6 @@ impl InstanceCgroup {
             outcome = outcome.and(removed);
         }
         outcome
-    }
-
-    /// Waits for a state that `cgroup.events` tells of; the file polls as exceptional when it changes.
-    fn wait_event(
-        &self,
-        timeout: Duration,
-        reached: impl Fn(&OwnedFd) -> Result<bool>,
-    ) -> Result<bool> {
-        let dir = self.open()?;
-        let path = self.unified.join("cgroup.events");
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let events = rustix::fs::open(&path, flags, Mode::empty()).op("open", path.display())?;
-        let deadline = Instant::now() + timeout;
-        loop {
-            // Reading the file arms it: a change after this wakes the poll.
-            let mut buffer = [0_u8; 64];
-            rustix::io::pread(&events, &mut buffer, 0).op("read", path.display())?;
-            if reached(&dir)? {
-                return Ok(true);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(false);
-            }
-            let pause = Timespec::try_from(left).ok();
-            let mut fds = [PollFd::new(&events, PollFlags::PRI)];
-            match poll(&mut fds, pause.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(SysError::new("wait for", path.display(), error)),
-            }
-        }
     }
 
     /// Returns the directory of a controller and whether it is cgroup2's.

@@ -35,18 +35,6 @@ pub enum LayoutKind {
     Legacy,
 }
 
-impl LayoutKind {
-    /// Looks at the mounts of the calling process.
-    pub fn detect() -> Result<Self> {
-        let (unified, v1) = read_mounts()?;
-        Ok(match (unified.is_some(), v1.is_empty()) {
-            (true, true) => Self::Unified,
-            (true, false) => Self::Hybrid,
-            (false, _) => Self::Legacy,
-        })
-    }
-}
-
 /// A mounted v1 hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct V1Hierarchy {

@@ -2,10 +2,8 @@
 
 use std::error::Error as _;
 use std::io;
-use std::time::Duration;
 
 use cgroups_rs::fs::MaxValue;
-use cgroups_rs::fs::cpu::CpuController;
 use cgroups_rs::fs::cpuset::CpuSetController;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::pid::PidController;
@@ -25,20 +23,6 @@ pub enum CpuLimit {
     Count(usize),
     /// These.
     Set(CpuList),
-}
-
-/// How much processor time an instance may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CpuAllowance {
-    /// All there is.
-    Unlimited,
-    /// So much in every period, never more.
-    Time {
-        /// The time, summed over all processors.
-        quota: Duration,
-        /// The period: 1 ms to 1 s.
-        period: Duration,
-    },
 }
 
 impl InstanceCgroup {
@@ -111,19 +95,6 @@ impl InstanceCgroup {
         lifted.map(|()| wanted)
     }
 
-    /// Limits how much processor time is used.
-    pub fn set_cpu_allowance(&self, allowance: CpuAllowance) -> Result<()> {
-        let (path, is_v2) = self.controller("cpu")?;
-        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        let (quota, period) = match allowance {
-            CpuAllowance::Unlimited => (-1, 100_000),
-            CpuAllowance::Time { quota, period } => (micros(quota), micros(period).unsigned_abs()),
-        };
-        CpuController::new(path.clone(), path, is_v2)
-            .set_cfs_quota_and_period(Some(quota), Some(period))
-            .map_err(|error| self.failure("limit processor time of", error))
-    }
-
     /// Returns the processors that the instance is pinned to, if it is.
     pub(super) fn pinned(&self) -> Result<Option<CpuList>> {
         let Ok((path, _)) = self.controller("cpuset") else { return Ok(None) };
@@ -169,6 +140,7 @@ fn invalid(text: impl Into<String>) -> SysError {
 mod tests {
     use std::fs;
     use std::path::Path;
+    use std::time::Duration;
 
     use super::*;
     use crate::cgroup::{FastAttach, Layout, TreeOptions};
@@ -184,7 +156,6 @@ mod tests {
                 ("cgroup.events", "populated 0\nfrozen 0\n"),
                 ("cpuset.cpus.effective", "0-3\n"),
                 ("cpuset.cpus", "\n"),
-                ("cpu.max", "max 100000\n"),
                 ("cpu.stat", "usage_usec 1500\nuser_usec 1000\n"),
                 ("memory.current", "4096\n"),
                 ("memory.peak", "8192\n"),
@@ -212,12 +183,6 @@ mod tests {
         assert_eq!(read("pids.max"), "500");
         instance.set_processes(None).unwrap();
         assert_eq!(read("pids.max"), "max");
-        let time = |millis| Duration::from_millis(millis);
-        let allowance = CpuAllowance::Time { quota: time(25), period: time(100) };
-        instance.set_cpu_allowance(allowance).unwrap();
-        assert_eq!(read("cpu.max"), "25000 100000");
-        instance.set_cpu_allowance(CpuAllowance::Unlimited).unwrap();
-        assert_eq!(read("cpu.max"), "max 100000");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! ```text
 //! <tree>                     one per daemon: a systemd scope, or a top-level directory
 //! ├── agents                 supervisors and helpers, outside every guest's limits
-//! └── <id>                   limits, freeze and kill act here
+//! └── <id>                   limits and kill act here
 //!     └── payload            the guest's own, given to its root
-//!         └── .sc-exec       where exec'd processes start
+//!         └── .sc-exec-N     where exec'd processes start
 //! ```
 //!
 //! The tree exists in cgroup2 always and in every v1 hierarchy that is mounted; in those whose controllers are
@@ -13,7 +13,7 @@
 //! cgroup2's; limits are where the host has the controller. A host without a cgroup2 mount gets one that no
 //! path leads to.
 //!
-//! What the supervisor needs ([`exec_leaf`], [`freeze`], [`kill`], [`remove_below`], [`Join`]) comes without the `cgroups`
+//! What the supervisor needs ([`kill`], [`remove_below`], [`Join`]) comes without the `cgroups`
 //! feature; the manager (`CgroupTree`) with it.
 
 mod cpus;
@@ -40,12 +40,12 @@ pub use cpus::CpuList;
 pub use join::{Join, OpenJoin};
 pub use layout::{Layout, LayoutKind, V1Hierarchy};
 pub use removal::remove_below;
-pub use v2::{all_exiting, exec_leaf, freeze, is_frozen, is_populated, kill, wait_exiting};
+pub use v2::{all_exiting, is_populated, kill, wait_exiting};
 
 #[cfg(feature = "cgroups")]
 pub use {
     instance::InstanceCgroup,
-    limits::{CpuAllowance, CpuLimit},
+    limits::CpuLimit,
     tree::{CgroupTree, FastAttach, TreeOptions},
     usage::Usage,
 };

@@ -1,4 +1,4 @@
-//! What one does with a cgroup2 directory: kill, freeze, see whether anything is in it.
+//! What one does with a cgroup2 directory: kill, see whether anything is in it.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -14,28 +14,10 @@ use crate::Context;
 use crate::error::{Result, SysError};
 use crate::mount::describe;
 
-/// The directory below a payload where exec'd processes start.
-const EXEC_LEAF: &str = ".sc-exec";
 /// The kernel's flag of a task that is on its way out and runs no program any more.
 const PF_EXITING: u64 = 0x4;
 /// How often tasks are looked at.
 const PAUSE: Duration = Duration::from_micros(500);
-
-/// Opens the group that exec'd processes start in, making it where it is not there.
-///
-/// It lies in the payload, so that the guest's root may move its processes on; the payload itself takes no
-/// process once the guest has enabled controllers in it. `owner` is the guest's root on the host.
-pub fn exec_leaf(payload: impl AsFd, owner: (u32, u32)) -> Result<OwnedFd> {
-    match rustix::fs::mkdirat(payload.as_fd(), EXEC_LEAF, Mode::from_raw_mode(0o755)) {
-        Ok(()) => {
-            let leaf = open_dir(&payload, EXEC_LEAF)?;
-            give(&leaf, owner)?;
-            Ok(leaf)
-        }
-        Err(rustix::io::Errno::EXIST) => open_dir(&payload, EXEC_LEAF),
-        Err(error) => Err(SysError::new("create control group", EXEC_LEAF, error)),
-    }
-}
 
 /// Gives a cgroup2 directory, with the files that the kernel means to be delegated, to a user.
 pub(crate) fn give(dir: impl AsFd, owner: (u32, u32)) -> Result<()> {
@@ -57,17 +39,6 @@ pub(crate) fn give(dir: impl AsFd, owner: (u32, u32)) -> Result<()> {
 /// Kills everything in a group and below it, forks that race with it included.
 pub fn kill(dir: impl AsFd) -> Result<()> {
     write(&dir, "cgroup.kill", "1")
-}
-
-/// Freezes or thaws a group and everything below it. Freezing takes effect a moment later: see
-/// [`is_frozen`].
-pub fn freeze(dir: impl AsFd, frozen: bool) -> Result<()> {
-    write(&dir, "cgroup.freeze", if frozen { "1" } else { "0" })
-}
-
-/// Whether every task in a group and below it stands still.
-pub fn is_frozen(dir: impl AsFd) -> Result<bool> {
-    event(&dir, "frozen")
 }
 
 /// Whether there is a process in a group or below it.

@@ -38,12 +38,6 @@ impl SubidFile {
         Self { entries: text.lines().filter_map(parse_line).collect() }
     }
 
-    /// Returns the ranges of a user, by name or by uid.
-    pub fn of_user<'a>(&'a self, name: &'a str, uid: u32) -> impl Iterator<Item = IdRange> + 'a {
-        let uid = uid.to_string();
-        self.entries.iter().filter(move |e| e.user == name || e.user == uid).map(|e| e.range)
-    }
-
     /// Returns the ranges given to users other than root.
     ///
     /// Root's entries are the permission that container managers take ranges by, this one among them, and
@@ -112,7 +106,7 @@ mod tests {
         let users: Vec<_> = file.entries.iter().map(|e| e.user.as_str()).collect();
         assert_eq!(users, ["root", "ann"]);
         assert_eq!(file.of_ordinary_users().count(), 1);
-        assert_eq!(file.of_user("root", 0).next().map(IdRange::start), Some(1_000_000));
+        assert_eq!(file.entries[0].range.start(), 1_000_000);
     }
 
     #[test]

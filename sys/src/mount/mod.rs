@@ -18,7 +18,7 @@ mod tree;
 pub use fsids::FsIds;
 pub use loopdev::LoopDevice;
 pub use new::NewMount;
-pub use overlay::{Overlay, OverlayWay, Writable, overlay, overlay_any_way, probe_overlay_way};
+pub use overlay::{Overlay, OverlayWay, Writable, overlay, overlay_any_way};
 pub(crate) use tree::describe;
 pub use tree::{
     Attributes, Depth, Propagation, attach, attach_at, bind, change_attributes, clone_tree,

@@ -19,9 +19,7 @@ use rustix::mount::{FsOpenFlags, MountFlags};
 
 use super::fsids::FsIds;
 use super::new::NewMount;
-use super::tree::{
-    Depth, attach, clone_tree, clone_tree_at, describe, is_read_only, unmount_detach,
-};
+use super::tree::{Depth, attach, clone_tree, describe, is_read_only, unmount_detach};
 use crate::Context;
 use crate::error::{Result, SysError};
 
@@ -114,14 +112,6 @@ pub fn overlay_any_way(spec: &Overlay<'_>) -> Result<OwnedFd> {
     }
 }
 
-/// Finds the first way that this kernel takes. Leaves no mount behind and needs no scratch directory.
-pub fn probe_overlay_way() -> OverlayWay {
-    match try_detached() {
-        Ok(()) => OverlayWay::Detached,
-        Err(_) => attached_way(),
-    }
-}
-
 /// Which of the ways with attached trees this kernel takes.
 fn attached_way() -> OverlayWay {
     let Ok(fs) = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC) else {
@@ -133,26 +123,6 @@ fn attached_way() -> OverlayWay {
         Err(Errno::NOENT) => OverlayWay::Attached,
         _ => OverlayWay::Legacy,
     }
-}
-
-fn try_detached() -> Result<()> {
-    let tmpfs = NewMount::new("tmpfs").create()?;
-    for name in ["lower", "upper", "work"] {
-        rustix::fs::mkdirat(&tmpfs, name, Mode::RWXU).op("create", name)?;
-    }
-    let lower = clone_tree_at(open_dir(&tmpfs, Path::new("lower"))?, Depth::This)?;
-    let spec = Overlay {
-        lowers: &[lower.as_fd()],
-        writable: Some(Writable {
-            tree: tmpfs.as_fd(),
-            upper: Path::new("upper"),
-            work: Path::new("work"),
-        }),
-        options: &[],
-        owner: (0, 0),
-        scratch: Path::new("/"),
-    };
-    detached(&spec).map(drop)
 }
 
 fn detached(spec: &Overlay<'_>) -> Result<OwnedFd> {

@@ -24,7 +24,7 @@ use rustix::pipe::PipeFlags;
 use super::open_of;
 use crate::Context;
 use crate::error::{Result, SysError, check};
-use crate::idmap::IdMap;
+use crate::idmap::{IdRange, write_id_maps};
 use crate::process::vfork::{VforkOptions, vfork};
 
 const NS_GET_OWNER_UID: libc::Ioctl = 0xb704;
@@ -36,8 +36,7 @@ pub struct UserNamespace {
 }
 
 impl UserNamespace {
-    /// Makes a user namespace with the given map. Its owner is the host id of the map's id 0, or of
-    /// its lowest id where 0 is not mapped.
+    /// Makes a user namespace whose ids from 0 on are those of the range. Its owner is the first of them.
     ///
     /// Works in a process with any number of threads and copies no memory.
     ///
@@ -45,21 +44,14 @@ impl UserNamespace {
     ///
     /// `EPERM` without privilege over the ids, `ENOSPC` or `EUSERS` when the host allows no more user
     /// namespaces, `EINVAL` when the map is refused.
-    pub fn create(map: &IdMap) -> Result<Self> {
-        let owner = map.root_on_host().ok_or_else(|| {
-            SysError::message("create", "user namespace", io::ErrorKind::InvalidInput, "empty map")
-        })?;
+    pub fn create(range: IdRange) -> Result<Self> {
         let (ready, tell) = pipe()?;
         let (hold, release) = pipe()?;
         std::thread::scope(|scope| {
-            let maker = Maker {
-                uid: owner.uid,
-                gid: owner.gid,
-                tell: tell.as_raw_fd(),
-                hold: hold.as_raw_fd(),
-            };
+            let maker =
+                Maker { owner: range.start(), tell: tell.as_raw_fd(), hold: hold.as_raw_fd() };
             let helper = scope.spawn(move || run_maker(&maker));
-            let outcome = finish(map, &ready);
+            let outcome = finish(range, &ready);
             // Lets the maker go, whatever came out, so that the helper ends.
             drop(release);
             let reaped = helper.join().expect("the helper thread calls nothing that panics");
@@ -99,7 +91,7 @@ fn pipe() -> Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Reads the maker's answer, writes the maps and opens the namespace.
-fn finish(map: &IdMap, ready: &OwnedFd) -> Result<UserNamespace> {
+fn finish(range: IdRange, ready: &OwnedFd) -> Result<UserNamespace> {
     let mut answer = [0_u8; 4];
     let length = loop {
         match rustix::io::read(ready, &mut answer) {
@@ -115,14 +107,13 @@ fn finish(map: &IdMap, ready: &OwnedFd) -> Result<UserNamespace> {
         };
         return Err(SysError::new("create", "user namespace", error));
     }
-    map.write_to(value)?;
+    write_id_maps(value, range)?;
     Ok(UserNamespace { fd: open_of(value, "user")? })
 }
 
 /// What the maker needs; plain numbers, since it may neither allocate nor drop anything.
 struct Maker {
-    uid: u32,
-    gid: u32,
+    owner: u32,
     tell: RawFd,
     hold: RawFd,
 }
@@ -187,10 +178,10 @@ unsafe fn make(maker: &Maker) -> std::result::Result<(), i32> {
     // signal the threads of the program. Without the fix-up the capabilities stay, so that hosts which
     // deny ordinary users a user namespace allow it.
     unsafe {
-        if libc::syscall(libc::SYS_geteuid) != i64::from(maker.uid) {
+        if libc::syscall(libc::SYS_geteuid) != i64::from(maker.owner) {
             run(libc::syscall(libc::SYS_prctl, libc::PR_SET_SECUREBITS, 1 << 2, 0, 0, 0))?;
-            run(libc::syscall(libc::SYS_setresgid, maker.gid, maker.gid, maker.gid))?;
-            run(libc::syscall(libc::SYS_setresuid, maker.uid, maker.uid, maker.uid))?;
+            run(libc::syscall(libc::SYS_setresgid, maker.owner, maker.owner, maker.owner))?;
+            run(libc::syscall(libc::SYS_setresuid, maker.owner, maker.owner, maker.owner))?;
         }
         run(libc::syscall(libc::SYS_unshare, libc::CLONE_NEWUSER))
     }

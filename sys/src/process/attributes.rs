@@ -46,12 +46,6 @@ pub fn set_death_signal(signal: DeathSignal) -> Result<()> {
     rustix::process::set_parent_process_death_signal(signal).op("set", "parent-death signal")
 }
 
-/// Makes `/proc/self` belong to the process's own ids again, after a change of ids.
-pub fn make_dumpable() -> Result<()> {
-    use rustix::process::DumpableBehavior;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).op("set", "dumpable")
-}
-
 /// Renounces privileges by execve(2), for good.
 pub fn no_new_privileges() -> Result<()> {
     rustix::thread::set_no_new_privs(true).op("set", "no_new_privs")

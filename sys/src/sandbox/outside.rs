@@ -13,7 +13,7 @@ use super::spec::Spec;
 use crate::Context;
 use crate::caps::Capability;
 use crate::error::{Result, SysError};
-use crate::idmap::{IdMap, IdRange};
+use crate::idmap::IdRange;
 use crate::mount::{Attributes, Depth, Propagation, change_attributes, clone_tree_at, idmap};
 use crate::namespace::UserNamespace;
 use crate::unix::{Blocking, Seqpacket};
@@ -108,7 +108,7 @@ impl Sandbox<'_> {
             let kind = io::ErrorKind::InvalidInput;
             return Err(SysError::message("start", "sandbox", kind, "it has too many inputs"));
         }
-        let userns = UserNamespace::create(&IdMap::for_range(self.ids))?;
+        let userns = UserNamespace::create(self.ids)?;
         let target = self.target.map(|dir| self.mount(dir, &userns, Access::Write)).transpose()?;
         let mut mounted = 0;
         let mut mounts = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use sc_sys::idmap::{IdMap, IdRange};
+use sc_sys::idmap::IdRange;
 use sc_sys::namespace::{self, Namespaces, UserNamespace};
 use sc_sys::process::{self, CloneOptions, Exit, Wait, spawn_child};
 
@@ -21,7 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 pub(crate) fn userns() -> UserNamespace {
-    UserNamespace::create(&IdMap::for_range(IdRange::new(BASE, 65_536).unwrap())).unwrap()
+    UserNamespace::create(IdRange::new(BASE, 65_536).unwrap()).unwrap()
 }
 
 fn owned_by_base() {
@@ -38,7 +38,7 @@ fn many_threads() {
             .map(|number| {
                 scope.spawn(move || {
                     let range = IdRange::new(BASE + number * 65_536, 65_536).unwrap();
-                    let userns = UserNamespace::create(&IdMap::for_range(range)).unwrap();
+                    let userns = UserNamespace::create(range).unwrap();
                     assert_eq!(namespace::owner_uid(userns).unwrap(), range.start());
                 })
             })
@@ -50,13 +50,10 @@ fn many_threads() {
 }
 
 fn refused_map() {
-    use sc_sys::idmap::Entry;
     // The id of nobody at all.
-    let entry = Entry { inside: 4_294_967_294, outside: BASE, count: 1 };
-    let other = Entry { inside: 0, outside: BASE + 1, count: 1 };
-    let map = IdMap::new(vec![entry, other], vec![other]).unwrap();
+    let range = IdRange::new(4_294_967_294, 1).unwrap();
     // Whether the kernel takes this map or not, no maker may be left.
-    let _ = UserNamespace::create(&map);
+    let _ = UserNamespace::create(range);
     assert_eq!(process::reap_any().unwrap(), None);
     let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
     assert_eq!(children.trim(), "");
