@@ -6,8 +6,9 @@
 
 mod instances;
 mod place;
-mod restore;
+mod ports;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -72,6 +73,8 @@ struct Inner {
     dns: tokio::sync::RwLock<Option<Dnsmasq>>,
     /// The bridge's; 0 while what stands for the network outside is not whole.
     index: AtomicU32,
+    /// The interfaces of running instances, by their names on the host.
+    ports: Mutex<BTreeSet<String>>,
 }
 
 impl Network {
@@ -117,6 +120,7 @@ impl Network {
             config,
             dns: tokio::sync::RwLock::new(dns),
             index: AtomicU32::new(index),
+            ports: Mutex::default(),
         })))
     }
 

@@ -105,6 +105,12 @@ impl Links {
         self.handle.link().set(message).execute().await.map_err(failed("bring up", name))
     }
 
+    /// Makes an interface a port of a bridge, both by their index.
+    pub async fn plug(&self, index: u32, name: &str, bridge: u32) -> Result<()> {
+        let message = LinkUnspec::new_with_index(index).controller(bridge).build();
+        self.handle.link().set(message).execute().await.map_err(failed("plug in", name))
+    }
+
     /// Sets an interface's size of packets, in bytes.
     pub async fn set_mtu(&self, name: &str, mtu: u32) -> Result<()> {
         let message = LinkUnspec::new_with_name(name).mtu(mtu).build();

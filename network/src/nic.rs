@@ -54,6 +54,17 @@ pub struct NicRequest {
     pub mtu: Option<u32>,
 }
 
+/// A device that is plugged in: its instance runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// The instance.
+    pub instance: String,
+    /// The device's name in the instance's configuration.
+    pub device: String,
+    /// The interface's name on the host.
+    pub host_name: String,
+}
+
 /// Where a lease comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseKind {

@@ -41,20 +41,32 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
-fn a_bridge_deleted_by_hand_is_told_and_made_again() {
-    let daemon = Daemon::start();
+fn a_bridge_deleted_by_hand_is_told_and_made_again_with_its_guests() {
+    let mut daemon = Daemon::start();
     Busybox::import(&daemon);
     daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
-    let networks = || daemon.sc(&["network", "list", "-f", "csv"]).ok().to_owned();
-    let bridge = networks().split(',').next().unwrap().to_owned();
-    let mut ip = std::process::Command::new("ip");
-    assert!(ip.args(["link", "delete", &bridge]).status().unwrap().success());
-    assert!(networks().contains("UNAVAILABLE"), "{}", networks());
+    eventually("an address", Duration::from_secs(20), || address(&daemon, "c1", "inet"));
+    let networks = |daemon: &Daemon| daemon.sc(&["network", "list", "-f", "csv"]).ok().to_owned();
+    let bridge = networks(&daemon).split(',').next().unwrap().to_owned();
+    let delete = || {
+        let mut ip = std::process::Command::new("ip");
+        assert!(ip.args(["link", "delete", &bridge]).status().unwrap().success());
+    };
+    delete();
+    assert!(networks(&daemon).contains("UNAVAILABLE"));
     daemon.sc(&["network", "info", &bridge]).refused("makes it anew");
-    daemon.sc(&["delete", "--force", "c1"]).ok();
     daemon.sc(&["launch", BUSYBOX, "c2"]).ok();
     eventually("an address", Duration::from_secs(20), || address(&daemon, "c2", "inet"));
-    assert!(networks().contains("CREATED"), "{}", networks());
+    let ping = |daemon: &Daemon, from, to| {
+        daemon.exec(from, &["ping", "-c", "1", "-W", "10", to]).ok();
+    };
+    ping(&daemon, "c1", "c2");
+    ping(&daemon, "c2", "c1");
+    assert!(networks(&daemon).contains("CREATED"));
+    daemon.end();
+    delete();
+    daemon.run_again();
+    ping(&daemon, "c1", "c2");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sc_api::{ConfigMap, NetworkName};
-use sc_network::{BridgeConfig, Links, Network, Reservation};
+use sc_network::{BridgeConfig, Links, Network, Port, Reservation};
 use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
 
 use super::references::{References, users};
@@ -53,8 +53,8 @@ impl Networks {
         &self.context.links
     }
 
-    /// Brings up all networks of the store, with what their instances hold. One that fails is
-    /// logged; its instances cannot start until it is mended.
+    /// Brings up all networks of the store, with what their instances hold and those that run plugged
+    /// in. One that fails is logged; its instances cannot start until it is mended.
     pub async fn start_all(&self) -> Result<()> {
         self.recover().await?;
         let instances = self.store.list_docs::<InstanceRecord>(&[PROJECT])?;
@@ -66,7 +66,8 @@ impl Networks {
                 .filter(|nic| nic.network == name)
                 .map(|nic| nic.reservation.clone())
                 .collect();
-            if let Err(error) = self.start(&record.value, held).await {
+            let running = self.ports(&name)?;
+            if let Err(error) = self.start(&record.value, held, &running).await {
                 self.roster.down(name.as_str(), &error);
             }
         }
@@ -89,7 +90,7 @@ impl Networks {
         let record = NetworkRecord { name: name.clone(), description, config };
         let intent = self.journal.begin(&Intent::CreateNetwork { network: name.clone() }).await?;
         let made = async {
-            self.start(&record, Vec::new()).await?;
+            self.start(&record, Vec::new(), &[]).await?;
             let mut draft = Draft::new();
             draft.create(&record)?.change(self.journal.clear_change(intent));
             Ok::<_, Error>(self.store.apply(draft).await?)
@@ -131,12 +132,36 @@ impl Networks {
         )
     }
 
-    async fn start(&self, record: &NetworkRecord, held: Vec<Reservation>) -> Result<()> {
+    /// What this boot's runs have plugged into a network.
+    fn ports(&self, network: &NetworkName) -> Result<Vec<Port>> {
+        let mut ports = Vec::new();
+        for (_, intent) in self.journal.pending()? {
+            let Intent::Run(plan) = intent else { continue };
+            if plan.boot_id != self.paths.boot_id() {
+                continue;
+            }
+            let instance = plan.instance.to_string();
+            let links = plan.links.into_iter().filter(|link| link.network == *network);
+            ports.extend(links.map(|link| Port {
+                instance: instance.clone(),
+                device: link.device,
+                host_name: link.host_name,
+            }));
+        }
+        Ok(ports)
+    }
+
+    async fn start(
+        &self,
+        record: &NetworkRecord,
+        held: Vec<Reservation>,
+        running: &[Port],
+    ) -> Result<()> {
         let name = record.name.as_str();
         let config = BridgeConfig::parse(name, &record.config)?;
         let state = self.paths.network(name);
         let network = Network::start(config, &state, self.context.clone()).await?;
-        network.load_reservations(held).await?;
+        network.take_over(held, running).await?;
         self.roster.up(name, network);
         Ok(())
     }

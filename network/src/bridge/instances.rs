@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
@@ -11,17 +10,16 @@ use crate::config::DnsMode;
 use crate::dns::{self, Dnsmasq, FileLease, GATEWAY};
 use crate::link::Veth;
 use crate::{
-    BridgeConfig, Lease, LeaseKind, Mac, NetworkError, NicRequest, Reservation, ReserveRequest,
-    Result, sysctl,
+    BridgeConfig, Lease, LeaseKind, Mac, NetworkError, NicRequest, Port, Reservation,
+    ReserveRequest, Result, sysctl,
 };
 
 impl Network {
-    /// Takes over what the daemon's database says is reserved, replacing what was known, and makes
-    /// dnsmasq's files agree with it. To be called once after [`Network::start`]. Names of devices
-    /// that no longer run are taken out by [`Network::detach`].
-    pub async fn load_reservations(&self, reservations: Vec<Reservation>) -> Result<()> {
+    /// Takes over what the daemon's database says is reserved and what runs, and makes dnsmasq's files
+    /// and the bridge agree with it. To be called once after [`Network::start`].
+    pub async fn take_over(&self, reservations: Vec<Reservation>, running: &[Port]) -> Result<()> {
         let dns = self.0.dns.read().await;
-        let changed = self.0.files.agree(&reservations)?;
+        let changed = self.0.files.agree(&reservations, running)?;
         if let Some(dnsmasq) = &*dns {
             if changed {
                 dnsmasq.note_removed();
@@ -30,7 +28,8 @@ impl Network {
             dnsmasq.refresh().await?;
         }
         self.ipam().load(reservations);
-        Ok(())
+        self.ports().extend(running.iter().map(|port| port.host_name.clone()));
+        self.plug_in_again(self.index()).await
     }
 
     /// Chooses and holds addresses for a device, in memory only: the caller writes the answer down.
@@ -59,7 +58,7 @@ impl Network {
             if let Some(dnsmasq) = &*dns {
                 errors.extend(self.forget_leases(dnsmasq, &held, Whose::Own).await.err());
             }
-            let index = self.0.index.load(Ordering::Acquire);
+            let index = self.index();
             // Without a bridge nobody is known behind it.
             for address in addresses(&held).filter(|_| index != 0) {
                 let forgotten = self.0.context.links.forget_neighbour(index, address).await;
@@ -71,17 +70,17 @@ impl Network {
 
     /// Makes a device's interface: the host's end on the bridge and up, the other end in the network
     /// namespace `netns`, down. dnsmasq has its files before the interface exists. A bridge that
-    /// somebody has taken away is made again.
+    /// somebody has taken away is made again, with those plugged in that were.
     pub async fn attach(&self, request: &NicRequest, netns: BorrowedFd<'_>) -> Result<()> {
         let reservation = &request.reservation;
         dns::check_host(&reservation.instance, &reservation.device, &reservation.hostname)?;
-        self.restore().await?;
         {
             let dns = self.0.dns.read().await;
             if let Some(dnsmasq) = &*dns {
                 self.announce(dnsmasq, reservation).await?;
             }
         }
+        self.ports().insert(request.host_name.clone());
         match self.connect(request, netns).await {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -103,6 +102,7 @@ impl Network {
     /// that is gone already is no error.
     pub async fn detach(&self, instance: &str, device: &str, host_name: &str) -> Result<()> {
         let mut errors = Vec::new();
+        self.ports().remove(host_name);
         errors.extend(self.0.files.remove_names(instance, device).err());
         errors.extend(self.0.context.links.delete(host_name).await.err());
         all_gone(&self.0.name, errors)
@@ -182,12 +182,35 @@ impl Network {
             guest_name: &request.guest_name,
             mac: request.reservation.mac,
             mtu: request.mtu.unwrap_or(self.0.config.mtu),
-            bridge: self.0.index.load(Ordering::Acquire),
+            bridge: self.index(),
         };
-        links.create_veth(&veth, netns).await.map_err(|error| self.or_full(error))?;
+        self.make_pair(veth, netns).await.map_err(|error| self.or_full(error))?;
         // Before it is up, else it makes itself an address.
         sysctl::prepare_port(host_name)?;
         links.set_up(host_name).await
+    }
+
+    /// Makes the pair, and the bridge where that is what it fails for: to look before would double what
+    /// every start costs the kernel.
+    async fn make_pair(&self, mut veth: Veth<'_>, netns: BorrowedFd<'_>) -> Result<()> {
+        let links = &self.0.context.links;
+        let failed = match veth.bridge {
+            // The kernel takes this for "no bridge".
+            0 => None,
+            _ => match links.create_veth(&veth, netns).await {
+                Ok(()) => return Ok(()),
+                Err(error) => Some(error),
+            },
+        };
+        self.restore().await?;
+        let bridge = self.index();
+        match failed {
+            Some(error) if bridge == veth.bridge => Err(error),
+            _ => {
+                veth.bridge = bridge;
+                links.create_veth(&veth, netns).await
+            }
+        }
     }
 
     /// A bridge has a fixed number of ports, and the kernel's word for it is EXFULL.

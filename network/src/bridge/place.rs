@@ -80,8 +80,6 @@ async fn create(
     let mac = config.hwaddr.or(files.own_mac()).unwrap_or_else(Mac::random);
     // Noted before the bridge exists, so that a crash leaves none that nobody owns.
     files.note_mac(mac)?;
-    // Whoever had a name here went down with the old bridge.
-    files.clear_names()?;
     context.links.create_bridge(&config.name, mac, config.mtu).await?;
     made.0.store(true, Ordering::Relaxed);
     let device = context.links.get(&config.name).await?;

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::testing::{Namespace, in_namespace};
-use crate::{ErrorKind, LeaseKind, Mac, NicRequest, Reservation, ReserveRequest, new_host_name};
+use crate::{
+    ErrorKind, LeaseKind, Mac, NicRequest, Port, Reservation, ReserveRequest, new_host_name,
+};
 
 /// A network's folder, and its dnsmasq if a test fails before it is stopped.
 struct Folder(tempfile::TempDir);
@@ -145,6 +147,11 @@ impl Guest {
 
     fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
         self.netns.run(future)
+    }
+
+    fn port(&self) -> Port {
+        let Reservation { instance, device, .. } = self.held.clone();
+        Port { instance, device, host_name: self.host_name.clone() }
     }
 
     async fn leave(self, network: &Network) {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::Account;
 use super::lease::{self, FileLease};
-use crate::{Mac, NetworkError, Reservation, Result};
+use crate::{Mac, NetworkError, Port, Reservation, Result};
 
 /// How the name of a file begins that is not written to its end.
 const UNFINISHED: &str = ".new-";
@@ -130,17 +130,13 @@ impl Files {
         self.remove(&self.names().join(format!("{instance}.{device}"))).map(drop)
     }
 
-    /// Removes every name: after the host itself has started anew, none of them is true.
-    pub fn clear_names(&self) -> Result<()> {
-        self.keep_only(&self.names(), &BTreeSet::new()).map(drop)
-    }
-
-    /// Makes the folders agree with these reservations; tells whether a reservation went or changed.
-    /// Names are not made here, only those of devices that are gone are removed.
-    pub fn agree(&self, reservations: &[Reservation]) -> Result<bool> {
-        let known: BTreeSet<String> = reservations.iter().map(file_name).collect();
+    /// Makes the folders agree with what is reserved and with what runs; tells whether a reservation went
+    /// or changed. Names are not made here, only those of devices that do not run are removed.
+    pub fn agree(&self, reservations: &[Reservation], running: &[Port]) -> Result<bool> {
+        let known = reservations.iter().map(file_name).collect();
         let mut changed = self.keep_only(&self.hosts(), &known)?;
-        self.keep_only(&self.names(), &known)?;
+        let running = running.iter().map(|port| format!("{}.{}", port.instance, port.device));
+        self.keep_only(&self.names(), &running.collect())?;
         for reservation in reservations {
             changed |= self.write_host(reservation)?;
         }
@@ -304,16 +300,22 @@ mod tests {
         let files = Files::new(dir.path());
         fs::create_dir(files.hosts()).unwrap();
         fs::create_dir(files.names()).unwrap();
-        assert!(files.agree(&[reservation("one"), reservation("two")]).unwrap());
-        assert!(!files.agree(&[reservation("one"), reservation("two")]).unwrap());
+        let both = [reservation("one"), reservation("two")];
+        assert!(files.agree(&both, &[]).unwrap());
+        assert!(!files.agree(&both, &[]).unwrap());
         let text = fs::read_to_string(files.hosts().join("one.eth0")).unwrap();
         assert_eq!(text, "00:16:3e:00:00:01,10.0.0.2,[fd42::2]\n");
-        files.write_names(&reservation("two"), "lxd", &["10.0.0.2".parse().unwrap()]).unwrap();
+        for reservation in &both {
+            files.write_names(reservation, "lxd", &["10.0.0.2".parse().unwrap()]).unwrap();
+        }
         let text = fs::read_to_string(files.names().join("two.eth0")).unwrap();
         assert_eq!(text, "10.0.0.2 two.lxd two\n");
-        assert!(files.agree(&[reservation("one")]).unwrap());
-        assert_eq!(fs::read_dir(files.hosts()).unwrap().count(), 1);
-        assert_eq!(fs::read_dir(files.names()).unwrap().count(), 0);
+        let [instance, device, host_name] = ["two", "eth0", "veth0"].map(str::to_owned);
+        assert!(files.agree(&both[1..], &[Port { instance, device, host_name }]).unwrap());
+        for folder in [files.hosts(), files.names()] {
+            let left = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+            assert_eq!(left.collect::<Vec<_>>(), ["two.eth0"]);
+        }
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn a_strangers_lease_keeps_an_address_until_an_instance_is_given_it() {
             ipv4: Some(address),
             ipv6: None,
         };
-        network.load_reservations(vec![guest.held.clone(), held]).await.unwrap();
+        network.take_over(vec![guest.held.clone(), held], &[]).await.unwrap();
         wanted.ipv4 = None;
         let web2 = Guest::attach(&network, &wanted).await;
         assert!(web2.dhcp().starts_with(&format!("{address} ")));

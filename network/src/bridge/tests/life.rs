@@ -15,7 +15,7 @@ fn a_network_is_taken_up_again_with_the_same_dnsmasq() {
         // Without its pid file too.
         fs::remove_file(folder.path().join("dnsmasq.pid")).unwrap();
         let again = Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap();
-        again.load_reservations(held).await.unwrap();
+        again.take_over(held, &[web1.port()]).await.unwrap();
         fs::write(folder.path().join("dnsmasq.pid"), pid.unwrap().to_string()).unwrap();
         assert_eq!(context.links.get("scbr0").await.unwrap().unwrap().index, bridge.index);
         assert!(web1.dhcp().starts_with("10.77.5.2 "));
@@ -75,14 +75,44 @@ fn a_bridge_deleted_by_hand_keeps_nobody_from_leaving_and_is_made_again_for_the_
 }
 
 #[test]
+fn guests_of_a_bridge_deleted_by_hand_are_plugged_into_the_new_one() {
+    in_namespace(async {
+        let (folder, context) = (Folder::new(), context());
+        let network = Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap();
+        let web1 = Guest::attach(&network, &request("web1")).await;
+        let moved = Guest::attach(&network, &request("moved")).await;
+        context.links.delete("scbr0").await.unwrap();
+        context.links.create_bridge("others", Mac::random(), 1500).await.unwrap();
+        let others = context.links.get("others").await.unwrap().unwrap().index;
+        let index = context.links.get(&moved.host_name).await.unwrap().unwrap().index;
+        context.links.plug(index, &moved.host_name, others).await.unwrap();
+
+        let web2 = Guest::attach(&network, &request("web2")).await;
+        assert!(web1.dhcp().starts_with("10.77.5.2 "));
+        assert!(web2.dhcp().starts_with("10.77.5.4 "));
+        assert!(web2.look_up("web1", Some("10.77.5.2")).contains("10.77.5.2"));
+        let moved = context.links.get(&moved.host_name).await.unwrap().unwrap();
+        assert_eq!(moved.controller, Some(others), "whoever plugged it in there wants it there");
+        network.stop().await.unwrap();
+    });
+}
+
+#[test]
 fn a_bridge_deleted_while_nobody_was_there_is_made_again_and_serves() {
     in_namespace(async {
         let (folder, context) = (Folder::new(), context());
-        drop(Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap());
+        let first = Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap();
+        let web1 = Guest::attach(&first, &request("web1")).await;
+        let web2 = Guest::attach(&first, &request("web2")).await;
+        drop(first);
         context.links.delete("scbr0").await.unwrap();
         let network = Network::start(config(&[]), &folder.path(), context).await.unwrap();
-        let web1 = Guest::attach(&network, &request("web1")).await;
+        let held = vec![web1.held.clone(), web2.held.clone()];
+        network.take_over(held, &[web1.port()]).await.unwrap();
         assert!(web1.dhcp().starts_with("10.77.5.2 "));
+        assert!(web1.look_up("web1", Some("10.77.5.2")).contains("10.77.5.2"));
+        let answer = web1.look_up("web2", None);
+        assert!(!answer.contains("10.77.5.3"), "it does not run: {answer}");
         network.stop().await.unwrap();
     });
 }
