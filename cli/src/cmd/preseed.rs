@@ -3,7 +3,7 @@
 //! What is there already as the text wants it is left alone, so that the same text can be given again.
 //! Where a step fails, what the ones before it have done is taken back.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use sc_api::{
     ConfigMap, ErrorKind, Network, NetworksPost, Profile, ProfilePut, ProfilesPost, ServerPut,
     StoragePool, StoragePoolsPost,
@@ -44,19 +44,31 @@ async fn carry_out(context: &Context, preseed: Preseed, done: &mut Vec<Done>) ->
     for pool in preseed.storage_pools {
         let name = pool.name.to_string();
         let applied = ensure_pool(client, pool, done).await;
-        applied.with_context(|| format!("storage pool {name}"))?;
+        applied.map_err(|error| about("storage pool", &name, error))?;
     }
     for network in preseed.networks {
         let name = network.name.to_string();
         let applied = ensure_network(client, network, done).await;
-        applied.with_context(|| format!("network {name}"))?;
+        applied.map_err(|error| about("network", &name, error))?;
     }
     for profile in preseed.profiles {
         let name = profile.name.to_string();
         let applied = ensure_profile(client, profile, done).await;
-        applied.with_context(|| format!("profile {name}"))?;
+        applied.map_err(|error| about("profile", &name, error))?;
     }
     done.iter().try_for_each(|step| output::line(step.told()))
+}
+
+/// A failure with the object that it is about, unless it names that itself.
+fn about(kind: &str, name: &str, error: anyhow::Error) -> anyhow::Error {
+    let text = output::chain(&error);
+    // The first letter may be a large one.
+    let rest = &kind[1..];
+    let names = [format!("{rest} {name}:"), format!("{rest} {name} "), format!("{rest} {name:?}")];
+    match names.iter().any(|named| text.contains(named)) {
+        true => error,
+        false => error.context(format!("{kind} {name}")),
+    }
 }
 
 async fn ensure_pool(client: &Client, pool: WantedPool, done: &mut Vec<Done>) -> Result<()> {
@@ -164,5 +176,20 @@ impl Done {
                 client.replace_profile(&name, &before, None).await
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_its_object_once() {
+        let told = |text: &str| output::chain(&about("profile", "p1", anyhow::anyhow!("{text}")));
+        for named in ["profile p1: instance c1: no", "Profile \"p1\" is not there"] {
+            assert_eq!(told(named), named);
+        }
+        assert_eq!(told("Invalid value"), "profile p1: Invalid value");
+        assert_eq!(told("profile p12: no"), "profile p1: profile p12: no");
     }
 }
