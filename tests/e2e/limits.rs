@@ -30,6 +30,15 @@ fn a_memory_limit_is_read_back_and_felt_inside() {
 }
 
 #[test]
+fn what_is_too_little_to_start_with_is_not_to_be_stopped_first() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let launched = daemon.sc(&["launch", BUSYBOX, "c1", "-c", "limits.memory=4KiB"]);
+    // Only a kernel with cgroup v1 refuses the limit itself.
+    assert!(!launched.stderr.contains("stop it first"), "{launched:?}");
+}
+
+#[test]
 fn a_memory_limit_changes_live() {
     let daemon = launched(&["limits.memory=32MiB"]);
     let names = ["memory.limit_in_bytes", "memory.max"];

@@ -152,7 +152,7 @@ async fn boot(
     let rooting = blocking(move || Ok(pool.plan(&volume)?));
     let (root, cgroup) = tokio::try_join!(rooting, make_cgroup(ctx, plan))?;
     steps.reach("volume and cgroup")?;
-    update::apply_limits_to(ctx, &cgroup, &checked.effective.limits).await?;
+    update::apply_first_limits(ctx, &cgroup, &checked.effective.limits).await?;
     steps.reach("limits")?;
 
     let launch = spec::build(ctx, record, checked, plan, root, &cgroup)?;

@@ -117,25 +117,33 @@ pub(super) async fn commit(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
 
 /// Makes a running instance follow its limits.
 pub(super) async fn apply_limits(ctx: &Ctx, run: &Run, limits: &Limits) -> Result<()> {
-    apply_limits_to(ctx, &run.cgroup, limits).await
+    let too_little = "the instance uses more than that: raise the limit, or stop it first";
+    apply_to(ctx, &run.cgroup, limits, too_little).await
+}
+
+/// Sets the limits of a cgroup that nothing of the guest runs in yet.
+pub(super) async fn apply_first_limits(
+    ctx: &Ctx,
+    cgroup: &Arc<InstanceCgroup>,
+    limits: &Limits,
+) -> Result<()> {
+    apply_to(ctx, cgroup, limits, "that is too little to start with: raise the limit").await
 }
 
 /// The error of a memory limit that the kernel does not take.
-fn memory_refused(error: sc_sys::SysError) -> Error {
+fn memory_refused(error: sc_sys::SysError, too_little: &str) -> Error {
     // With cgroup v1 the kernel refuses what it cannot free at once.
     match error.is(rustix::io::Errno::BUSY.raw_os_error()) {
-        true => Error::invalid(
-            "set limits.memory: the instance uses more than that: raise the limit, or stop it first",
-        ),
+        true => Error::invalid(format!("set limits.memory: {too_little}")),
         false => Error::from(error).within("set limits.memory"),
     }
 }
 
-/// Sets the limits of a cgroup.
-pub(super) async fn apply_limits_to(
+async fn apply_to(
     ctx: &Ctx,
     cgroup: &Arc<InstanceCgroup>,
     limits: &Limits,
+    too_little: &'static str,
 ) -> Result<()> {
     let memory = limits.memory.map(|memory| memory.bytes(ctx.host.memory_total));
     let cpu = match &limits.cpu {
@@ -148,7 +156,7 @@ pub(super) async fn apply_limits_to(
         let set = |key: &str, outcome: sc_sys::Result<()>| {
             outcome.map_err(|error| Error::from(error).within(format!("set {key}")))
         };
-        cgroup.set_memory(memory).map_err(memory_refused)?;
+        cgroup.set_memory(memory).map_err(|error| memory_refused(error, too_little))?;
         set("limits.cpu", cgroup.set_cpu(&ctx.host.cgroups, &cpu).map(drop))?;
         set("limits.processes", cgroup.set_processes(processes))
     })
