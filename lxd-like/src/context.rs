@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use sc_api::DeviceMap;
 use sc_store::{Journal, Steps, Store};
 use tokio_util::sync::CancellationToken;
 
+use crate::error::Result;
 use crate::event::Events;
 use crate::host::Host;
-use crate::manager::{Images, Networks, Pools, Profiles, References};
+use crate::manager::{Held, Images, Networks, Pools, Profiles, References};
 use crate::model::Intent;
 use crate::paths::Paths;
 
@@ -33,6 +35,27 @@ pub struct Context {
     pub ready: CancellationToken,
     /// Asks the daemon to end; see [`crate::daemon`].
     pub shutdown: Shutdown,
+}
+
+impl Context {
+    /// Lets stay there what a profile's devices name. Those that it names anew must be there; what
+    /// was there when it was named may be away for a while.
+    pub async fn hold_named(&self, before: &DeviceMap, after: &DeviceMap) -> Result<Held> {
+        let held = self.references.hold().await;
+        for (device, keys) in after {
+            let named = |key: &str| {
+                let known = before.get(device).and_then(|before| before.get(key));
+                keys.get(key).filter(|name| known != Some(name))
+            };
+            if let Some(network) = named("network") {
+                self.networks.of_device(device, network)?;
+            }
+            if let Some(pool) = named("pool") {
+                self.pools.of_device(device, pool)?;
+            }
+        }
+        Ok(held)
+    }
 }
 
 /// How the daemon is asked to end.

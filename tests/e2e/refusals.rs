@@ -41,6 +41,39 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
+fn a_device_that_names_what_is_not_there_is_refused() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
+    let network = "Device validation failed for \"eth1\": Network \"nowhere\" not found: make it with \
+                   sc network create nowhere";
+    let nic = ["eth1", "nic", "network=nowhere"];
+    for whose in [["profile", "device", "add", "default"], ["config", "device", "add", "c1"]] {
+        daemon.sc(&[&whose[..], &nic].concat()).refused(network);
+    }
+    let pool = "Device validation failed for \"root\": Storage pool \"nopool\" not found: make it with \
+                sc storage create nopool DRIVER";
+    daemon.sc(&["init", BUSYBOX, "c2", "-s", "nopool"]).refused(pool);
+    for (devices, refusal) in [
+        ("{root: {type: disk, path: /, pool: nopool}}", pool),
+        ("{eth1: {type: nic, network: nowhere}}", network),
+    ] {
+        let profile = format!("devices: {devices}");
+        daemon.sc_with_input(&["profile", "create", "p1"], profile.as_bytes()).refused(refusal);
+        let preseed = format!("profiles: [{{name: p1, devices: {devices}}}]");
+        let preseeding = ["admin", "init", "--preseed"];
+        daemon.sc_with_input(&preseeding, preseed.as_bytes()).refused(refusal);
+    }
+    daemon.sc(&["profile", "show", "p1"]).refused("not found");
+    // What a profile names is there, and stays.
+    daemon.sc(&["network", "create", "scnowhere"]).ok();
+    daemon.sc(&["profile", "device", "add", "default", "eth1", "nic", "network=scnowhere"]).ok();
+    daemon.sc(&["network", "delete", "scnowhere"]).refused("in use");
+    daemon.sc(&["profile", "device", "remove", "default", "eth1"]).ok();
+    daemon.sc(&["network", "delete", "scnowhere"]).ok();
+}
+
+#[test]
 fn a_bridge_deleted_by_hand_is_told_and_made_again_with_its_guests() {
     let mut daemon = Daemon::start();
     Busybox::import(&daemon);

@@ -129,6 +129,25 @@ fn who_comes_to_use_a_pool_or_network_has_it_or_is_refused() {
 }
 
 #[test]
+fn a_profile_that_comes_to_name_a_network_keeps_it_or_is_refused() {
+    let daemon = Daemon::start();
+    for round in 0..6 {
+        let network = format!("sct{round}p");
+        let named = format!("network={network}");
+        daemon.sc(&["network", "create", &network]).ok();
+        let add = ["profile", "device", "add", "default", "eth1", "nic", &named];
+        let add = begin(&daemon, &add);
+        std::thread::sleep(Duration::from_millis(round * 4));
+        let gone = daemon.sc(&["network", "delete", &network]).code == 0;
+        assert_eq!(ended(add).code != 0, gone, "round {round}");
+        if !gone {
+            daemon.sc(&["profile", "device", "remove", "default", "eth1"]).ok();
+            daemon.sc(&["network", "delete", &network]).ok();
+        }
+    }
+}
+
+#[test]
 fn an_image_that_is_deleted_while_it_is_unpacked_leaves_no_layer() {
     let daemon = Daemon::start();
     daemon.sc(&["storage", "create", "zz", "dir"]).ok();

@@ -9,7 +9,6 @@ use super::extract::{Json, ListQuery, Path, Query};
 use super::instances::drop_unset;
 use super::respond;
 use crate::app::App;
-use crate::context::Ctx;
 use crate::error::Result;
 
 /// Lists profiles.
@@ -33,12 +32,12 @@ pub async fn list(
 
 /// Creates a profile.
 pub async fn create(
-    State(ctx): State<Ctx>,
+    State(App { ctx, instances, .. }): State<App>,
     Json(mut post): Json<ProfilesPost>,
 ) -> Result<Response> {
     drop_unset(&mut post.put.config);
     let path = format!("/1.0/profiles/{}", post.name);
-    ctx.profiles.create(post.name, post.put).await?;
+    instances.create_profile(post.name, post.put).await?;
     ctx.events.lifecycle("profile-created", path.clone());
     Ok(respond::created(&path))
 }

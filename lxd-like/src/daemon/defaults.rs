@@ -32,7 +32,9 @@ pub async fn make(ctx: &Ctx) -> Result<()> {
         config: BTreeMap::new(),
         devices: devices(network.as_deref()),
     };
-    ctx.profiles.create(DEFAULT_PROFILE.parse()?, put).await
+    // Whether the network came up or not: it can be mended later.
+    let held = ctx.references.hold().await;
+    ctx.profiles.create(DEFAULT_PROFILE.parse()?, put, &held).await
 }
 
 async fn make_pool(ctx: &Ctx) -> Result<()> {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sc_api::{InstanceName, InstanceType, InstancesPost, PoolName, ProfileName, Timestamp};
-use sc_profiles::Origin;
+use sc_profiles::{Effective, Origin};
 use sc_storage::{Source, VolumeName};
 use sc_store::{CommitError, Draft, IntentId};
 
@@ -144,9 +144,10 @@ impl Instances {
 fn check(ctx: &Ctx, profiles: &[ProfileName], post: &InstancesPost) -> Result<Checked> {
     let origin = Origin::Client { before: &BTreeMap::new() };
     let checked = config::check(ctx, profiles, &post.put.config, &post.put.devices, origin)?;
-    ctx.pools.get(&checked.effective.root.pool)?;
-    for nic in &checked.effective.nics {
-        ctx.networks.get(&nic.network)?;
+    let Effective { root, nics, .. } = &checked.effective;
+    ctx.pools.of_device(&root.device, &root.pool)?;
+    for nic in nics {
+        ctx.networks.of_device(&nic.device, &nic.network)?;
     }
     Ok(checked)
 }

@@ -40,7 +40,7 @@ fn reserve(
 ) -> Result<BTreeMap<String, NicRecord>> {
     let mut nics = BTreeMap::new();
     for nic in &effective.nics {
-        let network = ctx.networks.get(&nic.network)?;
+        let network = ctx.networks.of_device(&nic.device, &nic.network)?;
         let mac: Mac = match &nic.hwaddr {
             Some(text) => text.parse()?,
             None => Mac::random(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sc_api::{Profile, ProfileName, ProfilePut};
+use sc_api::{DeviceMap, Profile, ProfileName, ProfilePut};
 use sc_profiles::Origin;
 
 use super::handle::InstanceHandle;
@@ -18,6 +18,13 @@ impl Instances {
     pub fn view_of_profile(&self, record: &ProfileRecord) -> Profile {
         let users = self.users_of(&record.name);
         record.view(users.iter().map(|user| path(user)).collect())
+    }
+
+    /// Creates a profile.
+    pub async fn create_profile(&self, name: ProfileName, put: ProfilePut) -> Result<()> {
+        sc_profiles::check_profile(&put.config, &put.devices)?;
+        let held = self.ctx().hold_named(&DeviceMap::new(), &put.devices).await?;
+        self.ctx().profiles.create(name, put, &held).await
     }
 
     /// Changes a profile, if the guard holds; running instances follow at once. Refused where one of
@@ -42,7 +49,10 @@ impl Instances {
         for user in &users {
             self.check_user(user, &after).await.map_err(|error| concerning(user, error))?;
         }
-        profiles.replace(&right, &before, &after).await?;
+        let held = self.ctx().hold_named(&before.value.devices, &after.devices).await?;
+        profiles.replace(&right, &held, &before, &after).await?;
+        // Those who follow hold what they come to refer to themselves.
+        drop(held);
         for user in &users {
             if let Err(error) = user.profiles_changed().await {
                 self.change_back(&right, &before.value, &users).await?;
@@ -62,7 +72,7 @@ impl Instances {
     ) -> Result<()> {
         let profiles = &self.ctx().profiles;
         let now = profiles.get(before.name.as_str())?;
-        profiles.replace(right, &now, before).await?;
+        profiles.replace(right, &self.ctx().references.hold().await, &now, before).await?;
         for user in users {
             if let Err(error) = user.profiles_changed().await {
                 tracing::error!(profile = %before.name, instance = %user.name(),

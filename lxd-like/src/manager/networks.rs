@@ -6,7 +6,7 @@ use sc_api::{ConfigMap, NetworkName};
 use sc_network::{BridgeConfig, Links, Network, Port, Reservation};
 use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
 
-use super::references::{References, users};
+use super::references::{References, no_device, users};
 use super::roster::{Roster, begin_once};
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -46,6 +46,17 @@ impl Networks {
     /// The network of this name.
     pub fn get(&self, name: &str) -> Result<Network> {
         self.roster.get(name)
+    }
+
+    /// The network that a device names.
+    pub fn of_device(&self, device: &str, name: &str) -> Result<Network> {
+        self.get(name).map_err(|error| {
+            no_device(
+                device,
+                error,
+                &format!("sc network create {name}, or name one of sc network list"),
+            )
+        })
     }
 
     /// The netlink handle.

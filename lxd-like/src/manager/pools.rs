@@ -9,7 +9,7 @@ use sc_api::{ConfigMap, PoolName};
 use sc_storage::{Driver, DriverKind, VolumeName};
 use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
 
-use super::references::{Claims, References, users};
+use super::references::{Claims, References, no_device, users};
 use super::roster::{Roster, begin_once};
 use crate::blocking::blocking;
 use crate::error::{Error, Result};
@@ -46,6 +46,14 @@ impl Pools {
     /// The driver of a pool.
     pub fn get(&self, name: &str) -> Result<Arc<dyn Driver>> {
         self.roster.get(name)
+    }
+
+    /// The driver of the pool that a device names.
+    pub fn of_device(&self, device: &str, name: &str) -> Result<Arc<dyn Driver>> {
+        self.get(name).map_err(|error| {
+            let make = format!("sc storage create {name} DRIVER, or name one of sc storage list");
+            no_device(device, error, &make)
+        })
     }
 
     /// All pools that are open, by name.

@@ -4,6 +4,7 @@
 use sc_api::{ErrorKind, PoolName, ProfileName, ProfilePut};
 use sc_store::{CommitError, Doc, Draft, Store};
 
+use super::references::Held;
 use crate::error::{Error, Result};
 use crate::model::{DEFAULT_PROFILE, PROJECT, ProfileRecord};
 
@@ -55,9 +56,8 @@ impl Profiles {
         Ok(pool.map(|pool| pool.parse()).transpose()?)
     }
 
-    /// Creates a profile.
-    pub async fn create(&self, name: ProfileName, put: ProfilePut) -> Result<()> {
-        sc_profiles::check_profile(&put.config, &put.devices)?;
+    /// Creates a checked profile; what it names is held.
+    pub async fn create(&self, name: ProfileName, put: ProfilePut, _held: &Held) -> Result<()> {
         let mut draft = Draft::new();
         draft.create(&ProfileRecord::with(name.clone(), put))?;
         match self.store.apply(draft).await {
@@ -73,10 +73,11 @@ impl Profiles {
         Changing(self.changing.lock().await)
     }
 
-    /// Replaces a profile.
+    /// Replaces a profile; what it names is held.
     pub async fn replace(
         &self,
         _right: &Changing<'_>,
+        _held: &Held,
         before: &Doc<ProfileRecord>,
         after: &ProfileRecord,
     ) -> Result<()> {

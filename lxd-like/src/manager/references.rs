@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use sc_api::ErrorKind;
 use sc_store::Store;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
@@ -57,6 +58,16 @@ pub(super) fn users(
         }
     }
     Ok(paths)
+}
+
+/// The refusal of a device that names what is not there, in LXD's words; `remedy` says how to have it.
+pub(super) fn no_device(device: &str, error: Error, remedy: &str) -> Error {
+    let error = match error.kind() {
+        // Of the request: what is asked for by its path is there.
+        ErrorKind::NotFound => Error::invalid(format!("{}: make it with {remedy}", error.chain())),
+        _ => error,
+    };
+    error.within(format!("Device validation failed for {device:?}"))
 }
 
 /// Names that are being created or deleted, each by one request at a time. Clones share them.
