@@ -180,7 +180,8 @@ impl Error {
     pub(crate) fn connect(socket: &Path, source: io::Error) -> Self {
         use std::os::unix::fs::FileTypeExt;
 
-        let is_socket = || std::fs::metadata(socket).is_ok_and(|meta| meta.file_type().is_socket());
+        // A socket that has gone since was one.
+        let is_other = || std::fs::metadata(socket).is_ok_and(|meta| !meta.file_type().is_socket());
         let absent = |absence| {
             let systemd = Path::new("/run/systemd/system").exists();
             let start = if systemd { "systemctl start scd" } else { "scd &" };
@@ -189,8 +190,11 @@ impl Error {
         let bad = |reason| Self::NotASocket { socket: socket.to_owned(), reason };
         match source.kind() {
             io::ErrorKind::NotFound => absent(Absence::NoSocket),
-            io::ErrorKind::ConnectionRefused if is_socket() => absent(Absence::NoListener),
-            io::ErrorKind::ConnectionRefused => bad("it is no socket"),
+            io::ErrorKind::ConnectionRefused if is_other() => bad("it is no socket"),
+            // It is reset by a daemon that is just ending.
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
+                absent(Absence::NoListener)
+            }
             io::ErrorKind::NotADirectory => bad("a part of the path is no folder"),
             io::ErrorKind::InvalidInput => bad("the path has more than 107 bytes"),
             io::ErrorKind::PermissionDenied => {

@@ -20,6 +20,7 @@ mod isolation;
 mod limits;
 mod lxc;
 mod packages;
+mod random_kills;
 mod refusals;
 mod shared_objects;
 mod storage;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use sc_client::Client;
 use serde_json::Value;
 
+use super::caller::Caller;
 use super::clean::clean_up;
 use super::programs::program;
 use super::ran::Ran;
@@ -224,13 +225,12 @@ impl Daemon {
 
     /// The command `sc` with these arguments, for this daemon.
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = Command::new(program("sc"));
-        for name in ["SC_SOCKET", "SC_REMOTE", "SC_PROJECT", "SC_CONF", "NO_COLOR"] {
-            command.env_remove(name);
-        }
-        // What `sc` keeps for its user, such as a text that was refused, goes with the test.
-        command.args(args).env("SC_DIR", self.dir()).env("TMPDIR", self.scratch());
-        command
+        self.caller().command(args)
+    }
+
+    /// Runs `sc` while others kill the daemon and start it again.
+    pub fn caller(&self) -> Caller {
+        Caller { dir: self.dir(), scratch: self.scratch().to_owned() }
     }
 
     /// What `sc ... -f json` prints.
