@@ -6,7 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 
 use super::join::Join;
 use super::layout::V1Hierarchy;
@@ -55,7 +55,7 @@ impl InstanceCgroup {
         }
         let payload = self.unified.join(PAYLOAD);
         make_dir(&payload)?;
-        v2::give(open(&payload)?, owner)?;
+        give(&open(&payload)?, &payload, owner)?;
         for (hierarchy, path) in &self.v1 {
             v1::create(hierarchy, path)?;
             let payload = path.join(PAYLOAD);
@@ -142,6 +142,22 @@ impl InstanceCgroup {
         let text = "this host has no such cgroup controller";
         Err(SysError::message("use controller", name, kind, text))
     }
+}
+
+/// Gives a cgroup2 directory, with the files that the kernel means to be delegated, to a user.
+fn give(dir: &OwnedFd, path: &Path, owner: (u32, u32)) -> Result<()> {
+    const COMMON: &str = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n";
+    let listed = std::fs::read_to_string("/sys/kernel/cgroup/delegate");
+    let (uid, gid) = (Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)));
+    rustix::fs::fchown(dir, uid, gid).op("give away", path.display())?;
+    for name in listed.as_deref().unwrap_or(COMMON).lines() {
+        match rustix::fs::chownat(dir, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW) {
+            // A file of a controller that is not here.
+            Err(rustix::io::Errno::NOENT) => {}
+            outcome => outcome.op("give away", path.join(name).display())?,
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn open(path: &Path) -> Result<OwnedFd> {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Gid, Mode, OFlags, Uid};
+use rustix::fs::{Mode, OFlags};
 
 use super::walk::{Visitor, walk};
 use crate::Context;
@@ -18,23 +18,6 @@ use crate::mount::describe;
 const PF_EXITING: u64 = 0x4;
 /// How often tasks are looked at.
 const PAUSE: Duration = Duration::from_micros(500);
-
-/// Gives a cgroup2 directory, with the files that the kernel means to be delegated, to a user.
-pub(crate) fn give(dir: impl AsFd, owner: (u32, u32)) -> Result<()> {
-    const COMMON: &str = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n";
-    let listed = std::fs::read_to_string("/sys/kernel/cgroup/delegate");
-    let (uid, gid) = (Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)));
-    rustix::fs::fchown(dir.as_fd(), uid, gid).op("give away", describe(&dir))?;
-    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-    for name in listed.as_deref().unwrap_or(COMMON).lines() {
-        match rustix::fs::chownat(dir.as_fd(), name, uid, gid, flags) {
-            // A file of a controller that is not here.
-            Err(rustix::io::Errno::NOENT) => {}
-            outcome => outcome.op("give away", name)?,
-        }
-    }
-    Ok(())
-}
 
 /// Kills everything in a group and below it, forks that race with it included.
 pub fn kill(dir: impl AsFd) -> Result<()> {
