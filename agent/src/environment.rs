@@ -1,5 +1,6 @@
 //! The environment of programs inside: defaults, with what was asked for laid over them.
 
+use std::collections::HashMap;
 use std::ffi::CString;
 
 /// Where programs are looked for when nobody says otherwise.
@@ -9,6 +10,8 @@ pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Environment {
     variables: Vec<(String, String)>,
+    /// Where each name stands among them.
+    places: HashMap<String, usize>,
 }
 
 impl Environment {
@@ -27,9 +30,11 @@ impl Environment {
 
     /// Sets a variable.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
-        match self.variables.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => value.clone_into(old),
-            None => self.variables.push((name.to_owned(), value.to_owned())),
+        if let Some(place) = self.places.get(name) {
+            value.clone_into(&mut self.variables[*place].1);
+        } else {
+            self.places.insert(name.to_owned(), self.variables.len());
+            self.variables.push((name.to_owned(), value.to_owned()));
         }
     }
 
@@ -49,7 +54,7 @@ impl Environment {
 
     /// Returns a variable's value.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.places.get(name).map(|place| self.variables[*place].1.as_str())
     }
 
     /// Returns it as execve(2) takes it; what cannot be said in it (a null byte) is left out.

@@ -76,6 +76,27 @@ fn a_program_whose_reader_left_ends_and_hinders_nobody() {
 }
 
 #[test]
+fn a_program_gets_as_many_arguments_as_the_kernel_takes() {
+    let daemon = with_guest();
+    let words: Vec<_> = (0..16_000).map(|n| format!("{n:064}")).collect();
+    let variables: Vec<_> = (0..1000).map(|n| format!("V{n}={}", "x".repeat(200))).collect();
+    let mut line = vec!["exec", "c1"];
+    line.extend(variables.iter().flat_map(|variable| ["--env", variable]));
+    let script = "echo $#; shift 15999; echo $1; env | grep -c '^V[0-9]*=xxx'";
+    line.extend(["--", "sh", "-c", script, "sh"]);
+    line.extend(words.iter().map(String::as_str));
+    assert_eq!(daemon.sc(&line).ok(), format!("16000\n{}\n1000", words[15_999]));
+
+    let client = daemon.client();
+    for command in
+        [&["echo", &*"x".repeat(128 << 10)][..], &[&["echo"][..], &["x"; 300_000]].concat()]
+    {
+        let error = daemon.wait(client.exec_output("c1", command)).unwrap_err().to_string();
+        assert!(error.contains("(E2BIG)") && error.contains("in a file"), "{error}");
+    }
+}
+
+#[test]
 fn many_programs_run_at_once() {
     let daemon = with_guest();
     std::thread::scope(|scope| {

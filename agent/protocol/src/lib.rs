@@ -27,8 +27,8 @@ mod record;
 mod spec;
 
 pub use message::{
-    BootFailure, Event, ExecRequest, Exit, Interface, InterfaceAddress, Packet, Phase, Reply,
-    Request, Scope, ToAgent, ToDaemon, WindowSize,
+    BootFailure, Event, ExecRequest, ExecWords, Exit, Interface, InterfaceAddress, Packet, Phase,
+    Reply, Request, Scope, ToAgent, ToDaemon, WindowSize,
 };
 pub use record::{ExitRecord, Recorded};
 pub use spec::{

@@ -70,6 +70,9 @@ pub enum Request {
     /// Run a program inside. Descriptors: stdin, stdout, stderr when `terminal` is `None`; none
     /// otherwise, the reply brings the pty's master. Answered with `ExecStarted`.
     Exec(ExecRequest),
+    /// As `Exec`, for what one message does not hold: `command` and `environment` are empty here, and are
+    /// the JSON of an [`ExecWords`] in a file, the last descriptor.
+    ExecFile(ExecRequest),
     /// Send a signal to a program started by `Exec` (its process group when it has a terminal).
     /// Answered with `Done`, or with `ExecFailed` and `ESRCH` when it has ended.
     Signal {
@@ -117,6 +120,25 @@ pub struct ExecRequest {
     pub group: u32,
     /// Give it a terminal of this size.
     pub terminal: Option<WindowSize>,
+}
+
+/// What a program is given, where it comes in a file of its own. The fields are those of [`ExecRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecWords {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Environment.
+    pub environment: Vec<(String, String)>,
+}
+
+impl ExecRequest {
+    /// Takes out what may be long.
+    pub fn take_words(&mut self) -> ExecWords {
+        ExecWords {
+            command: std::mem::take(&mut self.command),
+            environment: std::mem::take(&mut self.environment),
+        }
+    }
 }
 
 /// The size of a terminal.

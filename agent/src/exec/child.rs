@@ -2,10 +2,12 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use sc_agent_protocol::ExecRequest;
+use sc_agent_protocol::{ExecRequest, ExecWords};
 use sc_sys::namespace::{self, Namespaces};
 use sc_sys::process::{
     become_session_leader, close_from, close_inherited_but, join_session_keyring,
@@ -32,6 +34,7 @@ pub(super) struct Task<'a> {
     pub host: &'a Host,
     pub init: BorrowedFd<'a>,
     pub request: &'a ExecRequest,
+    pub words: Option<&'a OwnedFd>,
     pub environment: &'a [(String, String)],
     pub stdio: &'a Stdio,
 }
@@ -50,6 +53,7 @@ pub(super) fn run(task: &Task<'_>, tell: &OwnedFd) -> Infallible {
 
 fn become_program(task: &Task<'_>, tell: &OwnedFd) -> std::result::Result<Infallible, ExecFailure> {
     birth::prepare_outside()?;
+    let words = words(task)?;
     task.host.cgroups.enter_v1()?;
     let wanted = Namespaces::NEWUSER
         | Namespaces::NEWNS
@@ -68,7 +72,7 @@ fn become_program(task: &Task<'_>, tell: &OwnedFd) -> std::result::Result<Infall
     // The guest's files come next, and may keep this process for ever: what the agent holds is not held by it
     // as well.
     close_inherited_but(tell.as_fd())?;
-    let environment = environment(task)?;
+    let environment = environment(task, &words.environment)?;
     birth::prepare_inside()?;
     if let Some(program) = &task.host.seccomp {
         sc_sys::filter::install(program)?;
@@ -81,7 +85,18 @@ fn become_program(task: &Task<'_>, tell: &OwnedFd) -> std::result::Result<Infall
     // As the user: where he may not go his program does not start.
     enter_directory(task.request, &environment)?;
     close_from(3)?;
-    execute(&task.request.command, &environment)
+    execute(&words.command, &environment)
+}
+
+/// What the program is given. A long one is read here: so the agent neither waits for it nor keeps its memory.
+fn words(task: &Task<'_>) -> Result<ExecWords> {
+    let Some(fd) = task.words else { return Ok(task.request.clone().take_words()) };
+    let object = "command and environment";
+    let mut bytes = Vec::new();
+    let read = fd.try_clone().and_then(|fd| File::from(fd).read_to_end(&mut bytes));
+    read.map_err(|error| SysError::new("read", object, error))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| SysError::new("read", object, io::Error::from(error)))
 }
 
 fn set_stdio(stdio: &Stdio) -> Result<()> {
@@ -98,7 +113,7 @@ fn set_stdio(stdio: &Stdio) -> Result<()> {
 }
 
 /// Puts the environment together: what LXD gives, the instance's, the request's.
-fn environment(task: &Task<'_>) -> Result<Environment> {
+fn environment(task: &Task<'_>, asked: &[(String, String)]) -> Result<Environment> {
     let root = Root::open_dir("/")?;
     let user = passwd::look_up(&root, task.request.user);
     let mut environment = Environment::default();
@@ -117,7 +132,7 @@ fn environment(task: &Task<'_>) -> Result<Environment> {
         (None, _) => environment.set("HOME", "/"),
     }
     environment.overlay(task.environment);
-    environment.overlay(&task.request.environment);
+    environment.overlay(asked);
     if matches!(task.stdio, Stdio::Terminal(_)) {
         environment.set_default("TERM", TERM);
     }
@@ -185,9 +200,8 @@ fn candidates(program: &str, path: &str) -> Vec<String> {
 }
 
 fn is_binary(path: &str) -> bool {
-    use std::io::Read;
     let mut magic = [0_u8; 4];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
     read.is_ok() && &magic == b"\x7fELF"
 }
 

@@ -9,10 +9,10 @@
 //! by SIGHUP, and by SIGKILL where that has not ended it.
 
 mod child;
+mod failure;
 mod leaf;
 mod stdio;
 
-use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,6 +25,7 @@ use sc_sys::process::{Child, CloneOptions, Exit, spawn_child};
 use sc_sys::signal::signal_group;
 use sc_sys::{Result, SysError};
 
+pub(crate) use self::failure::ExecFailure;
 use self::leaf::{Leaf, Leaves};
 use self::stdio::Stdio;
 use crate::host::Host;
@@ -39,42 +40,6 @@ const HANG_UP_PATIENCE: Duration = Duration::from_secs(3);
 const START_PATIENCE: Duration = Duration::from_secs(5);
 /// How many may hang in the guest's files before it gets no more.
 const MOST_HANGING: usize = 16;
-
-/// How much of a failure is told; it may quote a path of any length. As JSON, where a control
-/// character has six bytes, it still comes through a pipe in one piece.
-const STEP_MAX: usize = 512;
-
-/// Why a program did not start.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct ExecFailure {
-    /// What failed.
-    pub step: String,
-    /// The error's number.
-    pub errno: i32,
-}
-
-impl fmt::Display for ExecFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.step, std::io::Error::from_raw_os_error(self.errno))
-    }
-}
-
-impl From<SysError> for ExecFailure {
-    fn from(error: SysError) -> Self {
-        let fallback = Errno::IO.raw_os_error();
-        Self { step: shortened(error.to_string()), errno: error.errno().unwrap_or(fallback) }
-    }
-}
-
-/// Leaves out the middle of a text that is too long to be told.
-fn shortened(mut text: String) -> String {
-    if text.len() > STEP_MAX {
-        let head = text.floor_char_boundary(STEP_MAX / 2);
-        let tail = text.ceil_char_boundary(text.len() - STEP_MAX / 2);
-        text.replace_range(head..tail, "…");
-    }
-    text
-}
 
 /// Who hears of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,6 +139,8 @@ pub(crate) struct Job<'a> {
     pub environment: &'a [(String, String)],
     /// What is asked for.
     pub request: &'a ExecRequest,
+    /// The file with its command and environment, where they are too long for the request.
+    pub words: Option<OwnedFd>,
     /// Standard input, output and error, where there is no terminal.
     pub descriptors: Vec<OwnedFd>,
 }
@@ -387,6 +354,7 @@ fn spawn(job: &Job<'_>, stdio: &Stdio, leaf: Option<&Leaf>, tell: &OwnedFd) -> R
         host: job.host,
         init: job.init,
         request: job.request,
+        words: job.words.as_ref(),
         environment: job.environment,
         stdio,
     };

@@ -23,7 +23,7 @@ impl Supervisor {
             group: 0,
             terminal: None,
         };
-        if let Err(failure) = self.start_exec(&request, descriptors, Owner::Agent) {
+        if let Err(failure) = self.start_exec(&request, None, descriptors, Owner::Agent) {
             self.stop_command_failed(&failure.to_string());
         }
     }
@@ -39,6 +39,7 @@ impl Supervisor {
     pub(super) fn start_exec(
         &mut self,
         request: &ExecRequest,
+        words: Option<OwnedFd>,
         descriptors: Vec<OwnedFd>,
         owner: Owner,
     ) -> Result<(), ExecFailure> {
@@ -55,6 +56,7 @@ impl Supervisor {
             ids: self.spec.ids,
             environment: &self.spec.environment,
             request,
+            words,
             descriptors,
         };
         let (id, status) = self.execs.start(job, owner)?;

@@ -77,7 +77,7 @@ impl Supervisor {
         }
     }
 
-    fn request(&mut self, connection: u64, message: ToAgent, fds: Vec<OwnedFd>) {
+    fn request(&mut self, connection: u64, message: ToAgent, mut fds: Vec<OwnedFd>) {
         let to = Pending { connection, request: message.id };
         match message.request {
             Request::Hello { version } => self.hello(to, version),
@@ -87,7 +87,11 @@ impl Supervisor {
                 self.quit();
             }
             Request::Stop { signal } => self.stop(to, signal),
-            Request::Exec(request) => self.exec(to, &request, fds),
+            Request::Exec(request) => self.exec(to, &request, None, fds),
+            Request::ExecFile(request) => {
+                let words = fds.pop();
+                self.exec(to, &request, words, fds);
+            }
             Request::Signal { exec, signal } => self.signal_exec(to, exec, signal),
             Request::HangUp { exec } => {
                 let is_there = self.execs.hang_up(exec, Instant::now());
@@ -189,12 +193,18 @@ impl Supervisor {
         }
     }
 
-    fn exec(&mut self, to: Pending, request: &ExecRequest, fds: Vec<OwnedFd>) {
+    fn exec(
+        &mut self,
+        to: Pending,
+        request: &ExecRequest,
+        words: Option<OwnedFd>,
+        fds: Vec<OwnedFd>,
+    ) {
         if !matches!(self.state, State::Running) {
             return self.wrong_phase(to);
         }
         let owner = Owner::Daemon { connection: to.connection, request: to.request };
-        if let Err(failure) = self.start_exec(request, fds, owner) {
+        if let Err(failure) = self.start_exec(request, words, fds, owner) {
             let reply = Reply::ExecFailed { step: failure.step, errno: failure.errno };
             self.reply(to, reply, Vec::new());
         }

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use sc_agent_protocol::{ExecRequest, Reply, Request};
+use sc_sys::memfd;
 
 use crate::harness::{Agent, Fixture, SIZE, eventually, nulls, read_all, request};
 use crate::need_root;
@@ -151,4 +152,38 @@ fn the_guest_cannot_look_into_a_program_that_is_being_started() {
         agent.exited(exec);
     }
     assert_eq!(agent.run(&["cat", "/tmp/seen"]).1, "");
+}
+
+#[test]
+fn a_command_and_an_environment_come_in_a_file() {
+    need_root!();
+    let fixture = Fixture::busybox();
+    let mut agent = fixture.boot();
+    let mut run = |command: Vec<String>, count: usize| {
+        let environment = (0..count).map(|n| (format!("V{n}"), "x".into())).collect();
+        let mut request = ExecRequest { environment, ..request(&[]) };
+        request.command = command;
+        let words = serde_json::to_vec(&request.take_words()).unwrap();
+        let (output, end) = std::io::pipe().unwrap();
+        let mut fds = nulls();
+        fds[1] = end.into();
+        fds.push(memfd::sealed("words", &words, memfd::Content::Data).unwrap());
+        let reply = agent.ask(Request::ExecFile(request), &fds).0;
+        drop(fds);
+        let output = read_all(output);
+        if let Reply::ExecStarted { exec, .. } = reply {
+            assert_eq!(agent.exited(exec), 0);
+        }
+        (reply, output)
+    };
+    let words = |first: &[&str], word: &str, count| {
+        let first = first.iter().map(ToString::to_string);
+        first.chain(std::iter::repeat_n(word.to_owned(), count)).collect::<Vec<_>>()
+    };
+    let counting = words(&["sh", "-c", "echo $#; env | grep -c ^V", "sh"], "0123456789", 60_000);
+    assert_eq!(run(counting, 5_000).1, "60000\n5000\n");
+    for too_long in [words(&["true"], &"x".repeat(128 << 10), 1), words(&["true"], "x", 300_000)] {
+        let reply = run(too_long, 0).0;
+        assert_eq!(reply, Reply::ExecFailed { step: "execve".into(), errno: 7 });
+    }
 }

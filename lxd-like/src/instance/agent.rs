@@ -5,19 +5,19 @@
 //! and with it the guest: every waiter fails and the owner hears [`AgentEvent::Gone`].
 
 use std::collections::HashMap;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sc_agent_protocol::{
-    BootFailure, Event, ExecRequest, Interface, Packet, Phase, Reply, Request, ToAgent, ToDaemon,
-    WindowSize,
+    BootFailure, Event, ExecRequest, Interface, MAX_MESSAGE, Packet, Phase, Reply, Request,
+    ToAgent, ToDaemon, WindowSize,
 };
 use sc_api::ErrorKind;
-use sc_sys::reactor;
 use sc_sys::unix::{Blocking, Message, Seqpacket};
+use sc_sys::{memfd, reactor};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
@@ -130,7 +130,11 @@ impl AgentLink {
     /// Starts a program inside; `fds` are its stdin, stdout and stderr unless it has a terminal.
     pub async fn exec(&self, request: ExecRequest, fds: &[BorrowedFd<'_>]) -> Result<RunningExec> {
         let program = request.command.first().cloned().unwrap_or_default();
-        let mut answer = self.ask(Request::Exec(request), fds).await?;
+        let mut answer = if fits_in_message(&request) {
+            self.ask(Request::Exec(request), fds).await?
+        } else {
+            self.ask_by_file(request, fds).await?
+        };
         match answer.reply {
             Reply::ExecStarted { exec, .. } => Ok(RunningExec {
                 id: exec,
@@ -140,6 +144,28 @@ impl AgentLink {
             Reply::ExecFailed { step, errno } => Err(exec_failure(&program, &step, errno)),
             other => Err(unexpected("start a program inside", &other)),
         }
+    }
+
+    /// As [`exec`](Self::exec), with command and environment in a file.
+    async fn ask_by_file(
+        &self,
+        mut request: ExecRequest,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<Answer> {
+        let words = serde_json::to_vec(&request.take_words()).expect("texts serialise");
+        let file = memfd::sealed("exec", &words, memfd::Content::Data)
+            .context("hand the command to the instance's agent")?;
+        let fds: Vec<_> = fds.iter().copied().chain([file.as_fd()]).collect();
+        let answer = self.ask(Request::ExecFile(request), &fds).await?;
+        if answer.reply == Reply::Unsupported {
+            let text = format!(
+                "start a program with {} bytes of command and environment: the instance was started \
+                 by an older sc, which takes {MAX_MESSAGE}: restart it, or hand them over in a file",
+                words.len()
+            );
+            return Err(Error::new(ErrorKind::Unavailable, text));
+        }
+        Ok(answer)
     }
 
     /// Sends a signal to a program started by [`exec`](Self::exec).
@@ -197,14 +223,6 @@ impl AgentLink {
             None => return Err(gone()),
         };
         let packet = ToAgent { id, request }.encode();
-        if packet.len() > sc_agent_protocol::MAX_MESSAGE {
-            lock(&self.shared).as_mut().map(|waiting| waiting.replies.remove(&id));
-            return Err(Error::invalid(format!(
-                "the request is too large: {} bytes of command and environment, at most {}",
-                packet.len(),
-                sc_agent_protocol::MAX_MESSAGE
-            )));
-        }
         let answered = async {
             self.send(&packet, fds).await?;
             receiver.await.map_err(|_| gone())
@@ -226,6 +244,13 @@ impl AgentLink {
             }
         }
     }
+}
+
+/// Whether a request fits in a message, with what goes around it.
+fn fits_in_message(request: &ExecRequest) -> bool {
+    const AROUND: usize = 256;
+    let bytes = serde_json::to_vec(request).expect("texts serialise");
+    bytes.len() + AROUND <= MAX_MESSAGE
 }
 
 async fn read(
@@ -333,13 +358,19 @@ pub fn boot_failure(failure: &BootFailure) -> Error {
 /// The error of a program that could not be started, in LXD's words where it has some.
 fn exec_failure(program: &str, step: &str, errno: i32) -> Error {
     use rustix::io::Errno;
-    match Errno::from_raw_os_error(errno) {
+    let errno = Errno::from_raw_os_error(errno);
+    match errno {
         Errno::NOENT if step == "execve" => {
             Error::not_found(format!("Command {program:?} not found"))
         }
         Errno::ACCESS | Errno::NOEXEC if step == "execve" => {
             Error::new(ErrorKind::Forbidden, format!("Command {program:?} not executable"))
         }
+        Errno::TOOBIG if step == "execve" => Error::invalid(format!(
+            "start {program} inside: {errno} (E2BIG): the kernel takes 128 KiB in one argument or variable, \
+             and a quarter of the stack's limit (2 MiB mostly) in all: hand them over in a file or by \
+             standard input"
+        )),
         // The working directory is the caller's choice.
         errno if step.starts_with("enter directory") => Error::invalid(format!("{step}: {errno}")),
         errno => Error::internal(format!("start {program} inside: {step}: {errno}")),

@@ -333,15 +333,19 @@ mod tests {
         assert_eq!(request.terminal, None);
     }
 
-    /// An agent that greets, and hands back what it is asked after that until the connection ends.
+    /// An agent of before that greets, knows no other request, and hands back what it was asked.
     fn listening_agent(listener: Listener) -> std::thread::JoinHandle<Vec<Request>> {
         std::thread::spawn(move || {
             let socket = listener.accept(Blocking::Yes).unwrap();
             let mut asked = Vec::new();
             while let Ok(Some(message)) = socket.receive() {
                 let ToAgent { id, request } = ToAgent::decode(&message.bytes).unwrap();
-                let phase = Phase::Waiting;
-                let reply = Reply::Welcome { version: 1, pid: 1, phase };
+                let reply = match request {
+                    Request::Hello { .. } => {
+                        Reply::Welcome { version: 1, pid: 1, phase: Phase::Waiting }
+                    }
+                    _ => Reply::Unsupported,
+                };
                 socket.send(&ToDaemon::Reply(id, reply).encode(), &[]).unwrap();
                 asked.push(request);
             }
@@ -370,5 +374,20 @@ mod tests {
         drop(link);
         let asked = tokio::task::spawn_blocking(|| agent.join().unwrap()).await.unwrap();
         assert_eq!(asked.len(), 1, "hello alone: {asked:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_for_a_message_is_too_long_for_an_agent_of_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let agent = listening_agent(Listener::bind(&path, Blocking::Yes).unwrap());
+        let link = AgentLink::connect(&path).await.unwrap().0;
+        let command = vec!["x".repeat(100_000); 2];
+        let post = InstanceExecPost { command, ..Default::default() };
+        let error = link.exec(request(&post, &BTreeMap::new()), &[]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.to_string().ends_with("restart it, or hand them over in a file"), "{error}");
+        drop(link);
+        tokio::task::spawn_blocking(|| agent.join().unwrap()).await.unwrap();
     }
 }
