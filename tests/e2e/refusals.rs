@@ -135,6 +135,20 @@ fn what_is_not_built_of_instances_is_refused_by_name_and_lists_of_it_are_empty()
 }
 
 #[test]
+fn a_user_that_the_instance_cannot_have_is_told_the_range() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    for field in ["user", "group"] {
+        let flag = format!("--{field}");
+        let refused = daemon.sc(&["exec", "c1", &flag, "65536", "--", "id"]);
+        refused
+            .refused(&format!("field \"{field}\": 65536 is no id in the instance: use 0 to 65535"));
+        assert_eq!(daemon.sc(&["exec", "c1", &flag, "65535", "--", "true"]).code, 0);
+    }
+}
+
+#[test]
 fn bad_sizes_keys_and_values_are_refused_by_name() {
     let daemon = Daemon::start();
     Busybox::import(&daemon);

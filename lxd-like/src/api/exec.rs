@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use sc_agent_protocol::ExecRequest;
 use sc_api::InstanceExecPost;
+use sc_sys::idmap::RANGE_SIZE;
 use serde_json::{Map, Value};
 
 use super::extract::{Json, Path};
@@ -68,6 +69,13 @@ fn check(post: &InstanceExecPost) -> Result<()> {
     }
     if !post.wait_for_websocket {
         return Err(Error::invalid("field \"wait-for-websocket\" must be true"));
+    }
+    for (field, id) in [("user", post.user), ("group", post.group)] {
+        if id >= RANGE_SIZE {
+            let last = RANGE_SIZE - 1;
+            let text = format!("field {field:?}: {id} is no id in the instance: use 0 to {last}");
+            return Err(Error::invalid(text));
+        }
     }
     if let Some(text) = post.command.iter().find(|text| text.contains('\0')) {
         return Err(Error::invalid(format!("field \"command\": {text:?} holds a zero byte")));
