@@ -2,10 +2,11 @@
 
 use futures::StreamExt;
 use sc_api::{Event, EventType};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::client::Client;
-use crate::error::{Error, Result};
+use crate::error::{BrokenBy, Error, Result};
 use crate::websocket::Socket;
 
 const PATH: &str = "/1.0/events";
@@ -14,6 +15,7 @@ const PATH: &str = "/1.0/events";
 #[derive(Debug)]
 pub struct Events {
     socket: Socket,
+    farewell: Option<String>,
 }
 
 impl Client {
@@ -24,7 +26,7 @@ impl Client {
             [] => PATH.to_owned(),
             names => format!("{PATH}?type={}", names.join("%2C")),
         };
-        Ok(Events { socket: self.websocket(&path).await? })
+        Ok(Events { socket: self.websocket(&path).await?, farewell: None })
     }
 }
 
@@ -35,15 +37,31 @@ impl Events {
             match self.socket.next().await? {
                 Ok(Message::Text(text)) => return Some(read(text.as_bytes())),
                 Ok(Message::Binary(bytes)) => return Some(read(&bytes)),
-                Ok(Message::Close(_)) => return None,
-                Ok(_) => {}
-                Err(source) => {
-                    let request = format!("GET {PATH}");
-                    return Some(Err(Error::Broken { request, source: source.into() }));
+                Ok(Message::Close(frame)) => {
+                    self.farewell = frame.map(|frame| frame.reason.to_string());
+                    return None;
                 }
+                Ok(_) => {}
+                Err(error) => return Some(Err(broken(error))),
             }
         }
     }
+
+    /// Why the server has ended the connection, where it said so.
+    pub fn farewell(&self) -> Option<&str> {
+        self.farewell.as_deref().filter(|reason| !reason.is_empty())
+    }
+}
+
+fn broken(error: tungstenite::Error) -> Error {
+    let source = match error {
+        // A daemon that was killed says no word.
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            BrokenBy::Closed
+        }
+        other => other.into(),
+    };
+    Error::Broken { request: format!("GET {PATH}"), source }
 }
 
 fn read(text: &[u8]) -> Result<Event> {

@@ -5,28 +5,62 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sc_api::{Event, EventType, Lifecycle, Operation, Timestamp};
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// How many events a slow listener may lag behind before it is cut off.
 const BACKLOG: usize = 1024;
+
+/// How long the daemon's end waits for listeners that read no more.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The hub.
 #[derive(Debug, Clone)]
 pub struct Events {
     sender: broadcast::Sender<Arc<Event>>,
+    ended: CancellationToken,
+    listeners: TaskTracker,
+}
+
+/// One who listens. The end waits a moment until this is gone.
+#[derive(Debug)]
+pub struct Listener {
+    /// All events from now on.
+    pub events: broadcast::Receiver<Arc<Event>>,
+    /// Cancelled when there will be no more.
+    pub ended: CancellationToken,
+    _token: TaskTrackerToken,
 }
 
 impl Events {
     /// A hub without listeners.
     pub fn new() -> Self {
-        Self { sender: broadcast::channel(BACKLOG).0 }
+        Self {
+            sender: broadcast::channel(BACKLOG).0,
+            ended: CancellationToken::new(),
+            listeners: TaskTracker::new(),
+        }
     }
 
-    /// All events from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
-        self.sender.subscribe()
+    /// Listens from now on.
+    pub fn subscribe(&self) -> Listener {
+        Listener {
+            events: self.sender.subscribe(),
+            ended: self.ended.clone(),
+            _token: self.listeners.token(),
+        }
+    }
+
+    /// Tells the listeners that the daemon ends, and waits until they have passed that on.
+    pub async fn end(&self) {
+        self.ended.cancel();
+        self.listeners.close();
+        let _ = tokio::time::timeout(FAREWELL, self.listeners.wait()).await;
     }
 
     /// An operation has changed.

@@ -238,6 +238,39 @@ fn a_monitor_sees_what_happens() {
 }
 
 #[test]
+fn a_monitor_tells_that_the_daemon_has_ended() {
+    let mut daemon = Daemon::start();
+    for (killed, told) in [
+        (false, "Error: the daemon has ended\n"),
+        (
+            true,
+            "Error: the connection to the daemon broke during GET /1.0/events: the daemon closed it\n",
+        ),
+    ] {
+        let mut command = daemon.command(&["monitor", "--format", "json"]);
+        let path = daemon.scratch().join("events");
+        let file = std::fs::File::create(&path).unwrap();
+        let monitor = command.stdout(file).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        eventually("the monitor listens", Duration::from_secs(20), || {
+            daemon.sc(&["profile", "create", "p1"]).ok();
+            daemon.sc(&["profile", "delete", "p1"]).ok();
+            (!std::fs::read_to_string(&path).unwrap().is_empty()).then_some(())
+        });
+        if killed {
+            daemon.kill9()
+        } else {
+            daemon.end()
+        }
+        let output = monitor.wait_with_output().unwrap();
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(1), told)
+        );
+        daemon.run_again();
+    }
+}
+
+#[test]
 fn a_list_has_the_columns_and_formats_that_are_asked_for() {
     let daemon = with_image();
     daemon.sc(&["launch", BUSYBOX, "c1"]).ok();

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use sc_api::{Event, EventType};
 
 use crate::context::Context;
 use crate::output::{self, printable};
-use crate::verb::{DONE, Verb};
+use crate::verb::Verb;
 
 /// `sc monitor`.
 #[derive(Debug, Args)]
@@ -70,7 +70,7 @@ impl Verb for Monitor {
                 Form::Pretty => output::line(describe(&event))?,
             }
         }
-        DONE
+        bail!("{}", events.farewell().unwrap_or("the daemon has ended the connection"))
     }
 }
 

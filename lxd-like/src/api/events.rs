@@ -1,18 +1,17 @@
 //! `/1.0/events`: the websocket that sends events.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use axum::response::Response;
-use sc_api::{Event, EventType};
+use sc_api::EventType;
 use serde::Deserialize;
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::extract::{Query, Upgrade};
 use crate::context::Ctx;
+use crate::event::Listener;
 
 /// How often a silent connection is pinged, so that a dead one is noticed.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -31,9 +30,9 @@ pub async fn listen(
     upgrade: Upgrade,
 ) -> Response {
     // Subscribed before the answer: what happens after the client has seen it is not missed.
-    let events = ctx.events.subscribe();
+    let listener = ctx.events.subscribe();
     let wanted = wanted_types(query.types.as_deref());
-    upgrade.then(move |socket| forward(socket, events, wanted))
+    upgrade.then(move |socket| forward(socket, listener, wanted))
 }
 
 /// The types asked for; none asked means all. What is unknown is never sent, so it may be asked.
@@ -53,28 +52,45 @@ fn wanted_types(text: Option<&str>) -> Vec<EventType> {
     }
 }
 
-async fn forward(mut socket: WebSocket, mut events: Receiver<Arc<Event>>, wanted: Vec<EventType>) {
+/// Why the daemon closes the connection, in the words and numbers of RFC 6455.
+const ENDS: (u16, &str) = (close_code::AWAY, "the daemon has ended");
+
+/// A listener that is too slow starts anew rather than believe it has seen all.
+const TOO_SLOW: (u16, &str) = (close_code::AGAIN, "events came faster than they were read");
+
+async fn forward(mut socket: WebSocket, listener: Listener, wanted: Vec<EventType>) {
+    if let Some((code, reason)) = pass_on(&mut socket, listener, wanted).await {
+        let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+    }
+}
+
+/// Sends events; returns why there are no more, unless it is the client that left.
+async fn pass_on(
+    socket: &mut WebSocket,
+    mut listener: Listener,
+    wanted: Vec<EventType>,
+) -> Option<(u16, &'static str)> {
     let mut keepalive = tokio::time::interval(KEEPALIVE);
     loop {
         let message = tokio::select! {
-            event = events.recv() => match event {
+            biased;
+            event = listener.events.recv() => match event {
                 Ok(event) if !wanted.contains(&event.event_type) => continue,
                 Ok(event) => {
                     let text = serde_json::to_string(&*event).expect("an event serialises");
                     Message::Text((text + "\n").into())
                 }
-                // A listener that is too slow starts anew rather than believe it has seen all.
-                Err(RecvError::Lagged(_) | RecvError::Closed) => return,
+                Err(RecvError::Lagged(_)) => return Some(TOO_SLOW),
+                Err(RecvError::Closed) => return Some(ENDS),
             },
+            () = listener.ended.cancelled() => return Some(ENDS),
             _ = keepalive.tick() => Message::Ping("keepalive".into()),
             incoming = socket.recv() => match incoming {
                 Some(Ok(_)) => continue,
-                _ => return,
+                _ => return None,
             },
         };
-        if socket.send(message).await.is_err() {
-            return;
-        }
+        socket.send(message).await.ok()?;
     }
 }
 

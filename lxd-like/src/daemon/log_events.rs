@@ -68,7 +68,7 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(instance = "web1", "it has stopped");
         });
-        let event = listener.recv().await.unwrap();
+        let event = listener.events.recv().await.unwrap();
         assert_eq!(event.metadata["level"], "warn");
         assert_eq!(event.metadata["message"], "it has stopped");
         assert_eq!(event.metadata["context"]["instance"], "web1");

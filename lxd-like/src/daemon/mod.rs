@@ -204,6 +204,7 @@ async fn end(ctx: &Ctx, operations: &Operations, requests: TaskTracker) {
     if tokio::time::timeout(DRAIN_PATIENCE, operations.drained()).await.is_err() {
         tracing::warn!("some operations are still under way: the journal knows of them");
     }
+    ctx.events.end().await;
     ctx.host.cgroups.remove_if_unused();
     ctx.store.clone().close().await;
 }
