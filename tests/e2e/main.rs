@@ -23,5 +23,6 @@ mod packages;
 mod random_kills;
 mod refusals;
 mod shared_objects;
+mod soak;
 mod storage;
 mod streams;
