@@ -1,12 +1,13 @@
 //! The `packages` remote. The build itself takes a minute and the mirror: `scripts/test --full`.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sc_tests::guests::Debian;
-use sc_tests::{Daemon, HostSnapshot, until};
+use sc_tests::{Daemon, HostSnapshot, eventually, patient, until};
 use serde_json::Value;
 
 /// How long what goes on behind a launch may take on a busy machine.
@@ -92,8 +93,28 @@ fn what_is_being_built_is_closed_to_other_users_and_goes_with_its_cancellation()
     let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "ls"];
     let listed = Command::new("setpriv").args(nobody).arg(&builds).output().unwrap();
     assert!(!listed.status.success(), "{}", String::from_utf8_lossy(&listed.stdout));
+    // Something in it that is not to be removed for a while.
+    let held =
+        eventually("the build's folder", Duration::from_secs(20), || scratch(&builds)).join("held");
+    std::fs::create_dir(&held).unwrap();
+    run("mount", &["-t".as_ref(), "tmpfs".as_ref(), "held".as_ref(), held.as_os_str()]);
     let pid = rustix::process::Pid::from_child(&copy);
+    let start = Instant::now();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert!(!copy.wait().unwrap().success());
+    let took = start.elapsed();
+    run("umount", &[held.as_os_str()]);
+    assert!(took < patient(Duration::from_secs(1)), "nobody waits for the removal: {took:?}");
     until("the build's end", Duration::from_secs(20), &false, begun);
+}
+
+/// Where the one build puts its tree together.
+fn scratch(builds: &Path) -> Option<PathBuf> {
+    let build = std::fs::read_dir(builds).ok()?.next()?.ok()?;
+    Some(build.path().join("scratch")).filter(|path| path.is_dir())
+}
+
+#[track_caller]
+fn run(program: &str, arguments: &[&OsStr]) {
+    assert!(Command::new(program).args(arguments).status().unwrap().success(), "{program}");
 }

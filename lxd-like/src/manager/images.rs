@@ -290,9 +290,13 @@ impl Images {
     ) -> Result<ImageRecord> {
         let workdir = self.build_dir()?;
         let reporter = progress.clone();
-        let path = workdir.path().to_owned();
-        let built =
-            blocking(move || Ok(Remote::debian().build(&recipe, &path, &reporter)?)).await?;
+        let building = blocking(move || {
+            let built = Remote::debian().build(&recipe, workdir.path(), &reporter)?;
+            Ok((built, workdir))
+        });
+        // One that is cancelled ends by itself: on a busy disk it takes seconds until the last of its
+        // processes has gone and its tree is removed.
+        let (built, workdir) = progress.unless_cancelled(building).await??;
         let incoming = Incoming {
             files: built.files,
             filename: source.alias.replace('/', "-"),
