@@ -8,7 +8,7 @@ mod instances;
 mod place;
 mod ports;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -73,8 +73,8 @@ struct Inner {
     dns: tokio::sync::RwLock<Option<Dnsmasq>>,
     /// The bridge's; 0 while what stands for the network outside is not whole.
     index: AtomicU32,
-    /// The interfaces of running instances, by their names on the host.
-    ports: Mutex<BTreeSet<String>>,
+    /// The instance and device of each interface of a running instance, by its name on the host.
+    ports: Mutex<BTreeMap<String, (String, String)>>,
 }
 
 impl Network {
@@ -82,7 +82,7 @@ impl Network {
     /// dnsmasq. `state_dir` is the network's own folder, made if it is missing; every folder above it
     /// must be open to dnsmasq's user (`o+x`). If it fails, what this call made is taken away again.
     pub async fn start(config: BridgeConfig, state_dir: &Path, context: Context) -> Result<Self> {
-        let files = dns::files(state_dir);
+        let files = Files::new(state_dir);
         let new_folder = !state_dir.exists();
         let made = place::Made::default();
         let started = Self::bring_up(config.clone(), &files, &context, &made).await;
@@ -126,23 +126,21 @@ impl Network {
 
     /// Takes everything away that the network made, its folder too, going on past failures.
     pub async fn stop(&self) -> Result<()> {
-        let mut errors = self.take_down().await;
-        errors.extend(self.0.files.remove_all().err());
-        all_gone(&self.0.name, errors)
-    }
-
-    async fn take_down(&self) -> Vec<NetworkError> {
+        // Held to the end: nobody makes again what is being taken away.
         let mut dns = self.0.dns.write().await;
         if let Some(dnsmasq) = dns.take() {
             dnsmasq.stop().await;
         }
-        take_away(&self.0.name, &self.0.files, &self.0.context).await
+        let Inner { name, files, context, .. } = &*self.0;
+        let mut errors = take_away(name, files, context).await;
+        errors.extend(files.remove_all().err());
+        all_gone(name, errors)
     }
 
     /// Takes everything away that a network of this name made, in whatever state it was left: the
     /// undo of [`Network::start`] after a crash. An interface of the same name that is not ours stays.
     pub async fn remove_traces(name: &str, state_dir: &Path, context: &Context) -> Result<()> {
-        let files = dns::files(state_dir);
+        let files = Files::new(state_dir);
         let mut errors = take_away(name, &files, context).await;
         errors.extend(files.remove_all().err());
         all_gone(name, errors)

@@ -20,7 +20,6 @@ mod log;
 mod process;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -265,9 +264,4 @@ async fn bound_log(files: &Files) {
         tokio::time::sleep(LOG_CHECK).await;
         files.bound_log();
     }
-}
-
-/// Whether a folder is where a network's dnsmasq keeps its files.
-pub(crate) fn files(state_dir: &Path) -> Files {
-    Files::new(state_dir)
 }

@@ -191,12 +191,10 @@ pub(super) fn names_follow(ctx: &Ctx, run: &std::sync::Arc<Run>, interfaces: &[I
             .filter(|address| address.scope == Scope::Global)
             .map(|address| address.address)
             .collect();
-        let (instance, device) = (run.plan.instance.clone(), link.device.clone());
-        tokio::spawn(async move {
-            let told = network.set_addresses(instance.as_str(), &device, &addresses).await;
-            if let Err(error) = told {
-                tracing::warn!(%instance, device, %error, "tell DNS an instance's addresses");
-            }
-        });
+        // Here and now, a file of a few lines: told behind, an earlier state could come last.
+        let (instance, device) = (&run.plan.instance, &link.device);
+        if let Err(error) = network.set_addresses(instance.as_str(), device, &addresses) {
+            tracing::warn!(%instance, device, %error, "tell DNS an instance's addresses");
+        }
     }
 }

@@ -28,7 +28,9 @@ impl Network {
             dnsmasq.refresh().await?;
         }
         self.ipam().load(reservations);
-        self.ports().extend(running.iter().map(|port| port.host_name.clone()));
+        let ports = running.iter().cloned();
+        let ports = ports.map(|port| (port.host_name, (port.instance, port.device)));
+        self.ports().extend(ports);
         self.plug_in_again(self.index()).await
     }
 
@@ -80,7 +82,8 @@ impl Network {
                 self.announce(dnsmasq, reservation).await?;
             }
         }
-        self.ports().insert(request.host_name.clone());
+        let device = (reservation.instance.clone(), reservation.device.clone());
+        self.ports().insert(request.host_name.clone(), device);
         match self.connect(request, netns).await {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -110,13 +113,9 @@ impl Network {
 
     /// Tells DNS the addresses that a device really has, as its guest shows them. Those outside the
     /// network and those that belong to another device are left out: a guest says what it likes. As
-    /// long as it shows no IPv4 address, its name stands for the one that is reserved.
-    pub async fn set_addresses(
-        &self,
-        instance: &str,
-        device: &str,
-        shown: &[IpAddr],
-    ) -> Result<()> {
+    /// long as it shows no IPv4 address, its name stands for the one that is reserved. What comes too
+    /// late, when the device is detached, is passed over.
+    pub fn set_addresses(&self, instance: &str, device: &str, shown: &[IpAddr]) -> Result<()> {
         let config = self.config();
         let (reservation, mut addresses) = {
             let ipam = self.ipam();
@@ -134,6 +133,11 @@ impl Network {
         addresses.sort_unstable();
         addresses.dedup();
         addresses.truncate(MOST_ADDRESSES);
+        // Held while they are written, so that they do not outlive what `detach` takes out.
+        let ports = self.ports();
+        if !ports.values().any(|(i, d)| (i.as_str(), d.as_str()) == (instance, device)) {
+            return Ok(());
+        }
         self.write_names(&reservation, &addresses)
     }
 

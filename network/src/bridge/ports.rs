@@ -1,6 +1,6 @@
 //! A bridge that somebody took away under the network, made again, and what was plugged into it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
@@ -51,7 +51,7 @@ impl Network {
         }
         let links = &self.0.context.links;
         for port in links.list().await? {
-            if port.controller.is_some() || !ports.contains(&port.name) {
+            if port.controller.is_some() || !ports.contains_key(&port.name) {
                 continue;
             }
             match links.plug(port.index, &port.name, bridge).await {
@@ -73,8 +73,8 @@ impl Network {
         self.0.index.load(Ordering::Acquire)
     }
 
-    /// The interfaces of running instances, by their names on the host.
-    pub(super) fn ports(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    /// The instance and device of each interface of a running instance, by its name on the host.
+    pub(super) fn ports(&self) -> MutexGuard<'_, BTreeMap<String, (String, String)>> {
         self.0.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

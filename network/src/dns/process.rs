@@ -77,7 +77,7 @@ pub(super) fn find(pid_file: &Path) -> Option<(Process, Vec<String>)> {
 fn open(pid: i32, pid_file: &Path) -> Option<(Process, Vec<String>)> {
     let mark = format!("--pid-file={}", pid_file.display());
     // A look before the pidfd is opened: most processes are others.
-    if !arguments(pid)?.contains(&mark) {
+    if !arguments(pid)?.contains(&mark) || !is_the_hosts(pid) {
         return None;
     }
     let pid = Pid::from_raw(pid)?;
@@ -85,6 +85,12 @@ fn open(pid: i32, pid_file: &Path) -> Option<(Process, Vec<String>)> {
     // Now that its number cannot be given to another, what it says counts. The dead say nothing.
     let args = arguments(pid.as_raw_nonzero().get()).filter(|args| args.contains(&mark))?;
     Some((Process { pid, fd: Arc::new(register(fd).ok()?) }, args))
+}
+
+/// Whether a process is of this side's user namespace. A guest's can have any arguments, these too.
+fn is_the_hosts(pid: i32) -> bool {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+    namespace(&pid.to_string()).is_some_and(|of| namespace("self") == Some(of))
 }
 
 #[expect(
@@ -101,4 +107,34 @@ fn arguments(pid: i32) -> Option<Vec<String>> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     Some(text.split_terminator('\0').skip(1).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_guests_process_is_none_of_ours_whatever_its_arguments() {
+        let dir = tempfile::tempdir().unwrap();
+        let pid_file = dir.path().join("dnsmasq.pid");
+        let mark = format!("--pid-file={}", pid_file.display());
+        for (program, is_ours) in [("env", true), ("unshare --user", false)] {
+            let mut words = program.split(' ');
+            let mut child = Command::new(words.next().unwrap())
+                .args(words)
+                .args(["sh", "-c", "echo; read line", "sh", &mark])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            // It has executed the shell.
+            io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+            let found = find(&pid_file).map(|(process, _)| process.pid());
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(found, is_ours.then_some(child.id()), "{program}");
+        }
+    }
 }

@@ -79,6 +79,22 @@ fn the_address_of_an_instance_that_went_serves_the_next() {
 }
 
 #[test]
+fn what_a_guest_showed_before_it_went_comes_too_late() {
+    in_namespace(async {
+        let folder = Folder::new();
+        let network = Network::start(config(&[]), &folder.path(), context()).await.unwrap();
+        let web1 = Guest::attach(&network, &request("web1")).await;
+        let names = folder.path().join("dnsmasq.names/web1.eth0");
+        network.set_addresses("web1", "eth0", &["10.77.5.9".parse().unwrap()]).unwrap();
+        assert!(fs::read_to_string(&names).unwrap().starts_with("10.77.5.9 "));
+        network.detach("web1", "eth0", &web1.host_name).await.unwrap();
+        network.set_addresses("web1", "eth0", &["10.77.5.9".parse().unwrap()]).unwrap();
+        assert!(!names.exists());
+        network.stop().await.unwrap();
+    });
+}
+
+#[test]
 fn a_guest_makes_itself_the_ipv6_address_that_its_name_stands_for() {
     in_namespace(async {
         let folder = Folder::new();

@@ -13,12 +13,12 @@ fn a_guest_decides_its_name_only_within_its_network() {
         let web2 = Guest::attach(&network, &request("web2")).await;
         let shown = ["8.8.8.8", "10.77.5.1", "10.77.5.3", "fd42:7:5:1::99", "fe80::1"];
         let shown: Vec<IpAddr> = shown.iter().map(|text| text.parse().unwrap()).collect();
-        network.set_addresses("web1", "eth0", &shown).await.unwrap();
+        network.set_addresses("web1", "eth0", &shown).unwrap();
         let text = fs::read_to_string(folder.path().join("dnsmasq.names/web1.eth0")).unwrap();
         assert_eq!(text, "10.77.5.2 web1.lxd web1\nfd42:7:5:1::99 web1.lxd web1\n");
         let many = (0..1000).map(|n| format!("fd42:7:5:1::1:{n:x}").parse().unwrap());
         let many: Vec<IpAddr> = many.chain(["10.77.5.2".parse().unwrap()]).collect();
-        network.set_addresses("web1", "eth0", &many).await.unwrap();
+        network.set_addresses("web1", "eth0", &many).unwrap();
         let text = fs::read_to_string(folder.path().join("dnsmasq.names/web1.eth0")).unwrap();
         assert!(text.starts_with("10.77.5.2 web1.lxd"), "{text}");
         assert_eq!(text.lines().count(), 32);
