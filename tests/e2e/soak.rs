@@ -61,6 +61,8 @@ fn blocks_below(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let size = |entry: std::fs::DirEntry| match entry.metadata() {
         Ok(meta) if meta.is_dir() => blocks_below(&entry.path()),
+        // It is kept to a size of its own.
+        Ok(_) if entry.file_name().to_string_lossy().starts_with("dnsmasq.log") => 0,
         Ok(meta) => meta.blocks(),
         Err(_) => 0,
     };
@@ -78,19 +80,20 @@ fn one_life(daemon: &Daemon, name: &str) {
 
 fn soaked(lives: u32, name: &str) {
     let (daemon, before) = warmed();
-    for _ in 0..lives / 10 {
+    // An allocator grows with the first of them.
+    for _ in 0..lives / 2 {
         one_life(&daemon, "c1");
     }
     let first = Weight::at_rest(&daemon, &before);
-    for _ in 0..lives {
+    for _ in 0..lives / 2 {
         one_life(&daemon, "c1");
     }
     let last = Weight::at_rest(&daemon, &before);
     report(name, &format!("before: {}\nafter:  {}\n", first.shown(), last.shown()));
     assert!(last.descriptors <= first.descriptors + 2, "{first:?} {last:?}");
     assert!(last.threads <= first.threads + 1, "{first:?} {last:?}");
-    // An allocator keeps some; a leak of one page a life would show.
-    assert!(last.memory <= first.memory + 2048 + 2 * u64::from(lives), "{first:?} {last:?}");
+    // A leak of a page in each life would show.
+    assert!(last.memory <= first.memory + 2048 + u64::from(lives), "{first:?} {last:?}");
     assert!(last.disk <= first.disk + 256, "{first:?} {last:?}");
 }
 
