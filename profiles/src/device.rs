@@ -223,7 +223,9 @@ mod tests {
         assert!(parse(&[("type", "nonsense")]).unwrap_err().contains("nonsense"));
         assert!(parse(&[]).unwrap_err().contains("type is missing"));
         let err = parse(&[("type", "nic"), ("network", "scbr0"), ("colour", "red")]).unwrap_err();
-        assert!(err.contains("unknown key \"colour\""), "{err}");
+        assert!(err.ends_with("unknown key \"colour\" for type nic"), "{err}");
+        let err = parse(&[("type", "disk"), ("path", "/x"), ("sorce", "/x")]).unwrap_err();
+        assert!(err.ends_with("(did you mean \"source\"?)"), "{err}");
         let err = parse(&[("type", "disk"), ("path", "/"), ("pool", "p1"), ("initial.zfs.x", "1")]);
         assert!(err.unwrap_err().contains("initial.zfs.x"));
     }

@@ -86,20 +86,19 @@ impl Key {
 
 /// What was probably meant by a key that is not known.
 pub(crate) fn suggestion(name: &str) -> Option<String> {
+    nearest(name, KEYS.iter().filter_map(|key| spelled(key, name)))
+}
+
+/// The candidate that is a slip or two away from a name; the first of several.
+pub(crate) fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     // A long text is no slip of a finger, and the comparison takes the square of its length.
     if name.len() > 80 {
         return None;
     }
     let allowed = 1 + name.len() / 8;
-    let mut best: Option<(usize, String)> = None;
-    for key in KEYS {
-        let Some(candidate) = spelled(key, name) else { continue };
-        let distance = distance(name, &candidate);
-        if distance <= allowed && best.as_ref().is_none_or(|(least, _)| distance < *least) {
-            best = Some((distance, candidate));
-        }
-    }
-    best.map(|(_, candidate)| candidate)
+    let measured = candidates.map(|candidate| (distance(name, &candidate), candidate));
+    let near = measured.filter(|(distance, _)| *distance <= allowed);
+    near.min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
 }
 
 /// An entry as a correction of a key: its name, or a family's head with the key's own rest.

@@ -7,6 +7,7 @@ use sc_api::{ConfigMap, NetworkName, PoolName, plain, quoted};
 use super::table::KINDS;
 use super::{Device, DeviceKey, DeviceKind, Disk, Nic, RootDisk};
 use crate::error::Error;
+use crate::key;
 use crate::value::{parse_bool, parse_integer, parse_mac};
 
 /// A device being read.
@@ -93,10 +94,14 @@ impl Reader<'_> {
                     )));
                 }
                 None => {
+                    let known = kind.keys.iter().filter(|known| known.honoured);
+                    let meant = key::nearest(key, known.map(|known| known.name.to_owned()));
+                    let hint = meant.map(|meant| format!(" (did you mean {}?)", quoted(&meant)));
                     return Err(self.wrong(format!(
-                        "unknown key {} for type {}",
+                        "unknown key {} for type {}{}",
                         quoted(key),
-                        kind.name
+                        kind.name,
+                        hint.unwrap_or_default()
                     )));
                 }
             }
