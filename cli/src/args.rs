@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 
 use crate::cmd;
@@ -65,13 +65,73 @@ pub fn report_usage(error: &clap::Error) -> ExitCode {
             USAGE.into()
         }
         _ => {
-            output::print_error(
-                &usage_sentence(&error.to_string()),
-                std::io::stderr().is_terminal(),
-            );
+            let sentence = unbuilt(error).unwrap_or_else(|| usage_sentence(&error.to_string()));
+            output::print_error(&sentence, std::io::stderr().is_terminal());
             USAGE.into()
         }
     }
+}
+
+/// Verbs of LXD's and Incus' that there are not, wherever they stand in their trees.
+const UNBUILT: &[&str] = &[
+    "acl",
+    "alias",
+    "attach",
+    "auth",
+    "bucket",
+    "cluster",
+    "copy",
+    "cp",
+    "detach",
+    "edit",
+    "export",
+    "file",
+    "forward",
+    "freeze",
+    "get",
+    "import",
+    "join",
+    "load-balancer",
+    "metadata",
+    "migrate",
+    "mount",
+    "move",
+    "mv",
+    "pause",
+    "peer",
+    "project",
+    "publish",
+    "pull",
+    "push",
+    "rebuild",
+    "refresh",
+    "rename",
+    "restore",
+    "resume",
+    "set",
+    "snapshot",
+    "template",
+    "top",
+    "trust",
+    "unfreeze",
+    "unset",
+    "volume",
+    "wait",
+    "warning",
+    "zone",
+];
+
+/// What is said of a verb that LXD's users know and that there is not. What is written alike would
+/// not be what they want.
+fn unbuilt(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let usage = usage_sentence(&error.to_string());
+    let (_, see) = usage.rsplit_once("; see ")?;
+    UNBUILT.contains(&verb.as_str()).then(|| {
+        format!("the verb {verb:?} of LXD's is not built here; see {see} for those there are")
+    })
 }
 
 /// Makes one sentence of clap's paragraphs: what is wrong, what may be meant, where to read on.
@@ -128,6 +188,17 @@ mod tests {
         let mut tree = tree();
         tree.build();
         check(&tree);
+    }
+
+    #[test]
+    fn a_verb_that_lxd_has_is_said_to_be_not_built_and_no_other_is_guessed() {
+        let said = |words: &[&str]| unbuilt(&tree().try_get_matches_from(words).unwrap_err());
+        let text =
+            "the verb \"restore\" of LXD's is not built here; see `sc --help` for those there are";
+        assert_eq!(said(&["sc", "restore", "c1"]).unwrap(), text);
+        assert!(said(&["sc", "network", "set", "br0"]).unwrap().contains("`sc network --help`"));
+        assert_eq!(said(&["sc", "lst"]), None);
+        assert_eq!(said(&["sc", "stop", "--forc"]), None);
     }
 
     #[test]
