@@ -78,13 +78,35 @@ pub fn instance_names() -> ArgValueCompleter {
 /// Completes images: local aliases, and those of the remote that builds them.
 pub fn image_names() -> ArgValueCompleter {
     completer(async |client| {
-        let list = client.image_aliases().await?;
-        let local = list.into_iter().map(|alias| (alias.name, alias.description));
         let built = Recipe::all().into_iter().map(|recipe| {
             let shortest = recipe.aliases.into_iter().next().expect("an image has a name");
             (format!("debian:{shortest}"), recipe.description)
         });
-        Ok(local.chain(built).collect())
+        Ok(aliases(client).await?.chain(built).collect())
+    })
+}
+
+/// Completes local aliases.
+pub fn alias_names() -> ArgValueCompleter {
+    completer(async |client| Ok(aliases(client).await?.collect()))
+}
+
+async fn aliases(
+    client: &Client,
+) -> sc_client::Result<impl Iterator<Item = (String, String)> + use<>> {
+    let list = client.image_aliases().await?;
+    Ok(list.into_iter().map(|alias| (alias.name, alias.description)))
+}
+
+/// Completes types of devices.
+pub fn device_types() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let Some(current) = current.to_str() else { return Vec::new() };
+        let kinds = sc_profiles::device_kinds().iter();
+        kinds
+            .filter(|kind| kind.honoured && kind.name.starts_with(current))
+            .map(|kind| CompletionCandidate::new(kind.name).help(Some(kind.text.into())))
+            .collect()
     })
 }
 

@@ -31,12 +31,13 @@ impl Group for Admin {
 
 /// `sc admin init`.
 #[derive(Debug, Args)]
+#[group(id = "how", required = true, multiple = false, args = ["auto", "preseed"])]
 pub struct Init {
     /// Make what is missing, without questions
-    #[arg(long, required_unless_present = "preseed")]
+    #[arg(long)]
     auto: bool,
     /// Make what a text on standard input wants: YAML in the form of LXD's preseed
-    #[arg(long, conflicts_with = "auto")]
+    #[arg(long)]
     preseed: bool,
 }
 

@@ -15,7 +15,7 @@ use super::list_columns::moment;
 use super::objects::delete::{Delete, Deleted};
 use super::objects::named::Named;
 use crate::columns::{self, Column};
-use crate::complete::image_names;
+use crate::complete::{alias_names, image_names};
 use crate::context::Context;
 use crate::output::{self, Format};
 use crate::progress;
@@ -290,7 +290,7 @@ impl Named for ApiImage {
     const SEVERAL: &'static str = "The images: aliases or fingerprints";
 
     fn names() -> ArgValueCompleter {
-        image_names()
+        alias_names()
     }
 }
 

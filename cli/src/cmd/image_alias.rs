@@ -11,7 +11,7 @@ use super::objects::delete::{Delete, Deleted};
 use super::objects::list::{List, Listed};
 use super::objects::named::Named;
 use crate::columns::Column;
-use crate::complete::image_names;
+use crate::complete::alias_names;
 use crate::context::Context;
 use crate::verb::{DONE, Entry, Group, Verb};
 
@@ -34,7 +34,7 @@ impl Named for ImageAlias {
     const SEVERAL: &'static str = "The aliases";
 
     fn names() -> ArgValueCompleter {
-        image_names()
+        alias_names()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::columns::Column;
 use crate::complete::{instance_names, key_names, profile_names, settings};
 use crate::context::Context;
 use crate::verb::{DONE, Entry, Group, Verb};
-use crate::{given, keys, keyvalue};
+use crate::{given, keys, keyvalue, output};
 
 /// The group.
 pub struct Profile;
@@ -101,7 +101,9 @@ impl Verb for Create {
         put.config.extend(settings);
         put.description = self.description.unwrap_or(put.description);
         let name = context.remotes.object(&self.name)?.parse()?;
-        context.client.create_profile(&ProfilesPost { name, put }).await?;
+        let post = ProfilesPost { name, put };
+        context.client.create_profile(&post).await?;
+        output::line(format!("Profile {} created", post.name))?;
         DONE
     }
 }

@@ -19,7 +19,7 @@ struct Which {
     /// The instances
     #[arg(value_name = "NAME", required_unless_present = "all", add = instance_names())]
     names: Vec<String>,
-    /// All instances: those that are stopped are started, those that run are stopped or restarted
+    /// All instances that it makes sense for
     #[arg(short, long, conflicts_with = "names")]
     all: bool,
 }

@@ -147,7 +147,7 @@ fn profiles_are_added_to_instances_once() {
     assert!(cli.error(&["profile", "add", "web1", "default"]).contains("already"));
     cli.ok(&["profile", "remove", "web1", "default"]);
     assert_eq!(cli.fake.last("PUT").body["profiles"], json!([]));
-    cli.ok(&["profile", "create", "p1", "limits.cpu=1"]);
+    assert_eq!(cli.ok(&["profile", "create", "p1", "limits.cpu=1"]), "Profile p1 created\n");
     assert_eq!(cli.fake.last("POST").body["config"], json!({"limits.cpu": "1"}));
     assert!(cli.error(&["profile", "create", "../x"]).contains("Invalid profile name"));
 }

@@ -33,7 +33,8 @@ fn init_makes_nothing_where_all_is_there() {
     let cli = Cli::new();
     assert_eq!(cli.ok(&["admin", "init", "--auto"]), "");
     assert!(cli.fake.lines().iter().all(|line| line.starts_with("GET")));
-    assert_eq!(cli.run(&["admin", "init"]).code, Some(2));
+    assert!(cli.usage(&["admin", "init"]).contains("--auto|--preseed"));
+    assert!(cli.usage(&["admin", "init", "--auto", "--preseed"]).contains("cannot be used with"));
 }
 
 #[test]

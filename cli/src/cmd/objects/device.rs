@@ -152,8 +152,8 @@ impl<T: WithDevices> Verb for Get<T> {
 pub struct Add<T: WithDevices> {
     #[command(flatten)]
     of: OneDevice<T>,
-    /// Its type: disk, nic
-    #[arg(value_name = "TYPE")]
+    /// Its type: disk, nic, none
+    #[arg(value_name = "TYPE", add = complete::device_types())]
     device_type: String,
     /// Its keys
     #[arg(value_name = "KEY=VALUE", add = complete::device_settings())]
