@@ -22,6 +22,7 @@ pub mod unpack;
 mod error;
 mod inside;
 mod progress;
+mod wire;
 
 pub use error::{Error, Result};
 pub use fingerprint::Fingerprint;
@@ -31,5 +32,5 @@ pub use sc_api::ErrorKind;
 pub use store::Store;
 pub use unpack::{
     ImageFiles, Inspected, Limits, SANDBOX_ROLE, Sandboxing, UnpackedImage, inspect, sandbox_main,
-    unpack, unpack_squashfs,
+    unpack, unpack_rootfs,
 };

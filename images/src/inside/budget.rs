@@ -8,8 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::report::{Failure, Inside, Job, Report};
-use crate::unpack::Stats;
+use crate::wire::{Failure, Inside, Job, Report, Stats};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 

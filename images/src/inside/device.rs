@@ -1,9 +1,7 @@
 //! Which device nodes of an image are left out, and which are refused.
 
-use super::{
-    path::EntryPath,
-    report::{Failure, Inside},
-};
+use super::path::EntryPath;
+use crate::wire::{Failure, Inside};
 
 /// Refuses a device that is not below `dev/`, and whiteouts wherever they are.
 pub(crate) fn check_device(path: &EntryPath, whiteout: bool) -> Inside<()> {

@@ -5,7 +5,7 @@
 //!                                       └───> parts: metadata.yaml, templates/
 //!        list of owners ─> owners ─> /target        another process, with capabilities
 //! squashfs (/in/N) ──── squashfs: unsquashfs -lln, then unsquashfs ─> /target        with them
-//! all of it ─── report ─> stdout, one JSON document a line
+//! all of it ── reports ─> stdout, one JSON document a line
 //! ```
 
 mod acl;
@@ -14,7 +14,6 @@ mod device;
 mod owners;
 mod parts;
 mod path;
-pub(crate) mod report;
 mod squashfs;
 mod stream;
 mod tarfile;
@@ -36,12 +35,14 @@ use self::{
     owners::List,
     parts::{Part, Parts},
     path::EntryPath,
-    report::{Failure, Inside, Job, Outcome, Report, Role},
     stream::{Input, Pipe},
     tarfile::{Archive, Entry, Kind},
     tree::Tree,
 };
-use crate::format::Format;
+use crate::{
+    format::Format,
+    wire::{Failure, Inside, Job, Outcome, Report, Role},
+};
 
 const NO_ROOTFS: &str = "the image has no root filesystem: a unified image has a folder rootfs/ in its \
                          archive, a split image is given as two files";

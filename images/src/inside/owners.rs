@@ -23,11 +23,8 @@ use rustix::{
     io::Errno,
 };
 
-use super::{
-    budget::Budget,
-    path::EntryPath,
-    report::{Failure, Inside},
-};
+use super::{budget::Budget, path::EntryPath};
+use crate::wire::{Failure, Inside};
 
 /// The attribute in which Linux keeps a file's capabilities.
 pub(crate) const CAPABILITY: &[u8] = b"security.capability";
@@ -227,7 +224,7 @@ fn kind(fd: &OwnedFd) -> Inside<FileType> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inside::report::{Job, Role};
+    use crate::wire::{Job, Role};
 
     fn budget() -> Budget {
         let job = Job {

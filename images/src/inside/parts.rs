@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, io::Read};
 
 use super::{
     path::EntryPath,
-    report::{Failure, Inside, MAX_TEMPLATES},
     tarfile::{Archive, Entry, Kind},
 };
+use crate::wire::{Failure, Inside, MAX_TEMPLATES};
 use crate::{Metadata, metadata::MAX_METADATA};
 
 /// Where an entry of a unified or metadata tarball belongs.

@@ -13,8 +13,8 @@ use std::{
 
 use liblzma::stream::MtStreamBuilder;
 
-use super::report::{Failure, Inside};
 use crate::format::{Compression, Format, PROBE_LEN, detect};
+use crate::wire::{Failure, Inside};
 
 const BUFFER: usize = 256 << 10;
 const BUFFERS: usize = 16;

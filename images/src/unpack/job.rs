@@ -24,7 +24,7 @@ use super::{ImageFiles, Limits, SANDBOX_ROLE, Sandboxing};
 use crate::{
     Error, Metadata, Progress, Result,
     format::{Format, detect},
-    inside::report::{Cause, Failure, Job, MAX_LINE, MAX_TEMPLATES, Outcome, Report, Role},
+    wire::{Cause, Failure, Job, MAX_LINE, MAX_TEMPLATES, Outcome, Report, Role},
 };
 
 const POLL: Duration = Duration::from_millis(50);
@@ -210,9 +210,9 @@ fn follow(
             Chunk::Timeout => {}
             Chunk::End => return Ok(None),
             Chunk::Data(n) => {
-                lines.0.extend_from_slice(&buffer[..n]);
+                lines.push(&buffer[..n]);
                 while let Some(line) = lines.next()? {
-                    let report = serde_json::from_slice(&line)
+                    let report = serde_json::from_slice(line)
                         .map_err(|error| broken(&format!("its report cannot be read: {error}")))?;
                     match report {
                         Report::Step(name) => progress.step(&printable(&name)),
@@ -226,22 +226,34 @@ fn follow(
     }
 }
 
-/// Bytes that become lines of a bounded length.
+/// Bytes that become lines of a bounded length. No byte is looked at twice.
 #[derive(Default)]
-struct Lines(Vec<u8>);
+struct Lines {
+    bytes: Vec<u8>,
+    /// Where the line begins that is not handed on yet.
+    start: usize,
+    /// Up to where there is no end of it.
+    seen: usize,
+}
 
 impl Lines {
-    fn next(&mut self) -> Result<Option<Vec<u8>>> {
-        match self.0.iter().position(|byte| *byte == b'\n') {
-            Some(end) => {
-                let rest = self.0.split_off(end + 1);
-                let mut line = std::mem::replace(&mut self.0, rest);
-                line.pop();
-                Ok(Some(line))
-            }
-            None if self.0.len() as u64 > MAX_LINE => Err(broken("its report is too long")),
-            None => Ok(None),
-        }
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.start);
+        self.seen -= std::mem::take(&mut self.start);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn next(&mut self) -> Result<Option<&[u8]>> {
+        let end = self.bytes[self.seen..].iter().position(|byte| *byte == b'\n');
+        let Some(length) = end else {
+            self.seen = self.bytes.len();
+            let is_too_long = (self.seen - self.start) as u64 > MAX_LINE;
+            return if is_too_long { Err(broken("its report is too long")) } else { Ok(None) };
+        };
+        let end = self.seen + length;
+        let line = self.start..end;
+        (self.start, self.seen) = (end + 1, end + 1);
+        Ok(Some(&self.bytes[line]))
     }
 }
 
@@ -317,12 +329,19 @@ mod tests {
 
     #[test]
     fn lines_come_whole_and_of_a_bounded_length() {
-        let mut lines = Lines(b"one\ntw".to_vec());
-        assert_eq!(lines.next().unwrap(), Some(b"one".to_vec()));
+        let mut lines = Lines::default();
+        lines.push(b"one\ntw");
+        assert_eq!(lines.next().unwrap(), Some(&b"one"[..]));
         assert_eq!(lines.next().unwrap(), None);
-        lines.0.extend_from_slice(b"o\n");
-        assert_eq!(lines.next().unwrap(), Some(b"two".to_vec()));
-        lines.0 = vec![b'x'; usize::try_from(MAX_LINE).unwrap() + 1];
+        lines.push(b"o\n\nx");
+        assert_eq!(lines.next().unwrap(), Some(&b"two"[..]));
+        assert_eq!(lines.next().unwrap(), Some(&b""[..]));
+        // As long as one may be, in pieces: looked through once, it takes a moment.
+        for _ in 0..MAX_LINE / 512 {
+            assert_eq!(lines.next().unwrap(), None);
+            lines.push(&[b'x'; 512]);
+        }
+        lines.push(&[b'x'; 512]);
         assert!(lines.next().is_err());
     }
 

@@ -17,11 +17,11 @@ use self::job::{is_squashfs, open_input, open_target, outcome_metadata};
 use crate::{
     Metadata, Progress, Result,
     format::Format,
-    inside::{
-        self,
-        report::{Outcome, Role},
-    },
+    inside,
+    wire::{Outcome, Role},
 };
+
+pub use crate::wire::Stats;
 
 /// The first argument with which a program is executed anew to become the unpacker: its main
 /// function calls [`sandbox_main`] with the arguments after it, before it starts any thread.
@@ -94,19 +94,6 @@ pub struct UnpackedImage {
     pub stats: Stats,
 }
 
-/// What an unpacking did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Stats {
-    /// Files, directories and links made.
-    pub files: u64,
-    /// Bytes of all files.
-    pub bytes: u64,
-    /// Device nodes under `dev/` that were left out.
-    pub dropped_devices: u64,
-    /// Extended attributes left out because they mean nothing here (SELinux labels and the like).
-    pub dropped_xattrs: u64,
-}
-
 /// What an image says of itself, read without unpacking it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
@@ -171,7 +158,7 @@ pub fn unpack(
 
 /// Unpacks a bare root filesystem (squashfs, or tarball) into `target`, as [`unpack`] does: the
 /// conversion of an image that is launched from its squashfs mount to what reads faster.
-pub fn unpack_squashfs(
+pub fn unpack_rootfs(
     rootfs: &Path,
     target: &Path,
     limits: &Limits,

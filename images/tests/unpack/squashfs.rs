@@ -87,7 +87,7 @@ fn faithful() {
     // The bare conversion does the same.
     let second = Room::new();
     let rootfs = files.rootfs.unwrap();
-    let stats = sc_images::unpack_squashfs(
+    let stats = sc_images::unpack_rootfs(
         &rootfs,
         &second.target(),
         &Limits::default(),

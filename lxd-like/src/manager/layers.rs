@@ -245,13 +245,7 @@ impl super::Images {
         tokio::task::spawn_blocking(move || {
             let mut fill = |target: &std::path::Path| {
                 let sandboxing = &throw_away.sandboxing;
-                sc_images::unpack_squashfs(
-                    &rootfs,
-                    target,
-                    &Limits::default(),
-                    sandboxing,
-                    &Silent,
-                )?;
+                sc_images::unpack_rootfs(&rootfs, target, &Limits::default(), sandboxing, &Silent)?;
                 Ok(())
             };
             match driver.has_image(&id) {

@@ -20,9 +20,9 @@ use super::{
     budget::Budget,
     device::check_device,
     path::EntryPath,
-    report::{Failure, Inside},
     xattr::{self, Fate},
 };
+use crate::wire::{Failure, Inside};
 
 const MAX_EXCLUDES: usize = 4096;
 const NAME_LIST: usize = 64 << 10;

@@ -6,10 +6,8 @@ use std::{
     thread,
 };
 
-use crate::inside::{
-    report::{Cause, Failure, Inside},
-    xattr::{self, Fate},
-};
+use crate::inside::xattr::{self, Fate};
+use crate::wire::{Cause, Failure, Inside};
 
 pub(super) fn unsquashfs() -> Command {
     let mut command = Command::new("unsquashfs");

@@ -14,7 +14,7 @@ use tar::{EntryType, Header};
 
 use self::pax::Records;
 pub(crate) use self::sparse::Segment;
-use super::report::{Failure, Inside};
+use crate::wire::{Failure, Inside};
 
 const BLOCK: u64 = 512;
 /// How large pax records or a long name may be: the kernel's limit for one attribute, some times.

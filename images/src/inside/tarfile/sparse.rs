@@ -5,7 +5,7 @@ use std::io::Read;
 use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 
 use super::{Archive, BLOCK, pax::Records};
-use crate::inside::report::{Failure, Inside};
+use crate::wire::{Failure, Inside};
 
 /// How many pieces a file may have.
 const MAX_SEGMENTS: usize = 1 << 20;

@@ -12,10 +12,10 @@ use super::Tree;
 use crate::inside::{
     owners::{CAPABILITY, Later},
     path::EntryPath,
-    report::{Failure, Inside},
     tarfile::Entry,
     xattr::{self, Fate},
 };
+use crate::wire::{Failure, Inside};
 
 /// What an inode has beside its content.
 pub(super) struct Attributes {

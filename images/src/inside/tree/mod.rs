@@ -30,9 +30,9 @@ use super::{
     device::check_device,
     owners::List,
     path::EntryPath,
-    report::{Cause, Failure, Inside},
     tarfile::{Archive, Entry, Kind, Segment},
 };
+use crate::wire::{Cause, Failure, Inside};
 
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

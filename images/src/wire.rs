@@ -1,6 +1,7 @@
-//! What the sandboxed process says to the one outside: one JSON document a line.
+//! What the sandboxed process and the one outside say to each other: a job goes in, reports come out, one JSON
+//! document a line.
 //!
-//! Everything in here comes from a process that has read foreign bytes, so the reader bounds its size
+//! Every report comes from a process that has read foreign bytes, so the reader bounds its size
 //! and checks its content again.
 
 use std::{collections::BTreeMap, fmt};
@@ -8,7 +9,7 @@ use std::{collections::BTreeMap, fmt};
 use sc_api::ErrorKind;
 use serde::{Deserialize, Serialize};
 
-use crate::{Metadata, metadata::MAX_METADATA, unpack::Stats};
+use crate::{Metadata, metadata::MAX_METADATA};
 
 /// The longest line that is read: metadata and templates at their limits, written as JSON.
 pub(crate) const MAX_LINE: u64 = 6 * (MAX_METADATA + MAX_TEMPLATES) + (1 << 16);
@@ -65,6 +66,19 @@ pub(crate) struct Outcome {
     pub(crate) stats: Stats,
     /// Whether something is in the list of owners.
     pub(crate) owners: bool,
+}
+
+/// What an unpacking did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Stats {
+    /// Files, directories and links made.
+    pub files: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Device nodes under `dev/` that were left out.
+    pub dropped_devices: u64,
+    /// Extended attributes left out because they mean nothing here (SELinux labels and the like).
+    pub dropped_xattrs: u64,
 }
 
 /// Why a job failed.
