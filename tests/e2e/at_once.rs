@@ -1,10 +1,9 @@
 //! Requests for one instance that come at the same time, and agents that do not answer.
 
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, Ran, pid, status, until};
+use sc_tests::{Begun, Daemon, pid, status, until};
 
 fn with_guest() -> Daemon {
     let daemon = Daemon::start();
@@ -13,21 +12,9 @@ fn with_guest() -> Daemon {
     daemon
 }
 
-/// Begins a command; see [`ended`].
-fn begin(daemon: &Daemon, args: &[&str]) -> Child {
-    let mut command = daemon.command(args);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
-}
-
-fn ended(child: Child) -> Ran {
-    let output = child.wait_with_output().unwrap();
-    Ran::new("what was begun".into(), &output, Duration::ZERO)
-}
-
 /// Begins an orderly restart and waits until the guest is being stopped; busybox takes its time.
-fn restarting(daemon: &Daemon) -> Child {
-    let child = begin(daemon, &["restart", "c1"]);
+fn restarting(daemon: &Daemon) -> Begun {
+    let child = daemon.begin(&["restart", "c1"]);
     std::thread::sleep(Duration::from_millis(500));
     child
 }
@@ -47,7 +34,7 @@ fn a_forced_restart_takes_over_one_that_is_under_way_and_both_are_done() {
     let mut daemon = with_guest();
     let first = restarting(&daemon);
     daemon.sc(&["restart", "--force", "c1"]).ok();
-    ended(first).ok();
+    first.ended().ok();
     let before = pid(&daemon, "c1");
     daemon.kill9();
     daemon.run_again();
@@ -60,7 +47,7 @@ fn a_forced_stop_ends_a_restart_and_the_instance_stays_stopped() {
     let daemon = with_guest();
     let restart = restarting(&daemon);
     daemon.sc(&["stop", "--force", "c1"]).ok();
-    ended(restart).refused("stopped by force");
+    restart.ended().refused("stopped by force");
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(status(&daemon, "c1"), "Stopped");
 }
@@ -74,7 +61,7 @@ fn a_name_that_many_create_and_delete_is_in_the_list_or_free() {
             let daemon = &daemon;
             scope.spawn(move || {
                 while Instant::now() < until_when {
-                    let _ = ended(begin(daemon, &act));
+                    let _ = daemon.begin(&act).ended();
                 }
             });
         }
@@ -124,11 +111,11 @@ fn an_agent_that_does_not_answer_holds_up_nobody_for_long() {
 fn nothing_is_started_while_the_daemon_stops_all_guests() {
     let mut daemon = with_guest();
     daemon.sc(&["init", BUSYBOX, "c2"]).ok();
-    let shutdown = begin(&daemon, &["admin", "shutdown"]);
+    let shutdown = daemon.begin(&["admin", "shutdown"]);
     std::thread::sleep(Duration::from_millis(300));
     daemon.sc(&["start", "c2"]).refused("stopping all guests");
     daemon.sc(&["launch", BUSYBOX, "c3"]).refused("stopping all guests");
-    ended(shutdown).ok();
+    shutdown.ended().ok();
     daemon.wait_died();
     daemon.run_again();
     daemon.sc(&["admin", "waitready", "--timeout", "20"]).ok();

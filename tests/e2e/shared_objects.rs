@@ -3,11 +3,10 @@
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, HostSnapshot, Ran, until};
+use sc_tests::{Begun, Daemon, HostSnapshot, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -17,21 +16,10 @@ fn with_image() -> Daemon {
     daemon
 }
 
-fn begin(daemon: &Daemon, args: &[&str]) -> Child {
-    let mut command = daemon.command(args);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
-}
-
-fn ended(child: Child) -> Ran {
-    let output = child.wait_with_output().unwrap();
-    Ran::new("what was begun".into(), &output, Duration::ZERO)
-}
-
 /// How many of these commands succeed that begin at once.
 fn how_many_succeed(daemon: &Daemon, args: &[&str], of: usize) -> usize {
-    let all: Vec<_> = (0..of).map(|_| begin(daemon, args)).collect();
-    all.into_iter().map(ended).filter(|ran| ran.code == 0).count()
+    let all: Vec<_> = (0..of).map(|_| daemon.begin(args)).collect();
+    all.into_iter().map(Begun::ended).filter(|ran| ran.code == 0).count()
 }
 
 /// Sends a request and leaves.
@@ -108,13 +96,13 @@ fn who_comes_to_use_a_pool_or_network_has_it_or_is_refused() {
         let (pool, network) = (format!("p{round}"), format!("sct{round}z"));
         daemon.sc(&["storage", "create", &pool, "dir"]).ok();
         daemon.sc(&["network", "create", &network]).ok();
-        let init = begin(&daemon, &["init", BUSYBOX, "i1", "-s", &pool, "-n", &network]);
+        let init = daemon.begin(&["init", BUSYBOX, "i1", "-s", &pool, "-n", &network]);
         std::thread::sleep(Duration::from_millis(round * 8));
         let mut gone = Vec::new();
         for delete in [["storage", "delete", &*pool], ["network", "delete", &*network]] {
             gone.push(daemon.sc(&delete).code == 0);
         }
-        match ended(init).code {
+        match init.ended().code {
             0 => {
                 assert_eq!(gone, [false, false], "what it uses is there");
                 daemon.sc(&["start", "i1"]).ok();
@@ -136,10 +124,10 @@ fn a_profile_that_comes_to_name_a_network_keeps_it_or_is_refused() {
         let named = format!("network={network}");
         daemon.sc(&["network", "create", &network]).ok();
         let add = ["profile", "device", "add", "default", "eth1", "nic", &named];
-        let add = begin(&daemon, &add);
+        let add = daemon.begin(&add);
         std::thread::sleep(Duration::from_millis(round * 4));
         let gone = daemon.sc(&["network", "delete", &network]).code == 0;
-        assert_eq!(ended(add).code != 0, gone, "round {round}");
+        assert_eq!(add.ended().code != 0, gone, "round {round}");
         if !gone {
             daemon.sc(&["profile", "device", "remove", "default", "eth1"]).ok();
             daemon.sc(&["network", "delete", &network]).ok();
@@ -155,11 +143,11 @@ fn an_image_that_is_deleted_while_it_is_unpacked_leaves_no_layer() {
     for pause in [5, 15, 30, 60] {
         Busybox::import(&daemon);
         let launches =
-            ["a", "b", "c"].map(|name| begin(&daemon, &["init", BUSYBOX, name, "-s", "zz"]));
+            ["a", "b", "c"].map(|name| daemon.begin(&["init", BUSYBOX, name, "-s", "zz"]));
         std::thread::sleep(Duration::from_millis(pause));
         daemon.sc(&["image", "delete", BUSYBOX]).ok();
         for launch in launches {
-            ended(launch);
+            launch.ended();
         }
         for name in daemon.sc(&["list", "-f", "csv", "-c", "n"]).ok().lines() {
             daemon.sc(&["delete", name, "--force"]).ok();
@@ -176,10 +164,10 @@ fn keys_that_many_set_at_once_are_all_set() {
     daemon.sc(&["init", BUSYBOX, "c1"]).ok();
     for verb in [["config", "set", "c1"], ["profile", "set", "default"]] {
         let settings: Vec<String> = (0..12).map(|number| format!("user.k{number}=1")).collect();
-        let all = settings.iter().map(|setting| begin(&daemon, &[&verb[..], &[setting]].concat()));
-        let all: Vec<Child> = all.collect();
+        let all = settings.iter().map(|setting| daemon.begin(&[&verb[..], &[setting]].concat()));
+        let all: Vec<_> = all.collect();
         for child in all {
-            ended(child).ok();
+            child.ended().ok();
         }
         let show = [verb[0], "show", verb[2]];
         assert_eq!(daemon.sc(&show).ok().matches("user.k").count(), 12);

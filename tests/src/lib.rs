@@ -19,6 +19,7 @@
 pub mod guests;
 mod harness;
 
+pub use harness::begun::Begun;
 pub use harness::caller::Caller;
 pub use harness::cgroup::cgroup_value;
 pub use harness::clean::clean_up;

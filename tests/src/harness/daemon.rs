@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use sc_client::Client;
 use serde_json::Value;
 
+use super::begun::Begun;
 use super::caller::Caller;
 use super::clean::clean_up;
 use super::programs::program;
@@ -221,6 +222,12 @@ impl Daemon {
         let took = begin.elapsed();
         let _unread = feed.join().expect("the feeder does not panic");
         Ran::new(describe(args), &output, took)
+    }
+
+    /// Begins to run `sc` with these arguments.
+    #[track_caller]
+    pub fn begin<S: AsRef<OsStr>>(&self, args: &[S]) -> Begun {
+        Begun::start(describe(args), self.command(args))
     }
 
     /// The command `sc` with these arguments, for this daemon.

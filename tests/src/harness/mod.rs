@@ -1,5 +1,6 @@
 //! The parts of the harness, one a file.
 
+pub mod begun;
 pub mod caller;
 pub mod cgroup;
 pub mod clean;
