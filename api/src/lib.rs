@@ -74,7 +74,9 @@ pub fn texts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Config
 }
 
 /// Reads devices, each as [`texts`].
-pub fn devices<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<DeviceMap, D::Error> {
+pub(crate) fn devices<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<DeviceMap, D::Error> {
     #[derive(Default, serde::Deserialize)]
     struct Device(#[serde(deserialize_with = "texts")] ConfigMap);
     let read: BTreeMap<String, Device> = null_default(deserializer)?;

@@ -1,8 +1,11 @@
 //! YAML that people write.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
+use sc_api::{ConfigMap, DeviceMap};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
 /// Whether a text says nothing: blank lines, comments and the marks of a document's begin and end.
@@ -20,6 +23,17 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     })
 }
 
+/// Reads devices. A key that is `null` is not set.
+pub fn devices<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DeviceMap, D::Error> {
+    type Device = BTreeMap<String, Option<String>>;
+    let read: Option<BTreeMap<String, Option<Device>>> = Option::deserialize(deserializer)?;
+    let set = |device: Option<Device>| -> ConfigMap {
+        let keys = device.unwrap_or_default().into_iter();
+        keys.filter_map(|(key, value)| Some((key, value?))).collect()
+    };
+    Ok(read.unwrap_or_default().into_iter().map(|(name, device)| (name, set(device))).collect())
+}
+
 /// The library's words for users, but for those that are none.
 struct Plain;
 
@@ -34,8 +48,6 @@ impl MessageFormatter for Plain {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     #[test]

@@ -61,7 +61,7 @@ struct Given {
     config: ConfigMap,
     #[serde(deserialize_with = "null_default")]
     description: String,
-    #[serde(deserialize_with = "sc_api::devices")]
+    #[serde(deserialize_with = "crate::yaml::devices")]
     devices: DeviceMap,
     #[serde(deserialize_with = "null_default")]
     ephemeral: bool,

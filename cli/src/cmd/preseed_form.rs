@@ -2,9 +2,7 @@
 //! there is not here may stand in it as long as it asks for nothing.
 
 use anyhow::{Result, anyhow, bail};
-use sc_api::{
-    ConfigMap, DeviceMap, NetworkName, PoolName, ProfileName, devices, null_default, texts,
-};
+use sc_api::{ConfigMap, DeviceMap, NetworkName, PoolName, ProfileName, null_default, texts};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -81,7 +79,7 @@ pub struct WantedProfile {
     #[serde(default, deserialize_with = "texts")]
     pub config: ConfigMap,
     /// Devices to add or replace.
-    #[serde(default, deserialize_with = "devices")]
+    #[serde(default, deserialize_with = "yaml::devices")]
     pub devices: DeviceMap,
     #[serde(default, deserialize_with = "null_default")]
     project: String,

@@ -84,9 +84,11 @@ fn null_is_no_value() {
     let put = cli.fake.last("PUT").body;
     assert_eq!(put["config"], json!({"user.owner": "", "user.a": "", "user.b": "1"}));
     assert_eq!((&put["devices"], &put["description"]), (&json!({}), &json!("")));
-    let text = "config: ~\ndevices: {root: {size: ~}}\nused_by: ~\n";
+    let text = "config: ~\ndevices: {root: {size: ~, path: /}, eth0: ~}\nused_by: ~\n";
     let ran = with_input(cli.command(&["profile", "edit", "default"]), text);
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    let devices = json!({"root": {"path": "/"}, "eth0": {}});
+    assert_eq!(cli.fake.last("PUT /1.0/profiles").body["devices"], devices);
     let ran = with_input(cli.command(&["init", "bb"]), "config: {user.a: ~}\nephemeral: ~\n");
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(cli.fake.last("POST").body["config"], json!({"user.a": ""}));

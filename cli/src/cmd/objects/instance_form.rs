@@ -24,7 +24,7 @@ pub struct InstanceForm {
     #[serde(default, deserialize_with = "null_default")]
     description: String,
     /// Its devices.
-    #[serde(default, deserialize_with = "sc_api::devices")]
+    #[serde(default, deserialize_with = "crate::yaml::devices")]
     pub devices: DeviceMap,
     #[serde(default, deserialize_with = "null_default")]
     ephemeral: bool,

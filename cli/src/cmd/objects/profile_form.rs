@@ -21,7 +21,7 @@ pub struct ProfileForm {
     description: String,
     #[serde(default, deserialize_with = "texts")]
     config: ConfigMap,
-    #[serde(default, deserialize_with = "sc_api::devices")]
+    #[serde(default, deserialize_with = "crate::yaml::devices")]
     devices: DeviceMap,
     #[allow(dead_code, reason = "it may stand in the text, but only tells")]
     #[serde(default, skip_serializing, deserialize_with = "null_default")]
