@@ -14,11 +14,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use sc_agent_protocol::{BootFailure, CgroupSpec, InstanceSpec, RootSpec, Tree};
 use sc_sys::mount::{self, Attributes, Depth, NewMount, Propagation};
 use sc_sys::namespace::{self, Namespaces};
@@ -27,6 +27,7 @@ use sc_sys::{Result, SysError};
 
 use crate::failure::{Step, plain};
 use crate::nodes;
+use crate::place::make_place;
 
 /// Where the guest's root is mounted.
 pub(crate) const GUEST_ROOT: &str = "/root";
@@ -219,22 +220,6 @@ fn pivot(binds: &[OwnedFd]) -> Result<()> {
 /// Returns where the spec's bind of this number is attached.
 pub(crate) fn bind_place(number: usize) -> PathBuf {
     Path::new("/binds").join(number.to_string())
-}
-
-/// Makes what a tree can be attached on: a directory for one, a file for anything else.
-pub(crate) fn make_place(root: &Root, path: &Path, tree: impl AsFd) -> Result<OwnedFd> {
-    let stat = rustix::fs::fstat(tree.as_fd())
-        .map_err(|error| SysError::new("query", path.display(), error))?;
-    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-        return root.make_dirs(path, 0o755);
-    }
-    if let Some(folder) = path.parent() {
-        root.make_dirs(folder, 0o755)?;
-    }
-    if !root.exists(path) {
-        root.open(path, OFlags::WRONLY | OFlags::CREATE | OFlags::NOCTTY, 0o644)?;
-    }
-    root.open(path, OFlags::PATH, 0)
 }
 
 impl Cgroups {

@@ -27,6 +27,7 @@ mod log;
 mod network;
 mod nodes;
 mod passwd;
+mod place;
 mod rootfs;
 mod stdio;
 mod stop;

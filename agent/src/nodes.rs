@@ -12,7 +12,7 @@ use sc_sys::mount::{self, Depth};
 use sc_sys::resolve::Root;
 use sc_sys::{Result, SysError};
 
-use crate::host::make_place;
+use crate::place::make_place;
 
 /// A device's name in `/dev` with its major and minor number.
 type Device = (&'static str, u32, u32);

@@ -22,7 +22,8 @@ use super::{apifs, devices, seeds};
 use crate::birth;
 use crate::environment::Environment;
 use crate::failure::{self, Step, plain};
-use crate::host::{GUEST_ROOT, Host, bind_place, make_place};
+use crate::host::{GUEST_ROOT, Host, bind_place};
+use crate::place::make_place;
 use crate::stdio::use_as_stdio;
 
 type Outcome<T> = Result<T, BootFailure>;

@@ -13,8 +13,8 @@ use sc_sys::resolve::Root;
 
 use super::apifs::cover;
 use crate::failure::Step;
-use crate::host::make_place;
 use crate::nodes;
+use crate::place::make_place;
 
 const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),

@@ -320,7 +320,7 @@ impl Images {
     }
 }
 
-pub(super) fn not_found(fingerprint: &str) -> Error {
+fn not_found(fingerprint: &str) -> Error {
     Error::not_found(format!("Image {fingerprint:?} not found"))
 }
 

@@ -12,7 +12,6 @@ use sc_storage::{Attached, Driver, Fingerprint, ImageForm};
 use sc_sys::idmap::Owner;
 
 use super::Pools;
-use super::images::not_found;
 use super::root::Root;
 use crate::blocking::blocking;
 use crate::error::{Context as _, Error, Result};
@@ -130,7 +129,8 @@ impl super::Images {
         let _one = progress.unless_cancelled(making.lock()).await?;
         // Who deletes it has been here, or will not come: what is made now would never be removed.
         if self.deleting.has(&record.fingerprint) {
-            return Err(not_found(&record.fingerprint));
+            let text = format!("image {} is just being deleted", record.fingerprint);
+            return Err(Error::not_found(text));
         }
         self.get(&record.fingerprint)?;
         if driver.has_image(&id)?.is_none() {
