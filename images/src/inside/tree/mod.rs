@@ -9,6 +9,7 @@
 //! capability, is put off ([`List`]).
 
 mod attributes;
+mod folders;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -17,14 +18,17 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid},
+    fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid},
     io::Errno,
 };
 
 use sc_api::quoted;
 
-use self::attributes::Attributes;
 pub(crate) use self::attributes::xattr_failed;
+use self::{
+    attributes::Attributes,
+    folders::{gone, no_folder},
+};
 use super::{
     budget::Budget,
     device::check_device,
@@ -32,7 +36,7 @@ use super::{
     path::EntryPath,
     tarfile::{Archive, Entry, Kind, Segment},
 };
-use crate::wire::{Cause, Failure, Inside};
+use crate::wire::{Failure, Inside};
 
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -303,52 +307,6 @@ impl<'a> Tree<'a> {
             errno => Failure::machine("replace an earlier entry", errno),
         })
     }
-
-    /// Makes `folder` the current one, with the folders that lead to it where they are missing.
-    fn in_folder(&mut self, folder: &[u8]) -> Inside<()> {
-        if self.last.as_ref().is_some_and(|(path, _)| path == folder) {
-            // The folder may have been replaced since; then it has no links left.
-            let fd = &self.last.as_ref().expect("just looked").1;
-            let stat =
-                rustix::fs::fstat(fd).map_err(|e| Failure::machine("look at a folder", e))?;
-            if stat.st_nlink > 0 {
-                return Ok(());
-            }
-        }
-        let fd = match self.open_folder(folder) {
-            Err(failure) if failure.is_missing() => {
-                self.make_folders(folder)?;
-                self.open_folder(folder)?
-            }
-            opened => opened?,
-        };
-        self.last = Some((folder.to_vec(), fd));
-        Ok(())
-    }
-
-    /// Makes the folders up to `folder`, for archives that leave them out.
-    fn make_folders(&mut self, folder: &[u8]) -> Inside<()> {
-        let mut at = rustix::fs::openat(&self.root, c".", FOLDER, Mode::empty())
-            .map_err(|error| Failure::machine("open the target directory", error))?;
-        for name in folder.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-            match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o755)) {
-                Ok(()) => self.budget.take_entry()?,
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(no_folder(errno)),
-            }
-            at = rustix::fs::openat(&at, name, FOLDER, Mode::empty()).map_err(no_folder)?;
-        }
-        Ok(())
-    }
-
-    /// Opens a folder below the root without following any symbolic link.
-    fn open_folder(&self, folder: &[u8]) -> Inside<OwnedFd> {
-        let path = if folder.is_empty() { b"." } else { folder };
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        // Without NOFOLLOW, so that a link at the end is told apart from a file.
-        let flags = FOLDER.difference(OFlags::NOFOLLOW);
-        rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve).map_err(no_folder)
-    }
 }
 
 /// Waits until all of it is on disk.
@@ -360,38 +318,6 @@ fn is_folder(parent: impl AsFd, name: &[u8]) -> Inside<bool> {
     let stat = rustix::fs::statat(parent.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|error| Failure::machine("look at an earlier entry", error))?;
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
-}
-
-const MISSING_FOLDER: &str = "a folder on its path is not there";
-
-impl Failure {
-    fn is_missing(&self) -> bool {
-        self.reason == MISSING_FOLDER
-    }
-}
-
-fn no_folder(errno: Errno) -> Failure {
-    match errno {
-        Errno::NOENT => Failure::image(MISSING_FOLDER),
-        Errno::NOTDIR => Failure::image(
-            "the archive has a file (or a link) where its path needs a folder: pack the image anew",
-        ),
-        Errno::LOOP => Failure::image(
-            "its path leads through a symbolic link of the archive: paths in an image must name real \
-             folders",
-        ),
-        Errno::XDEV => Failure::image("its path leads out of the filesystem"),
-        Errno::NAMETOOLONG => Failure::image("its path is too long for the filesystem"),
-        errno => Failure::machine("open its folder", errno),
-    }
-}
-
-/// A folder that is gone is no failure where folders are only finished.
-fn gone(failure: Failure) -> Inside<Option<OwnedFd>> {
-    match failure.cause {
-        Cause::Image => Ok(None),
-        _ => Err(failure),
-    }
 }
 
 /// Opens the target directory as the sandbox shows it.
