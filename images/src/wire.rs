@@ -14,7 +14,7 @@ use crate::{Metadata, metadata::MAX_METADATA};
 /// The longest line that is read: metadata and templates at their limits, written as JSON.
 pub(crate) const MAX_LINE: u64 = 6 * (MAX_METADATA + MAX_TEMPLATES) + (1 << 16);
 
-/// How many bytes all templates of an image may have together.
+/// How many bytes all templates of an image may have together, their names counted.
 pub(crate) const MAX_TEMPLATES: u64 = 4 << 20;
 
 /// What is to be done inside, as the sandbox's payload carries it.

@@ -72,8 +72,13 @@ impl Parts {
         entry: &Entry,
         data: &mut Archive<R>,
     ) -> Inside<()> {
-        let bytes = content(entry, data, MAX_TEMPLATES - self.template_bytes)?;
-        self.template_bytes += bytes.len() as u64;
+        // The name counts: any number of templates may be empty.
+        let left = MAX_TEMPLATES.checked_sub(self.template_bytes + name.len() as u64);
+        let left = left.ok_or_else(|| {
+            Failure::image(format!("the templates have more than {MAX_TEMPLATES} bytes, the limit"))
+        })?;
+        let bytes = content(entry, data, left)?;
+        self.template_bytes += (name.len() + bytes.len()) as u64;
         let text = String::from_utf8(bytes)
             .map_err(|_| Failure::image("the template is not UTF-8 text"))?;
         self.templates.insert(name, text);

@@ -258,7 +258,8 @@ impl Lines {
 }
 
 fn check(outcome: Outcome) -> Result<Outcome> {
-    let bytes: usize = outcome.templates.iter().flatten().map(|(_, text)| text.len()).sum();
+    let bytes: usize =
+        outcome.templates.iter().flatten().map(|(name, text)| name.len() + text.len()).sum();
     let names = outcome.templates.iter().flatten().all(|(name, _)| !name.contains(['/', '\0']));
     if bytes as u64 > MAX_TEMPLATES || !names {
         return Err(broken("it reported impossible templates"));

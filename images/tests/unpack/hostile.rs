@@ -31,6 +31,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("hostile::an_image_without_rootfs_is_refused", no_rootfs),
     ("hostile::an_image_without_metadata_is_refused", no_metadata),
     ("hostile::metadata_that_is_a_link_is_refused", metadata_link),
+    ("hostile::empty_templates_without_number_are_refused", empty_templates),
     ("hostile::an_owner_beyond_the_range_is_refused", owner_beyond),
     ("hostile::owners_of_too_many_files_are_refused", too_many_owners),
     ("hostile::a_capability_that_is_none_is_refused", no_capability),
@@ -248,6 +249,14 @@ fn no_metadata() {
 fn metadata_link() {
     let archive = Tar::default().symlink("metadata.yaml", "/etc/shadow").folder("rootfs/");
     assert_says(&refusal(&archive.done()), &["not a plain file", "\"metadata.yaml\""]);
+}
+
+fn empty_templates() {
+    let tail = "x".repeat(80);
+    let templates = (0..52_000).fold(Tar::unified(), |archive, number| {
+        archive.file(&format!("templates/{number:05}{tail}"), b"")
+    });
+    assert_says(&refusal(&templates.done()), &["templates have more than 4194304 bytes"]);
 }
 
 fn owner_beyond() {
