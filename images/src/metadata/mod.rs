@@ -75,45 +75,20 @@ impl Metadata {
 
     /// Checks what the types do not, and normalises the processor's name.
     pub(crate) fn checked(mut self) -> Result<Self> {
-        let wrong = |text: String| Err(Error::Metadata(text));
         self.architecture = match normalise_architecture(&self.architecture) {
             Some(name) => name.to_owned(),
             None if self.architecture.is_empty() => {
-                return wrong("field architecture is empty: it must name a processor".into());
+                let text = "field architecture is empty: it must name a processor";
+                return Err(Error::Metadata(text.into()));
             }
             None => {
-                return wrong(format!(
+                return Err(Error::Metadata(format!(
                     "field architecture names an unknown processor {}",
                     quoted(&self.architecture)
-                ));
+                )));
             }
         };
-        for (path, template) in &self.templates {
-            let shown = quoted(path);
-            if !path.starts_with('/')
-                || path.contains('\0')
-                || path.split('/').any(|name| name == "..")
-                || path.ends_with('/')
-            {
-                return wrong(format!(
-                    "field templates: {shown} must be an absolute path of a file without \"..\""
-                ));
-            }
-            let file = &template.template;
-            if file.is_empty() || file.contains('/') || file == ".." || file == "." {
-                return wrong(format!(
-                    "field templates, {shown}, template: {} must be a file's name in the image's \
-                     templates/ folder",
-                    quoted(file)
-                ));
-            }
-            if template.file_mode().is_none() {
-                return wrong(format!(
-                    "field templates, {shown}, mode: {} is no octal mode",
-                    quoted(&template.mode)
-                ));
-            }
-        }
+        self.templates.iter().try_for_each(|(path, template)| check_template(path, template))?;
         Ok(self)
     }
 
@@ -173,6 +148,33 @@ pub fn normalise_architecture(name: &str) -> Option<&'static str> {
         .iter()
         .find(|(kernel, aliases)| *kernel == name || aliases.contains(&name))
         .map(|(kernel, _)| *kernel)
+}
+
+fn check_template(path: &str, template: &Template) -> Result<()> {
+    let wrong = |text: String| Err(Error::Metadata(text));
+    let shown = quoted(path);
+    if !path.starts_with('/')
+        || path.contains('\0')
+        || path.split('/').any(|name| name == "..")
+        || path.ends_with('/')
+    {
+        return wrong(format!(
+            "field templates: {shown} must be an absolute path of a file without \"..\""
+        ));
+    }
+    let file = &template.template;
+    if file.is_empty() || file.contains('/') || file == ".." || file == "." {
+        return wrong(format!(
+            "field templates, {shown}, template: {} must be a file's name in the image's templates/ \
+             folder",
+            quoted(file)
+        ));
+    }
+    if template.file_mode().is_none() {
+        let mode = quoted(&template.mode);
+        return wrong(format!("field templates, {shown}, mode: {mode} is no octal mode"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

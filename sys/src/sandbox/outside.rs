@@ -133,19 +133,23 @@ impl Sandbox<'_> {
             limits: self.limits,
         };
         let (ours, theirs) = Seqpacket::pair(Blocking::Yes)?;
-        let child = Command::new(self.exe)
-            .arg(self.role)
-            .env_clear()
-            .stdin(theirs.into_fd())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .op("execute", self.exe.display())?;
-        let running = Running { child, control: Some(ours) };
+        let running = Running { child: self.execute(theirs)?, control: Some(ours) };
         if let Some(control) = &running.control {
             control.send(&spec.encode(self.payload), &descriptors)?;
         }
         Ok(running)
+    }
+
+    /// Executes the program, which hears over its standard input what it is to be.
+    fn execute(&self, control: Seqpacket) -> Result<Child> {
+        Command::new(self.exe)
+            .arg(self.role)
+            .env_clear()
+            .stdin(control.into_fd())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .op("execute", self.exe.display())
     }
 
     /// Clones the mount under a descriptor, its ids mapped to those of the child.
