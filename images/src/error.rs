@@ -96,14 +96,6 @@ pub enum Error {
         /// What is wrong in it.
         reason: String,
     },
-    /// The fingerprint is not that of the bytes.
-    #[error("image has fingerprint {found}, expected {expected}: fetch it again")]
-    Fingerprint {
-        /// What was promised.
-        expected: String,
-        /// What the bytes say.
-        found: String,
-    },
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -131,8 +123,7 @@ impl Error {
             | Self::Architecture { .. }
             | Self::Format(_)
             | Self::Invalid(_)
-            | Self::Template { .. }
-            | Self::Fingerprint { .. } => ErrorKind::Invalid,
+            | Self::Template { .. } => ErrorKind::Invalid,
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::MissingProgram { .. }
             | Self::Unavailable(_)

@@ -25,7 +25,8 @@ impl Fingerprint {
 
     /// Computes the fingerprint of `files` (one or two), in this order.
     pub fn of_files(files: &[&Path], progress: &dyn Progress) -> Result<Self> {
-        let mut hasher = Hasher::new();
+        progress.step("computing fingerprint");
+        let mut hasher = Hasher::default();
         let mut total = 0;
         for path in files {
             total += std::fs::metadata(path).map_err(Error::io("look at image file", *path))?.len();
@@ -66,27 +67,15 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// Computes a fingerprint while bytes pass by, as in an upload.
+/// What was read so far.
 #[derive(Default)]
-pub struct Hasher {
+struct Hasher {
     state: Sha256,
     bytes: u64,
 }
 
 impl Hasher {
-    /// Returns a hasher that has seen nothing.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.state.update(bytes);
-        self.bytes += bytes.len() as u64;
-    }
-
-    /// Returns the fingerprint of everything seen.
-    pub fn finish(self) -> Fingerprint {
+    fn finish(self) -> Fingerprint {
         let digest = self.state.finalize();
         Fingerprint(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
@@ -106,7 +95,8 @@ impl Hasher {
             if cancelled() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
-            self.update(&buffer[..n]);
+            self.state.update(&buffer[..n]);
+            self.bytes += n as u64;
             done(self.bytes);
         }
     }

@@ -53,39 +53,29 @@ impl Store {
             .map_err(Error::io("make a file in image folder", &self.dir))
     }
 
-    /// Takes image files into the store under their fingerprint: moved if they are on the store's
-    /// filesystem, else copied; durable on return. Fails with [`crate::Error::Fingerprint`] if
-    /// `expected` is given and is another. An image that is there already is left as it is, and the
-    /// new files are removed.
+    /// Takes image files into the store under their fingerprint, as [`Fingerprint::of_files`] has it: moved if
+    /// they are on the store's filesystem, else copied; durable on return. An image that is there already is
+    /// left as it is, and the new files are removed.
+    ///
+    /// One call at a time for an image, and none while it is deleted.
     pub fn import(
         &self,
         files: &ImageFiles,
-        expected: Option<&Fingerprint>,
+        fingerprint: &Fingerprint,
         progress: &dyn Progress,
-    ) -> Result<Fingerprint> {
-        progress.step("computing fingerprint");
-        let all: Vec<&Path> =
-            std::iter::once(&files.metadata).chain(&files.rootfs).map(PathBuf::as_path).collect();
-        let fingerprint = Fingerprint::of_files(&all, progress)?;
-        if let Some(expected) = expected.filter(|expected| **expected != fingerprint) {
-            return Err(Error::Fingerprint {
-                expected: expected.to_string(),
-                found: fingerprint.to_string(),
-            });
-        }
-        if self.contains(&fingerprint) {
-            for path in all {
+    ) -> Result<()> {
+        if self.contains(fingerprint) {
+            for path in files.paths() {
                 fs::remove_file(path).map_err(Error::io("remove file", path))?;
             }
-            return Ok(fingerprint);
+            return Ok(());
         }
         progress.step("storing image");
         // The metadata file last: with it the image is there.
         if let Some(rootfs) = &files.rootfs {
-            self.place(rootfs, &self.rootfs_path(&fingerprint), progress)?;
+            self.place(rootfs, &self.rootfs_path(fingerprint), progress)?;
         }
-        self.place(&files.metadata, &self.path(&fingerprint), progress)?;
-        Ok(fingerprint)
+        self.place(&files.metadata, &self.path(fingerprint), progress)
     }
 
     /// Returns the files of an image, or `NotFound`.
@@ -235,6 +225,12 @@ mod tests {
         path
     }
 
+    fn import(store: &Store, files: &ImageFiles) -> Fingerprint {
+        let fingerprint = Fingerprint::of_files(&files.paths(), &Silent).unwrap();
+        store.import(files, &fingerprint, &Silent).unwrap();
+        fingerprint
+    }
+
     #[test]
     fn a_split_image_comes_in_and_goes_out_again() {
         let (dir, store) = store();
@@ -242,7 +238,7 @@ mod tests {
             metadata: file(dir.path(), "m", "meta"),
             rootfs: Some(file(dir.path(), "r", "rootfs")),
         };
-        let fingerprint = store.import(&files, None, &Silent).unwrap();
+        let fingerprint = import(&store, &files);
         // sha256sum of "metarootfs"
         let whole = file(dir.path(), "w", "metarootfs");
         assert_eq!(Fingerprint::of_files(&[&whole], &Silent).unwrap(), fingerprint);
@@ -265,28 +261,17 @@ mod tests {
         let mut prints = Vec::new();
         for name in ["a", "b"] {
             let files = ImageFiles { metadata: file(dir.path(), name, "unified"), rootfs: None };
-            prints.push(store.import(&files, None, &Silent).unwrap());
+            prints.push(import(&store, &files));
             assert!(!files.metadata.exists());
         }
         assert_eq!(prints[0], prints[1]);
     }
 
     #[test]
-    fn another_fingerprint_than_expected_is_refused_and_the_files_stay_where_they_are() {
-        let (dir, store) = store();
-        let files = ImageFiles { metadata: file(dir.path(), "a", "x"), rootfs: None };
-        let expected = "0".repeat(64).parse().unwrap();
-        let error = store.import(&files, Some(&expected), &Silent).unwrap_err();
-        assert!(matches!(error, Error::Fingerprint { .. }));
-        assert!(files.metadata.exists());
-        assert_eq!(fs::read_dir(&store.dir).unwrap().count(), 0);
-    }
-
-    #[test]
     fn a_sweep_takes_leftovers_and_nothing_else() {
         let (dir, store) = store();
         let files = ImageFiles { metadata: file(dir.path(), "a", "known"), rootfs: None };
-        let known = store.import(&files, None, &Silent).unwrap();
+        let known = import(&store, &files);
         let unknown = "1".repeat(64);
         fs::write(store.dir.join(&unknown), "").unwrap();
         let half = format!("{}.rootfs", "2".repeat(64));

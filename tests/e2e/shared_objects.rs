@@ -173,3 +173,19 @@ fn keys_that_many_set_at_once_are_all_set() {
         assert_eq!(daemon.sc(&show).ok().matches("user.k").count(), 12);
     }
 }
+
+#[test]
+fn an_image_that_several_import_at_once_is_one_clients() {
+    let daemon = Daemon::start();
+    let busybox = Busybox::new();
+    let (metadata, rootfs) = busybox.split();
+    let import = [metadata, rootfs].map(|path| path.display().to_string());
+    let import = ["image", "import", &import[0], &import[1]];
+    for round in 0..6 {
+        assert_eq!(how_many_succeed(&daemon, &import, 6), 1, "round {round}");
+        let images = daemon.json(&["image", "list", "-f", "json"]);
+        daemon.sc(&["image", "delete", images[0]["fingerprint"].as_str().unwrap()]).ok();
+        let left = std::fs::read_dir(daemon.dir().join("images")).unwrap().count();
+        assert_eq!(left, 0, "files of no image");
+    }
+}

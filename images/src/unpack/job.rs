@@ -35,7 +35,7 @@ const SIGKILL: i32 = 9;
 
 impl ImageFiles {
     pub(super) fn open(&self) -> Result<Vec<File>> {
-        std::iter::once(&self.metadata).chain(&self.rootfs).map(|path| open_input(path)).collect()
+        self.paths().into_iter().map(open_input).collect()
     }
 }
 

@@ -36,6 +36,13 @@ pub struct ImageFiles {
     pub rootfs: Option<PathBuf>,
 }
 
+impl ImageFiles {
+    /// Both, or the one, in the order of the fingerprint.
+    pub fn paths(&self) -> Vec<&Path> {
+        std::iter::once(&self.metadata).chain(&self.rootfs).map(PathBuf::as_path).collect()
+    }
+}
+
 /// How to start the process that handles foreign bytes.
 #[derive(Debug, Clone)]
 pub struct Sandboxing {

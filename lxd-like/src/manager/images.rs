@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use sc_api::{ConfigMap, Image, InstanceSource, Timestamp};
 use sc_images::packages::{Recipe, Remote};
-use sc_images::{Fingerprint, ImageFiles, Metadata, Progress};
+use sc_images::{Fingerprint, ImageFiles, Inspected, Metadata, Progress};
 use sc_store::{CommitError, Draft, Journal, Store};
 
 use super::Pools;
@@ -33,6 +33,8 @@ pub struct Images {
     pub(super) layers: Layers,
     /// Where images are built; cleared at every start.
     builds: PathBuf,
+    /// Those that are being taken in, until they have a record.
+    importing: Claims,
     /// Those that are being deleted: nobody makes a layer of one.
     pub(super) deleting: Claims,
     /// One fetch of each image of a remote at a time: the second finds what the first has made.
@@ -77,6 +79,7 @@ impl Images {
             files: sc_images::Store::open(&paths.images())?,
             layers: Layers::new(host)?,
             builds,
+            importing: Claims::default(),
             deleting: Claims::default(),
             fetching: Mutex::default(),
         })
@@ -179,17 +182,45 @@ impl Images {
     ) -> Result<ImageRecord> {
         let inspected = self.layers.inspect(&incoming.files, progress).await?;
         inspected.metadata.check_architecture(&sc_images::metadata::host_architecture())?;
-        let fingerprint = self.store_files(&incoming.files, progress).await?;
+        let (files, reporter) = (incoming.files.clone(), progress.clone());
+        let fingerprint =
+            blocking(move || Ok(Fingerprint::of_files(&files.paths(), &reporter)?)).await?;
+        // Until the record is there. It cannot be deleted before that, and one that is being deleted already
+        // is waited for by the client.
+        let _ours = self.importing.claim("image", fingerprint.as_str())?;
+        if self.deleting.has(fingerprint.as_str()) {
+            let text = format!("image {fingerprint} is just being deleted: try again");
+            return Err(Error::conflict(text));
+        }
         if self.get(fingerprint.as_str()).is_ok() {
             return Err(Error::conflict(format!(
                 "Image with same fingerprint already exists: {fingerprint}"
             )));
         }
-        // A deletion of the same image, begun before, may have taken the files.
-        if self.deleting.has(fingerprint.as_str()) || self.files.files(&fingerprint).is_err() {
-            let text = format!("image {fingerprint} was deleted meanwhile: import it again");
-            return Err(Error::conflict(text));
+        let taken = self.take_in(incoming, inspected, &fingerprint, progress).await;
+        if taken.is_err() {
+            let (store, id) = (self.files.clone(), fingerprint.clone());
+            if let Err(error) = blocking(move || Ok(store.delete(&id)?)).await {
+                // The next start finds them.
+                tracing::warn!(error = %error.chain(), "files of no image are left behind");
+            }
         }
+        let record = taken?;
+        self.events.lifecycle("image-created", format!("/1.0/images/{fingerprint}"));
+        Ok(record)
+    }
+
+    /// Stores an image's files, then its record.
+    async fn take_in(
+        &self,
+        incoming: Incoming,
+        inspected: Inspected,
+        fingerprint: &Fingerprint,
+        progress: &ProgressReporter,
+    ) -> Result<ImageRecord> {
+        let (store, files, id) = (self.files.clone(), incoming.files, fingerprint.clone());
+        let reporter = progress.clone();
+        blocking(move || Ok(store.import(&files, &id, &reporter)?)).await?;
         let squashfs = inspected.rootfs_format == Some(sc_images::format::Format::Squashfs);
         let mut properties = inspected.metadata.properties.clone();
         properties.extend(incoming.properties);
@@ -199,7 +230,7 @@ impl Images {
             templates: inspected.templates,
             properties,
             filename: incoming.filename,
-            size: self.files.size(&fingerprint)?,
+            size: self.files.size(fingerprint)?,
             public: incoming.public,
             cached: incoming.cached,
             verified: incoming.verified,
@@ -208,19 +239,9 @@ impl Images {
             source: incoming.source,
         };
         let mut draft = Draft::new();
-        draft.put(&record)?;
+        draft.create(&record)?;
         self.store.apply(draft).await?;
-        self.events.lifecycle("image-created", format!("/1.0/images/{fingerprint}"));
         Ok(record)
-    }
-
-    async fn store_files(
-        &self,
-        files: &ImageFiles,
-        progress: &ProgressReporter,
-    ) -> Result<Fingerprint> {
-        let (store, files, reporter) = (self.files.clone(), files.clone(), progress.clone());
-        blocking(move || Ok(store.import(&files, None, &reporter)?)).await
     }
 
     /// Deletes an image, its aliases, and its layers in all pools. Instances made from it stay.

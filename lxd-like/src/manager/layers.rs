@@ -155,7 +155,10 @@ impl super::Images {
         match self.ensure_layer(root, &pool, progress).await {
             Ok(_) => self.get(&fingerprint),
             Err(error) => {
-                self.delete(&fingerprint).await?;
+                // What is wrong with the image is what its client has to hear.
+                if let Err(kept) = self.delete(&fingerprint).await {
+                    tracing::warn!(fingerprint, error = %kept.chain(), "take an image away again");
+                }
                 Err(error)
             }
         }
