@@ -93,7 +93,7 @@ fn profiles_are_laid_under_an_instance_in_their_order() {
     assert_eq!(expanded("limits.processes"), "50");
     daemon.sc(&["profile", "delete", "small"]).refused("in use");
     daemon.sc(&["profile", "delete", "large"]).ok();
-    daemon.sc(&["profile", "delete", "default"]).refused("default");
+    daemon.sc(&["profile", "delete", "default"]).refused("cannot be deleted");
 }
 
 #[test]

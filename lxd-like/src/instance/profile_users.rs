@@ -88,13 +88,8 @@ impl Instances {
         let _right = profiles.changing().await;
         let found = profiles.get(name)?;
         let users = self.users_of(&found.value.name);
-        if let Some(user) = users.first() {
-            return Err(Error::invalid(format!(
-                "Profile \"{name}\" is currently in use by instance {}",
-                user.name()
-            )));
-        }
-        profiles.delete(&found).await
+        let users: Vec<_> = users.iter().map(|user| path(user)).collect();
+        profiles.delete(&found, &users).await
     }
 
     /// Whether an instance may follow the changed profile.

@@ -92,14 +92,15 @@ impl Profiles {
         }
     }
 
-    /// Deletes a profile, which nobody may use.
-    pub async fn delete(&self, found: &Doc<ProfileRecord>) -> Result<()> {
+    /// Deletes a profile, which nobody may use; `users` are their paths in the API.
+    pub async fn delete(&self, found: &Doc<ProfileRecord>, users: &[String]) -> Result<()> {
         if found.value.name.as_str() == DEFAULT_PROFILE {
             return Err(Error::new(
                 ErrorKind::Forbidden,
                 "The \"default\" profile cannot be deleted",
             ));
         }
+        Error::refuse_if_used("profile", found.value.name.as_str(), users)?;
         let mut draft = Draft::new();
         draft.delete(found);
         self.store.apply(draft).await?;
