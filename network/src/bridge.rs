@@ -203,21 +203,27 @@ async fn start_dns(
     Ok(None)
 }
 
-/// Takes dnsmasq, firewall table and bridge away, whichever there are; returns what failed.
+/// Takes dnsmasq, firewall table and bridge away, whichever there are; returns what failed. The bridge
+/// goes last: once its name is free, another daemon may take it, and the table's with it.
 async fn take_away(name: &str, files: &Files, context: &Context) -> Vec<NetworkError> {
     dns::end_leftover(files).await;
     let mut errors = Vec::new();
-    match place::find_own(name, files, context).await {
-        Ok(Some(_)) => errors.extend(context.links.delete(name).await.err()),
-        Ok(None) => {}
+    let bridge = match place::find_own(name, files, context).await {
+        Ok(bridge) => bridge,
         // Whatever bears the name is someone else's: another daemon's bridge, with its table.
         Err(NetworkError::ForeignLink { .. }) => return errors,
-        Err(error) => errors.push(error),
-    }
+        Err(error) => {
+            errors.push(error);
+            None
+        }
+    };
     match firewall::remove(name, context).await {
         // Without the program there was never a table.
         Err(NetworkError::MissingProgram { .. }) | Ok(()) => {}
         Err(error) => errors.push(error),
+    }
+    if bridge.is_some() {
+        errors.extend(context.links.delete(name).await.err());
     }
     errors
 }

@@ -16,8 +16,9 @@ pub fn clean_up(dir: &Path) -> Result<(), String> {
     let mut left = Vec::new();
     kill_all(dir, &mut left);
     for bridge in bridges(dir) {
-        quiet(Command::new("ip").args(["link", "delete", &bridge]));
+        // Once the bridge's name is free it may be another daemon's.
         quiet(Command::new("nft").args(["delete", "table", "inet", &format!("sc_{bridge}")]));
+        quiet(Command::new("ip").args(["link", "delete", &bridge]));
     }
     for mount in mounts(dir).iter().rev() {
         quiet(Command::new("umount").args(["--lazy", mount]));

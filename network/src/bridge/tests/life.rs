@@ -49,6 +49,26 @@ fn a_dnsmasq_that_dies_is_started_again() {
 }
 
 #[test]
+fn the_name_of_a_bridge_is_free_for_others_when_its_table_is_gone() {
+    in_namespace(async {
+        let (folder, mut context) = (Folder::new(), context());
+        let (nft, seen) = (folder.0.path().join("nft"), folder.0.path().join("seen"));
+        let script = format!(
+            "#!/bin/sh\nip -o link show scbr0 >>{} 2>&1\nexec nft \"$@\"\n",
+            seen.display()
+        );
+        fs::write(&nft, script).unwrap();
+        fs::set_permissions(&nft, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        context.nft = nft;
+        let network = Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap();
+        fs::remove_file(&seen).unwrap();
+        network.stop().await.unwrap();
+        let seen = fs::read_to_string(&seen).unwrap();
+        assert!(seen.contains("scbr0") && !seen.contains("does not exist"), "{seen}");
+    });
+}
+
+#[test]
 fn a_bridge_deleted_by_hand_keeps_nobody_from_leaving_and_is_made_again_for_the_next() {
     in_namespace(async {
         let (folder, context) = (Folder::new(), context());
