@@ -28,8 +28,9 @@ impl Client {
         self.submit(Method::POST, "/1.0/storage-pools", post).await
     }
 
-    /// Deletes a pool that nothing uses.
-    pub async fn delete_pool(&self, name: &str) -> Result<()> {
-        self.delete(&path(&["storage-pools", name])).await
+    /// Deletes a pool that nothing uses; by force, one that is lost is forgotten.
+    pub async fn delete_pool(&self, name: &str, force: bool) -> Result<()> {
+        let path = path(&["storage-pools", name]);
+        self.delete(&if force { format!("{path}?force=1") } else { path }).await
     }
 }

@@ -208,6 +208,8 @@ mod tests {
             &[("type", "disk"), ("source", "/srv/../etc"), ("path", "/data")],
             &[("type", "disk"), ("source", "/srv"), ("path", "/../data")],
             &[("type", "disk"), ("source", "/srv"), ("path", "data")],
+            &[("type", "disk"), ("source", "/srv"), ("path", "/proc/")],
+            &[("type", "disk"), ("source", "/srv"), ("path", "/sys/fs/cgroup")],
             &[("type", "disk"), ("pool", "default"), ("path", "/data")],
         ] {
             assert!(parse(keys).is_err(), "{keys:?}");

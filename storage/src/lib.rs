@@ -40,6 +40,6 @@ pub use driver::{Attached, BoxError, Driver, DriverKind, Fill, ImageForm, Import
 pub use error::{Error, Result};
 pub use name::{Fingerprint, VolumeName};
 pub use plan::{LayerTree, Lease, Root, RootPlan};
-pub use pool::{create, destroy, open};
+pub use pool::{create, destroy, is_pool, open};
 pub use progress::{Progress, ProgressSink, no_progress};
 pub use usage::{Resources, Usage};

@@ -93,6 +93,15 @@ pub fn open(path: &Path) -> Result<Arc<dyn Driver>> {
     driver::take_up(kind, layout)
 }
 
+/// Whether a folder has a pool's mark.
+///
+/// # Errors
+///
+/// As [`destroy`].
+pub fn is_pool(path: &Path) -> Result<bool> {
+    Ok(Format::find(path)?.is_some())
+}
+
 /// Removes a pool with all that is in it, half made or half removed ones too. The folder goes
 /// where it was made for the pool and holds nothing else. A folder without a pool's mark is left
 /// alone, and one that is not there is fine.

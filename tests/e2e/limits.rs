@@ -1,7 +1,7 @@
 //! Limits: read back in the guest's control group, and felt inside.
 
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, cgroup_value};
+use sc_tests::{Daemon, Options, cgroup_value};
 
 fn launched(config: &[&str]) -> Daemon {
     let daemon = Daemon::start();
@@ -49,6 +49,17 @@ fn a_memory_limit_changes_live() {
     daemon.sc(&["config", "unset", "c1", "limits.memory"]).ok();
     let unlimited = cgroup_value(&daemon, "c1", "memory", &names);
     assert!(unlimited == "max" || unlimited.parse::<u64>().unwrap() > 1 << 40, "{unlimited}");
+}
+
+#[test]
+fn a_change_that_fails_leaves_the_guest_with_the_limits_that_are_written_down() {
+    let fault = Some("fail@update:limits".to_owned());
+    let daemon = Daemon::start_with(Options { fault, ..Options::default() });
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "c1", "-c", "limits.processes=40"]).ok();
+    daemon.sc(&["config", "set", "c1", "limits.processes=50"]).refused("limits");
+    assert_eq!(daemon.sc(&["config", "get", "c1", "limits.processes"]).ok(), "40");
+    assert_eq!(cgroup_value(&daemon, "c1", "pids", &["pids.max"]), "40");
 }
 
 #[test]

@@ -131,10 +131,11 @@ fn what_is_deleted_while_its_pool_is_lost_is_gone_when_the_pool_is_back() {
 }
 
 #[test]
-fn a_lost_pool_can_be_deleted_and_what_it_held_is_let_alone() {
+fn a_lost_pool_is_forgotten_by_force_and_what_it_holds_is_let_alone() {
     let (mut daemon, folder, away) = with_a_lost_pool();
     daemon.sc(&["delete", "c1"]).ok();
-    daemon.sc(&["storage", "delete", "other"]).ok();
+    daemon.sc(&["storage", "delete", "other"]).refused("forget it with --force");
+    daemon.sc(&["storage", "delete", "other", "--force"]).ok();
     assert!(away.join("volumes/c1").exists());
     let source = format!("source={}", folder.display());
     daemon.sc(&["storage", "create", "other", "dir", &source]).ok();

@@ -12,7 +12,7 @@ use super::image_alias::Alias;
 use super::image_import::Import;
 use super::image_remote;
 use super::list_columns::moment;
-use super::objects::delete::{Delete, Deleted};
+use super::objects::delete::{Delete, Deleted, NoFlags};
 use super::objects::named::Named;
 use crate::columns::{self, Column};
 use crate::complete::{alias_names, image_names};
@@ -297,7 +297,9 @@ impl Named for ApiImage {
 impl Deleted for ApiImage {
     const ABOUT: &'static str = "Delete images";
 
-    async fn delete(context: &Context, name: &str) -> sc_client::Result<()> {
+    type Flags = NoFlags;
+
+    async fn delete(context: &Context, name: &str, _: &NoFlags) -> sc_client::Result<()> {
         let fingerprint = context.client.find_image(name).await?.value.fingerprint;
         let operation = context.client.delete_image(&fingerprint).await?;
         progress::wait_silently(context, &format!("Deleting image {name}"), operation).await?;

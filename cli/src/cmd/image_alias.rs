@@ -7,7 +7,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use sc_api::{ImageAlias, ImageAliasesPost};
 
-use super::objects::delete::{Delete, Deleted};
+use super::objects::delete::{Delete, Deleted, NoFlags};
 use super::objects::list::{List, Listed};
 use super::objects::named::Named;
 use crate::columns::Column;
@@ -57,7 +57,9 @@ impl Listed for ImageAlias {
 impl Deleted for ImageAlias {
     const ABOUT: &'static str = "Delete aliases; the images stay";
 
-    async fn delete(context: &Context, name: &str) -> sc_client::Result<()> {
+    type Flags = NoFlags;
+
+    async fn delete(context: &Context, name: &str, _: &NoFlags) -> sc_client::Result<()> {
         context.client.delete_image_alias(name).await
     }
 }

@@ -14,7 +14,7 @@ use sc_client::{Client, Tagged};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::objects::delete::{Delete, Deleted};
+use super::objects::delete::{Delete, Deleted, NoFlags};
 use super::objects::list::{List, Listed};
 use super::objects::named::Named;
 use super::objects::show::{Show, Shown};
@@ -82,7 +82,9 @@ impl Shown for ApiNetwork {
 impl Deleted for ApiNetwork {
     const ABOUT: &'static str = "Delete networks";
 
-    async fn delete(context: &Context, name: &str) -> sc_client::Result<()> {
+    type Flags = NoFlags;
+
+    async fn delete(context: &Context, name: &str, _: &NoFlags) -> sc_client::Result<()> {
         context.client.delete_network(name).await
     }
 }

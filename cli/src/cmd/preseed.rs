@@ -169,7 +169,7 @@ impl Done {
 
     async fn take_back(self, client: &Client) -> sc_client::Result<()> {
         match self {
-            Self::Pool(name) => client.delete_pool(&name).await,
+            Self::Pool(name) => client.delete_pool(&name, false).await,
             Self::Network(name) => client.delete_network(&name).await,
             Self::Profile(name) => client.delete_profile(&name).await,
             Self::ChangedProfile(name, before) => {

@@ -8,7 +8,7 @@ use sc_api::{Instance, Profile as ApiProfile, ProfilePut, ProfilesPost};
 use sc_client::{Client, Tagged};
 
 use super::objects::change::{Edit, change};
-use super::objects::delete::{Delete, Deleted};
+use super::objects::delete::{Delete, Deleted, NoFlags};
 use super::objects::list::{List, Listed};
 use super::objects::named::One;
 use super::objects::profile_form::ProfileForm;
@@ -68,7 +68,9 @@ impl Shown for ApiProfile {
 impl Deleted for ApiProfile {
     const ABOUT: &'static str = "Delete profiles";
 
-    async fn delete(context: &Context, name: &str) -> sc_client::Result<()> {
+    type Flags = NoFlags;
+
+    async fn delete(context: &Context, name: &str, _: &NoFlags) -> sc_client::Result<()> {
         context.client.delete_profile(name).await
     }
 }

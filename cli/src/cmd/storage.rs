@@ -77,9 +77,19 @@ impl Shown for StoragePool {
 impl Deleted for StoragePool {
     const ABOUT: &'static str = "Delete storage pools";
 
-    async fn delete(context: &Context, name: &str) -> sc_client::Result<()> {
-        context.client.delete_pool(name).await
+    type Flags = DeleteFlags;
+
+    async fn delete(context: &Context, name: &str, flags: &DeleteFlags) -> sc_client::Result<()> {
+        context.client.delete_pool(name, flags.force).await
     }
+}
+
+/// How a pool is deleted.
+#[derive(Debug, Args)]
+pub struct DeleteFlags {
+    /// Forget one that is not where it should be; what it holds stays there
+    #[arg(short, long)]
+    force: bool,
 }
 
 fn source(pool: &StoragePool) -> String {

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use sc_api::{PoolResources, PoolSpace, StoragePool, StoragePoolsPost};
+use serde::{Deserialize, Deserializer};
 
 use super::extract::{Json, ListQuery, Path, Query};
 use super::respond;
@@ -44,9 +45,32 @@ pub async fn get(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Res
     Ok(respond::sync_with_etag(view(&ctx, &record)?, &record.config))
 }
 
+/// The parameters that a deletion takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DeleteQuery {
+    /// `1` or `true`: a pool that is lost is forgotten.
+    #[serde(deserialize_with = "truth")]
+    pub force: bool,
+}
+
+fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "" | "0" | "false" => Ok(false),
+        "1" | "true" => Ok(true),
+        other => {
+            Err(serde::de::Error::custom(format!("{other:?} is none of 0, 1, false and true")))
+        }
+    }
+}
+
 /// Deletes a pool.
-pub async fn delete(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    ctx.pools.delete(&name).await?;
+pub async fn delete(
+    State(ctx): State<Ctx>,
+    Path(name): Path<String>,
+    Query(query): Query<DeleteQuery>,
+) -> Result<Response> {
+    ctx.pools.delete(&name, query.force).await?;
     ctx.events.lifecycle("storage-pool-deleted", format!("/1.0/storage-pools/{name}"));
     Ok(respond::done())
 }

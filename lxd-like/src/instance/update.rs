@@ -78,18 +78,39 @@ pub(super) async fn update(
     };
     let held = ctx.references.hold().await;
     nics::hold(ctx, &mut changed, &after.effective)?;
-    if let Some(run) = &run {
-        apply_limits(ctx, run, &after.effective.limits).await?;
-    }
-    if let Err(error) = commit(ctx, &changed).await {
-        if let Some(run) = &run {
-            apply_limits(ctx, run, &before.effective.limits).await?;
+    let committed = match &run {
+        Some(run) => {
+            follow(ctx, run, &before.effective.limits, &after.effective.limits, &changed).await
         }
-        return Err(error);
-    }
+        None => commit(ctx, &changed).await,
+    };
     drop(held);
-    nics::release_dropped(ctx, record, &changed).await;
-    Ok(changed)
+    match committed {
+        Ok(()) => nics::release_dropped(ctx, record, &changed).await,
+        Err(_) => nics::release_dropped(ctx, &changed, record).await,
+    }
+    committed.map(|()| changed)
+}
+
+/// Makes a running instance follow a change and writes it down; both or neither.
+async fn follow(
+    ctx: &Ctx,
+    run: &Run,
+    before: &Limits,
+    after: &Limits,
+    changed: &InstanceRecord,
+) -> Result<()> {
+    let followed = async {
+        apply_limits(ctx, run, after).await?;
+        ctx.steps.operation("update").reach("limits")?;
+        commit(ctx, changed).await
+    };
+    let Err(error) = followed.await else { return Ok(()) };
+    if let Err(error) = apply_limits(ctx, run, before).await {
+        tracing::error!(instance = %changed.name, error = %error.chain(),
+            "take a change of limits back");
+    }
+    Err(error)
 }
 
 /// The profiles asked for; none asked for means the default one.

@@ -180,14 +180,17 @@ impl Pools {
         }
     }
 
-    /// Deletes a pool that nothing uses, with the images' layers in it. Of one that is lost, as with
-    /// a file system that is not mounted, the record goes.
-    pub async fn delete(&self, name: &str) -> Result<()> {
+    /// Deletes a pool that nothing uses, with the images' layers in it. One that is lost, as with a
+    /// file system that is not mounted, is forgotten where `force` is set: what it holds stays with it.
+    pub async fn delete(&self, name: &str, force: bool) -> Result<()> {
         let _ours = self.roster.claim(name)?;
         let PoolRecord { name: pool, path, .. } = self.record(name)?;
         let settled = self.references.settle().await;
         Error::refuse_if_used("storage pool", name, &self.used_by(name)?)?;
         let deletion = Intent::DeletePool { pool: pool.clone(), path: path.clone() };
+        if self.is_lost(&path, &deletion).await? {
+            return self.forget_lost(&pool, force).await;
+        }
         let intent = begin_once(&self.journal, &deletion).await?;
         let before = self.roster.going(name);
         drop(settled);
@@ -195,6 +198,31 @@ impl Pools {
             last_user(driver).await;
         }
         self.finish_deletion(intent, &pool, path).await
+    }
+
+    /// Whether a pool is not where it should be. One whose deletion has begun is not looked for.
+    async fn is_lost(&self, path: &Path, deletion: &Intent) -> Result<bool> {
+        let path = path.to_owned();
+        let there = blocking(move || Ok(sc_storage::is_pool(&path)?)).await;
+        let going = self.journal.pending()?.iter().any(|(_, intent)| intent == deletion);
+        Ok(!going && !there.unwrap_or(false))
+    }
+
+    async fn forget_lost(&self, name: &PoolName, force: bool) -> Result<()> {
+        if !force {
+            return Err(Error::conflict(format!(
+                "storage pool {name} is not where it should be, and what it holds would stay there: \
+                 mount it and restart the daemon, or forget it with --force"
+            )));
+        }
+        let mut draft = Draft::new();
+        draft.change(delete_doc::<PoolRecord>(&[name.as_str()])?);
+        for (dropped, _) in self.dropped_volumes(name)? {
+            draft.change(self.journal.clear_change(dropped));
+        }
+        self.store.apply(draft).await?;
+        self.roster.gone(name.as_str());
+        Ok(())
     }
 
     /// The record of a pool.

@@ -10,6 +10,9 @@ use crate::error::Error;
 use crate::key;
 use crate::value::{parse_bool, parse_integer, parse_mac};
 
+/// File systems without which no guest comes up.
+const OURS: [&str; 5] = ["/proc", "/sys", "/sys/fs/cgroup", "/dev", "/dev/pts"];
+
 /// A device being read.
 pub(super) struct Reader<'a> {
     pub(super) name: &'a str,
@@ -155,6 +158,10 @@ impl Reader<'_> {
                 "only the root disk (path=/) may name a pool: storage volumes as devices are not \
                  honoured by this version",
             ));
+        }
+        if OURS.iter().any(|ours| path == Path::new(ours)) {
+            let path = path.display();
+            return Err(self.wrong(format!("path {path} is what every guest has of its own")));
         }
         let source = self.value("source", absolute)?;
         let truth = |text: &str| parse_bool(text).ok_or_else(|| "use true or false".to_owned());

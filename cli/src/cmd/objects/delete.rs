@@ -16,15 +16,24 @@ pub trait Deleted: Named {
     /// What the verb does.
     const ABOUT: &'static str;
 
+    /// What else the verb is told.
+    type Flags: Args;
+
     /// Deletes the object of a name.
-    async fn delete(context: &Context, name: &str) -> sc_client::Result<()>;
+    async fn delete(context: &Context, name: &str, flags: &Self::Flags) -> sc_client::Result<()>;
 }
+
+/// Of a kind whose deletion has but one way.
+#[derive(Args)]
+pub struct NoFlags {}
 
 /// `delete`.
 #[derive(Args)]
 pub struct Delete<T: Deleted> {
     #[arg(value_name = T::VALUE_NAME, help = T::SEVERAL, required = true, add = T::names())]
     names: Vec<String>,
+    #[command(flatten)]
+    flags: T::Flags,
     #[arg(skip)]
     kind: PhantomData<T>,
 }
@@ -36,6 +45,7 @@ impl<T: Deleted> Verb for Delete<T> {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let names = context.remotes.objects(&self.names)?;
-        for_each(&context, &names, async |name| Ok(T::delete(&context, name).await?)).await
+        for_each(&context, &names, async |name| Ok(T::delete(&context, name, &self.flags).await?))
+            .await
     }
 }
