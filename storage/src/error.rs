@@ -97,6 +97,15 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The pool's path leads to something else since it was opened.
+    #[error(
+        "{} is no longer the storage pool that was opened there: mount or move it back",
+        path.display()
+    )]
+    Moved {
+        /// The pool's path.
+        path: PathBuf,
+    },
     /// An option is not known to the driver.
     #[error("storage driver {driver} has no option {}", quoted(option))]
     UnknownOption {
@@ -119,7 +128,9 @@ impl Error {
             Self::Name { .. } | Self::UnknownDriver { .. } | Self::UnknownOption { .. } => {
                 ErrorKind::Invalid
             }
-            Self::Format { .. } | Self::Volume { .. } | Self::Cancelled => ErrorKind::Unavailable,
+            Self::Format { .. } | Self::Volume { .. } | Self::Moved { .. } | Self::Cancelled => {
+                ErrorKind::Unavailable
+            }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 ErrorKind::Unavailable
             }

@@ -96,6 +96,18 @@ impl Layout {
         &self.folder
     }
 
+    /// Whether the path still leads to what was opened: what is mounted for a guest is found by it.
+    pub(crate) fn check_in_place(&self) -> Result<()> {
+        let opened = rustix::fs::fstat(&self.folder).map_err(Error::io("look at", &self.path))?;
+        match rustix::fs::stat(&self.path) {
+            Ok(found) if (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino) => Ok(()),
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {
+                Err(Error::Moved { path: self.path.clone() })
+            }
+            Err(error) => Err(Error::io("look at", &self.path)(error)),
+        }
+    }
+
     pub(crate) fn layer_path(&self, name: &str) -> PathBuf {
         self.path.join("layers").join(name)
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, HostSnapshot, until};
+use sc_tests::{Daemon, HostSnapshot, status, until};
 
 fn lives_on(driver: &str) {
     let daemon = Daemon::start();
@@ -143,6 +143,28 @@ fn a_lost_pool_is_forgotten_by_force_and_what_it_holds_is_let_alone() {
     daemon.kill9();
     daemon.run_again();
     assert!(folder.join("volumes/c1").exists(), "the deletion before was of another pool's");
+}
+
+#[test]
+fn a_pool_that_is_moved_away_under_the_daemon_is_named_and_usable_when_it_is_back() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let (folder, away) = (daemon.scratch().join("given"), daemon.scratch().join("away"));
+    std::fs::create_dir(&folder).unwrap();
+    let source = format!("source={}", folder.display());
+    daemon.sc(&["storage", "create", "other", "overlay", &source]).ok();
+    daemon.sc(&["init", BUSYBOX, "c1", "-s", "other"]).ok();
+    std::fs::rename(&folder, &away).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    daemon.sc(&["start", "c1"]).refused("mount or move it back");
+    daemon.sc(&["launch", BUSYBOX, "c2", "-s", "other"]).refused("mount or move it back");
+    let list = daemon.sc(&["storage", "list", "-f", "csv"]).ok().to_owned();
+    let line = list.lines().find(|line| line.starts_with("other,"));
+    assert!(line.is_some_and(|line| line.ends_with("UNAVAILABLE")), "{list}");
+    std::fs::remove_dir(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    daemon.sc(&["start", "c1"]).ok();
+    assert_eq!(status(&daemon, "c2"), "-");
 }
 
 #[test]

@@ -21,8 +21,11 @@ pub async fn list(State(ctx): State<Ctx>, Query(query): Query<ListQuery>) -> Res
             respond::sync(all.iter().map(|doc| path(&doc.value)).collect::<Vec<_>>())
         }
         _ => {
-            let views = all.iter().map(|doc| view(&ctx, &doc.value));
-            respond::sync(views.collect::<Result<Vec<_>>>()?)
+            let mut views = Vec::new();
+            for doc in &all {
+                views.push(view(&ctx, &doc.value).await?);
+            }
+            respond::sync(views)
         }
     })
 }
@@ -42,7 +45,7 @@ pub async fn create(
 /// One pool.
 pub async fn get(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
     let record = ctx.pools.record(&name)?;
-    Ok(respond::sync_with_etag(view(&ctx, &record)?, &record.config))
+    Ok(respond::sync_with_etag(view(&ctx, &record).await?, &record.config))
 }
 
 /// The parameters that a deletion takes.
@@ -86,8 +89,11 @@ pub async fn resources(State(ctx): State<Ctx>, Path(name): Path<String>) -> Resu
     }))
 }
 
-fn view(ctx: &Ctx, record: &PoolRecord) -> Result<StoragePool> {
-    let open = ctx.pools.get(record.name.as_str()).is_ok();
+async fn view(ctx: &Ctx, record: &PoolRecord) -> Result<StoragePool> {
+    let open = match ctx.pools.get(record.name.as_str()) {
+        Ok(driver) => blocking(move || Ok(driver.check_in_place()?)).await.is_ok(),
+        Err(_) => false,
+    };
     Ok(StoragePool {
         name: record.name.to_string(),
         description: record.description.clone(),

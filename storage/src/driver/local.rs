@@ -188,6 +188,10 @@ impl<F: Flavour> Driver for Local<F> {
         self.pool.layout.path()
     }
 
+    fn check_in_place(&self) -> Result<()> {
+        self.pool.layout.check_in_place()
+    }
+
     fn has_image(&self, image: &Fingerprint) -> Result<Option<ImageForm>> {
         self.pool.layers.image(&self.pool.layout, image)
     }
@@ -218,6 +222,7 @@ impl<F: Flavour> Driver for Local<F> {
         source: Source<'_>,
         progress: &ProgressSink<'_>,
     ) -> Result<()> {
+        self.check_in_place()?;
         // Before anything is copied for nothing; what decides is the rename at the end.
         if self.has_volume(name)? {
             return Err(self.exists(name));
@@ -239,6 +244,7 @@ impl<F: Flavour> Driver for Local<F> {
     }
 
     fn plan(&self, name: &VolumeName) -> Result<RootPlan> {
+        self.check_in_place()?;
         let lease = self.pool.layout.lease(name)?;
         let path = self.pool.layout.volume_path(name);
         let root = match self.layer_of(name)? {

@@ -96,6 +96,14 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// The pool's folder.
     fn path(&self) -> &Path;
 
+    /// Whether the pool is still where it was opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Moved`] where something else is there: its file system was unmounted, or the folder
+    /// moved away.
+    fn check_in_place(&self) -> Result<()>;
+
     /// How an image lies in the pool; `None` where it does not.
     fn has_image(&self, image: &Fingerprint) -> Result<Option<ImageForm>>;
 
@@ -128,7 +136,8 @@ pub trait Driver: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`], [`Error::NoImage`], [`Error::Cancelled`]; nothing is left behind.
+    /// [`Error::Exists`], [`Error::NoImage`], [`Error::Moved`], [`Error::Cancelled`]; nothing is left
+    /// behind.
     fn create_volume(
         &self,
         name: &VolumeName,
@@ -147,7 +156,7 @@ pub trait Driver: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// [`Error::InUse`] while another lease is held, by anyone.
+    /// [`Error::InUse`] while another lease is held, by anyone; [`Error::Moved`].
     fn plan(&self, name: &VolumeName) -> Result<RootPlan>;
 
     /// Whether a volume exists.
