@@ -7,7 +7,7 @@ use sc_api::{ConfigMap, quoted};
 
 use crate::boot::Boot;
 use crate::device::{Device, interface_name};
-use crate::value::{parse_cpus, parse_integer, parse_mac, parse_memory};
+use crate::value::{MOST_PROCESSES, parse_cpus, parse_integer, parse_mac, parse_memory};
 use crate::{CpuSet, Disk, Error, Nic, RootDisk, Settings};
 
 /// An allowed, expanded configuration: everything that a start needs.
@@ -98,7 +98,7 @@ impl Effective {
 }
 
 fn processes(text: &str) -> Result<u64, String> {
-    parse_integer(text, 1, i64::MAX).map(i64::unsigned_abs)
+    parse_integer(text, 1, MOST_PROCESSES).map(i64::unsigned_abs)
 }
 
 /// The value of a key, where it has one.

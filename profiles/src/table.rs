@@ -1,7 +1,7 @@
 //! The table itself: every instance key of LXD's and Incus' references, once.
 
 use crate::key::{Applies, Key, Scope, Status};
-use crate::value::Kind;
+use crate::value::{Kind, MOST_PROCESSES};
 
 use Applies::{Any, Container, VirtualMachine as Vm};
 use Kind::{Bool, Choice, Cpus, Integer, Mac, Memory, Size, Text, Uuid};
@@ -77,7 +77,7 @@ pub(crate) const KEYS: &[Key] = &[
     // Limits
     yes("limits.cpu", Cpus, "", Live, "processors: how many (more than there are: all), or which (0-3,6); not set: all"),
     yes("limits.memory", Memory, "", Live, "memory: a size, or a percentage of the host's; not set: all"),
-    yes("limits.processes", Integer(1, i64::MAX), "", Live, "processes and threads; not set: no limit"),
+    yes("limits.processes", Integer(1, MOST_PROCESSES), "", Live, "processes and threads, 4194304 at most; not set: no limit"),
     no("limits.cpu.allowance", Text, "100%", Live, Container, "share of processor time, soft (50%) or hard (25ms/100ms)"),
     no("limits.cpu.nodes", Text, "", Live, Any, "NUMA nodes to run on"),
     no("limits.cpu.pin_strategy", Choice(&["none", "auto"]), "none", Restart, Vm, "how processors are pinned"),

@@ -6,6 +6,9 @@ use sc_api::ByteSize;
 
 use crate::{CpuLimit, CpuSet, MemoryLimit};
 
+/// As many processes as a kernel can have, `PID_MAX_LIMIT`: a control group refuses a higher limit.
+pub(crate) const MOST_PROCESSES: i64 = 4 << 20;
+
 /// What a key's values are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

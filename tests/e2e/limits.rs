@@ -105,5 +105,12 @@ fn a_limit_that_is_none_is_refused_and_changes_nothing() {
     daemon.sc(&["config", "set", "c1", "limits.memory=lots"]).refused("limits.memory");
     daemon.sc(&["config", "set", "c1", "limits.cpu=4096-5000"]).refused("limits.cpu");
     daemon.sc(&["config", "set", "c1", "limits.processes=-3"]).refused("limits.processes");
+    let above = "limits.processes=4194305";
+    daemon.sc(&["config", "set", "c1", above]).refused("limits.processes: use a whole number from");
+    daemon
+        .sc(&["profile", "set", "default", above])
+        .refused("limits.processes: use a whole number");
+    daemon.sc(&["config", "set", "c1", "limits.processes=4194304"]).ok();
+    assert_eq!(cgroup_value(&daemon, "c1", "pids", &["pids.max"]), "4194304");
     assert_eq!(daemon.sc(&["config", "get", "c1", "limits.memory"]).ok(), "64MiB");
 }
