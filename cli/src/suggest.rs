@@ -15,10 +15,11 @@ pub async fn did_you_mean(client: &Client, error: &anyhow::Error) -> Option<Stri
     Some(format!("did you mean {best:?}?"))
 }
 
-/// The kind and the name in the server's words: `Instance "web" not found`.
+/// The kind and the name in the server's words: `Instance "web" not found: see sc list`.
 fn missing(text: &str) -> Option<(&str, &str)> {
-    let (kind, name) = text.strip_suffix("\" not found")?.split_once(" \"")?;
-    (!name.contains('"')).then_some((kind, name))
+    let (kind, rest) = text.split_once(" \"")?;
+    let (name, rest) = rest.split_once('"')?;
+    rest.starts_with(" not found").then_some((kind, name))
 }
 
 async fn names(client: &Client, kind: &str) -> Result<Vec<String>> {
@@ -61,6 +62,8 @@ mod tests {
     #[test]
     fn the_name_in_the_servers_words_is_found() {
         assert_eq!(missing("Instance \"wbe1\" not found"), Some(("Instance", "wbe1")));
+        let remedied = "Instance \"wbe1\" not found: see sc list";
+        assert_eq!(missing(remedied), Some(("Instance", "wbe1")));
         assert_eq!(missing("Storage pool \"p\" not found"), Some(("Storage pool", "p")));
         assert_eq!(missing("Operation not found"), None);
     }

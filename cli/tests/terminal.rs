@@ -148,8 +148,10 @@ fn errors_are_coloured_unless_that_is_not_wanted() {
         let (user, child) = start(&fake, &["info", "nope"], environment);
         all(&user, child).0
     };
-    assert!(shown(&[]).contains("\x1b[1;31mError:\x1b[0m Instance \"nope\" not found"));
+    assert!(
+        shown(&[]).contains("\x1b[1;31mError:\x1b[0m Instance \"nope\" not found: see sc list")
+    );
     for plain in [[("NO_COLOR", "1")], [("TERM", "dumb")]] {
-        assert_eq!(shown(&plain), "Error: Instance \"nope\" not found\r\n");
+        assert_eq!(shown(&plain), "Error: Instance \"nope\" not found: see sc list\r\n");
     }
 }

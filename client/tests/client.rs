@@ -54,7 +54,7 @@ fn an_object_comes_with_its_etag_and_goes_back_with_it() {
 fn a_failure_keeps_the_servers_text_and_its_kind() {
     let (_fake, client) = connect();
     let error = run(client.instance("nope")).unwrap_err();
-    assert_eq!(error.to_string(), "Instance \"nope\" not found");
+    assert_eq!(error.to_string(), "Instance \"nope\" not found: see sc list");
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 

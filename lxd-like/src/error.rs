@@ -42,6 +42,12 @@ impl Error {
         Self::new(ErrorKind::NotFound, message)
     }
 
+    /// The refusal of a name that no object of this kind has, in LXD's words; `list` is the command
+    /// that shows those there are.
+    pub fn no_such(kind: &str, name: &str, list: &str) -> Self {
+        Self::not_found(format!("{kind} {name:?} not found: see {list}"))
+    }
+
     /// The object is there already, or its state excludes the request.
     pub fn conflict(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Conflict, message)

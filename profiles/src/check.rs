@@ -82,12 +82,13 @@ fn allow(expanded: &Settings) -> Result<Effective, Error> {
 ///
 /// # Errors
 ///
-/// [`Error::UnknownKey`], with what was probably meant.
+/// [`Error::UnknownKey`], with what was probably meant, or where all keys are.
 pub fn known(name: &str) -> Result<&'static Key, Error> {
     key::find(name).ok_or_else(|| {
-        let meant = key::suggestion(name);
-        let hint =
-            meant.map(|meant| format!(" (did you mean {}?)", quoted(&meant))).unwrap_or_default();
+        let hint = match key::suggestion(name) {
+            Some(meant) => format!(" (did you mean {}?)", quoted(&meant)),
+            None => ": see docs/config-keys.md".to_owned(),
+        };
         Error::UnknownKey { key: name.to_owned(), hint }
     })
 }

@@ -5,12 +5,12 @@ use sc_api::{ErrorKind, plain, quoted};
 /// A refused configuration. The text is for the user: key first, then what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// No such key, in LXD's words; `hint` is empty or a suggestion with a leading space.
+    /// No such key, in LXD's words.
     #[error("Unknown configuration key: {}{hint}", name(key))]
     UnknownKey {
         /// The key.
         key: String,
-        /// ` (did you mean ...?)`.
+        /// ` (did you mean ...?)`, or where to look: what follows the key at once.
         hint: String,
     },
     /// LXD knows the key, this version does nothing for it.

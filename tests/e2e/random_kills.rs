@@ -19,7 +19,7 @@ const NO_DAEMON: [&str; 3] =
     ["nobody listens on", "there is no socket", "the connection to the daemon broke"];
 
 /// What it may be told of what another daemon has begun and this one finishes.
-const BUSY: &str = "instance is busy running";
+const BUSY: &str = "is busy running";
 
 /// A sequence that looks random and is the same for the same seed (xorshift64).
 struct Dice(u64);

@@ -45,14 +45,14 @@ fn a_device_that_names_what_is_not_there_is_refused() {
     let daemon = Daemon::start();
     Busybox::import(&daemon);
     daemon.sc(&["init", BUSYBOX, "c1"]).ok();
-    let network = "Device validation failed for \"eth1\": Network \"nowhere\" not found: make it with \
-                   sc network create nowhere";
+    let network = "Device validation failed for \"eth1\": Network \"nowhere\" not found: see sc network \
+                   list, or make it with sc network create nowhere";
     let nic = ["eth1", "nic", "network=nowhere"];
     for whose in [["profile", "device", "add", "default"], ["config", "device", "add", "c1"]] {
         daemon.sc(&[&whose[..], &nic].concat()).refused(network);
     }
-    let pool = "Device validation failed for \"root\": Storage pool \"nopool\" not found: make it with \
-                sc storage create nopool DRIVER";
+    let pool = "Device validation failed for \"root\": Storage pool \"nopool\" not found: see sc \
+                storage list, or make it with sc storage create nopool DRIVER";
     daemon.sc(&["init", BUSYBOX, "c2", "-s", "nopool"]).refused(pool);
     for (devices, refusal) in [
         ("{root: {type: disk, path: /, pool: nopool}}", pool),

@@ -50,7 +50,7 @@ fn options_of_exec_are_sent() {
 #[test]
 fn a_console_without_a_terminal_is_refused_after_an_instance_that_is_not_there() {
     let cli = Cli::new();
-    assert_eq!(cli.error(&["console", "nope"]), "Error: Instance \"nope\" not found");
+    assert_eq!(cli.error(&["console", "nope"]), "Error: Instance \"nope\" not found: see sc list");
     assert!(cli.error(&["console", "web1"]).contains("needs a terminal"));
 }
 

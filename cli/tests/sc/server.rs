@@ -11,7 +11,10 @@ fn any_request_can_be_sent() {
     assert_eq!(value[0]["name"], "default");
     cli.ok(&["query", "-X", "put", "-d", "{\"a\":1}", "/1.0/profiles/default"]);
     assert_eq!(cli.fake.last("PUT").body, json!({"a": 1}));
-    assert_eq!(cli.error(&["query", "/1.0/instances/nope"]), "Error: Instance \"nope\" not found");
+    assert_eq!(
+        cli.error(&["query", "/1.0/instances/nope"]),
+        "Error: Instance \"nope\" not found: see sc list"
+    );
     assert!(cli.usage(&["query", "nope"]).contains("no path"));
     let waited = cli.ok(&["query", "--wait", "-X", "DELETE", "/1.0/instances/db1"]);
     assert!(waited.contains("\"status\": \"Success\""), "{waited}");

@@ -11,8 +11,10 @@ fn several_instances_are_each_told_when_they_fail() {
     assert_eq!(ran.code, Some(1));
     let mut lines: Vec<&str> = ran.stderr.lines().collect();
     lines.sort_unstable();
-    let told =
-        ["Error: Instance \"nope\" not found", "Error: db1: The instance is already stopped"];
+    let told = [
+        "Error: Instance \"nope\" not found: see sc list",
+        "Error: db1: The instance is already stopped",
+    ];
     assert_eq!(lines, told);
     assert_eq!(cli.fake.last("PUT /1.0/instances/web1/state").body["timeout"], -1);
 }

@@ -5,8 +5,8 @@ use crate::harness::{Cli, finish, plain_command};
 #[test]
 fn a_failure_is_one_sentence_and_code_1() {
     let cli = Cli::new();
-    assert_eq!(cli.error(&["info", "nope"]), "Error: Instance \"nope\" not found");
-    assert_eq!(cli.error(&["start", "nope"]), "Error: Instance \"nope\" not found");
+    assert_eq!(cli.error(&["info", "nope"]), "Error: Instance \"nope\" not found: see sc list");
+    assert_eq!(cli.error(&["start", "nope"]), "Error: Instance \"nope\" not found: see sc list");
     assert_eq!(cli.error(&["launch", "broken", "c1"]), "Error: unpack image: tar ends too early");
     assert_eq!(cli.error(&["launch", "missing", "c1"]), "Error: Image alias not found");
 }
@@ -16,10 +16,13 @@ fn a_name_that_is_a_slip_away_from_another_is_asked_about() {
     let cli = Cli::new();
     assert_eq!(
         cli.error(&["info", "wbe1"]),
-        "Error: Instance \"wbe1\" not found (did you mean \"web1\"?)"
+        "Error: Instance \"wbe1\" not found: see sc list (did you mean \"web1\"?)"
     );
     let ran = cli.run(&["start", "web", "db"]);
-    assert!(ran.stderr.contains("Error: Instance \"web\" not found (did you mean \"web1\"?)"));
+    assert!(
+        ran.stderr
+            .contains("Error: Instance \"web\" not found: see sc list (did you mean \"web1\"?)")
+    );
 }
 
 #[test]

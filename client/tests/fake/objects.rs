@@ -65,7 +65,7 @@ fn instances(
         ("PUT", ["ending1", "state"]) => will_fail(shared, "The instance is already stopped"),
         ("DELETE", ["ending1"]) => done(shared, json!({})),
         (_, [name, ..]) if !["web1", "db1"].contains(name) => {
-            failure(404, &format!("Instance \"{name}\" not found"))
+            failure(404, &format!("Instance \"{name}\" not found: see sc list"))
         }
         ("GET", [name]) => sync(instance(name, state)),
         ("PUT", ["web1"]) if body["config"]["user.contended"].is_string() => {
@@ -78,7 +78,7 @@ fn instances(
             }
         }
         ("PUT", [_]) if body["config"]["no.key"].is_string() => {
-            failure(400, "Unknown configuration key: no.key")
+            failure(400, "Unknown configuration key: no.key: see docs/config-keys.md")
         }
         ("PUT", [_]) => done(shared, json!({})),
         ("DELETE", ["web1"]) => failure(400, "Instance is running"),

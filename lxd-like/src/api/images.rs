@@ -96,7 +96,7 @@ pub async fn delete(
 /// The image that a path names, by fingerprint or a unique beginning of one. An alias is none.
 fn found(ctx: &Ctx, reference: &str) -> Result<ImageRecord> {
     if ctx.images.alias(reference).is_ok() {
-        return Err(Error::not_found(format!("Image {reference:?} not found")));
+        return Err(Error::no_such("Image", reference, "sc image list"));
     }
     ctx.images.resolve(reference)
 }

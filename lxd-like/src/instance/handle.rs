@@ -105,5 +105,5 @@ impl InstanceHandle {
 
 /// The refusal of a name that no instance has.
 pub(super) fn not_found(name: &str) -> Error {
-    Error::not_found(format!("Instance \"{name}\" not found"))
+    Error::no_such("Instance", name, "sc list")
 }

@@ -40,29 +40,30 @@ pub enum Ask {
     Update,
 }
 
-/// Accepts or denies a request; a denial says why in LXD's words.
-pub fn admit(standing: Standing, ask: Ask) -> Result<()> {
+/// Accepts or denies a request; a denial says why in LXD's words,
+/// with the name.
+pub fn admit(name: &str, standing: Standing, ask: Ask) -> Result<()> {
     use Ask::{Delete, ForceRestart, ForceStop, Restart, Start, Stop, Update};
     use Standing::{Creating, Deleting, Running, Starting, Stopped, Stopping};
+    let busy = |with| {
+        Err(Error::conflict(format!("Instance {name:?} is busy running a \"{with}\" operation")))
+    };
+    let the_instance = |is| Err(Error::invalid(format!("The instance {name:?} {is}")));
     match (standing, ask) {
-        (Creating, _) => Err(busy("create")),
-        (Deleting, _) => Err(busy("delete")),
-        (Starting, _) => Err(busy("start")),
+        (Creating, _) => busy("create"),
+        (Deleting, _) => busy("delete"),
+        (Starting, _) => busy("start"),
         (_, Update) => Ok(()),
         (Stopped, Start | Delete) => Ok(()),
-        (Stopped, Stop | ForceStop) => Err(Error::invalid("The instance is already stopped")),
-        (Stopped, Restart | ForceRestart) => Err(Error::invalid("The instance is not running")),
-        (Running, Start) => Err(Error::invalid("The instance is already running")),
+        (Stopped, Stop | ForceStop) => the_instance("is already stopped"),
+        (Stopped, Restart | ForceRestart) => the_instance("is not running: start it first"),
+        (Running, Start) => the_instance("is already running"),
         (Running, Stop | ForceStop | Restart | ForceRestart) => Ok(()),
-        (Running, Delete) => Err(Error::invalid("Instance is running")),
+        (Running, Delete) => the_instance("is running: stop it first"),
         // Force is how one gets out of a stop that takes too long.
         (Stopping, ForceStop | ForceRestart) => Ok(()),
-        (Stopping, Start | Stop | Restart | Delete) => Err(busy("stop")),
+        (Stopping, Start | Stop | Restart | Delete) => busy("stop"),
     }
-}
-
-fn busy(with: &str) -> Error {
-    Error::conflict(format!("Instance is busy running a \"{with}\" operation"))
 }
 
 #[cfg(test)]
@@ -79,12 +80,25 @@ mod tests {
     ];
 
     fn accepted(ask: Ask) -> Vec<Standing> {
-        STANDINGS.into_iter().filter(|standing| admit(*standing, ask).is_ok()).collect()
+        STANDINGS.into_iter().filter(|standing| admit("c1", *standing, ask).is_ok()).collect()
     }
 
     #[test]
     fn start_is_refused_while_stopping() {
-        assert!(admit(Standing::Stopping, Ask::Start).unwrap_err().chain().contains("stop"));
+        assert!(admit("c1", Standing::Stopping, Ask::Start).is_err());
+    }
+
+    #[test]
+    fn every_denial_names_the_instance() {
+        let asks = [Ask::Start, Ask::Stop, Ask::ForceStop, Ask::Restart, Ask::Delete, Ask::Update];
+        let denials = STANDINGS
+            .iter()
+            .flat_map(|standing| asks.iter().filter_map(|ask| admit("c1", *standing, *ask).err()));
+        for denial in denials {
+            assert!(denial.chain().contains("nstance \"c1\" is "), "{}", denial.chain());
+        }
+        let running = admit("c1", Standing::Running, Ask::Start).unwrap_err();
+        assert_eq!(running.chain(), "The instance \"c1\" is already running");
     }
 
     #[test]
@@ -104,7 +118,8 @@ mod tests {
     fn nothing_is_accepted_while_creating_starting_or_deleting() {
         for standing in [Standing::Creating, Standing::Starting, Standing::Deleting] {
             for ask in [Ask::Start, Ask::ForceStop, Ask::Delete, Ask::Update, Ask::Restart] {
-                assert!(admit(standing, ask).is_err(), "{standing:?} {ask:?}");
+                let denied = admit("c1", standing, ask).unwrap_err().chain();
+                assert!(denied.starts_with("Instance \"c1\" is busy running a "), "{denied}");
             }
         }
     }

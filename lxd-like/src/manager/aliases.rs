@@ -13,10 +13,10 @@ impl Images {
     /// The alias of this name.
     pub fn alias(&self, name: &str) -> Result<AliasRecord> {
         if name.is_empty() {
-            return Err(Error::not_found(format!("Image alias {name:?} not found")));
+            return Err(no_such(name));
         }
         let found = self.store.get_doc::<AliasRecord>(&[name])?;
-        Ok(found.ok_or_else(|| Error::not_found(format!("Image alias {name:?} not found")))?.value)
+        Ok(found.ok_or_else(|| no_such(name))?.value)
     }
 
     /// Every alias of an image.
@@ -70,6 +70,10 @@ impl Images {
             other => Ok(other.map(drop)?),
         }
     }
+}
+
+fn no_such(name: &str) -> Error {
+    Error::no_such("Image alias", name, "sc image alias list")
 }
 
 fn taken(name: &str) -> Error {

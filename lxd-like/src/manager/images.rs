@@ -139,7 +139,7 @@ impl Images {
             (Some(_), Some(_)) => {
                 Err(Error::invalid(format!("More than one image matches {reference:?}")))
             }
-            (None, _) => Err(Error::not_found(format!("Image {reference:?} not found"))),
+            (None, _) => Err(not_found(reference)),
         }
     }
 
@@ -341,8 +341,8 @@ impl Images {
     }
 }
 
-fn not_found(fingerprint: &str) -> Error {
-    Error::not_found(format!("Image {fingerprint:?} not found"))
+fn not_found(reference: &str) -> Error {
+    Error::no_such("Image", reference, "sc image list")
 }
 
 impl Progress for ProgressReporter {

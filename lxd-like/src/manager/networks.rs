@@ -39,7 +39,7 @@ impl Networks {
             let mut procs = agents.v1.iter().chain([&unified]);
             procs.try_for_each(|procs| std::fs::write(procs, pid.to_string()))
         }));
-        let roster = Roster::new("Network");
+        let roster = Roster::new("Network", "sc network list");
         Ok(Self { store, journal, paths, context, references, roster })
     }
 

@@ -39,7 +39,7 @@ impl Pools {
         paths: Arc<Paths>,
         references: References,
     ) -> Self {
-        let roster = Arc::new(Roster::new("Storage pool"));
+        let roster = Arc::new(Roster::new("Storage pool", "sc storage list"));
         Self { store, journal, paths, references, roster, folders: Claims::default() }
     }
 

@@ -28,7 +28,7 @@ impl Profiles {
     /// The profile of this name, with its revision.
     pub fn get(&self, name: &str) -> Result<Doc<ProfileRecord>> {
         let found = self.store.get_doc::<ProfileRecord>(&[PROJECT, name])?;
-        found.ok_or_else(|| Error::not_found(format!("Profile \"{name}\" not found")))
+        found.ok_or_else(|| Error::no_such("Profile", name, "sc profile list"))
     }
 
     /// The profiles of these names, in their order.

@@ -64,7 +64,9 @@ pub(super) fn users(
 pub(super) fn no_device(device: &str, error: Error, remedy: &str) -> Error {
     let error = match error.kind() {
         // Of the request: what is asked for by its path is there.
-        ErrorKind::NotFound => Error::invalid(format!("{}: make it with {remedy}", error.chain())),
+        ErrorKind::NotFound => {
+            Error::invalid(format!("{}, or make it with {remedy}", error.chain()))
+        }
         _ => error,
     };
     error.within(format!("Device validation failed for {device:?}"))

@@ -18,6 +18,8 @@ use crate::model::Intent;
 pub struct Roster<T> {
     /// What one is called at the beginning of a sentence.
     kind: &'static str,
+    /// The command that shows them.
+    list: &'static str,
     changing: Claims,
     all: RwLock<BTreeMap<String, Standing<T>>>,
 }
@@ -31,9 +33,9 @@ enum Standing<T> {
 }
 
 impl<T: Clone> Roster<T> {
-    /// No object yet.
-    pub fn new(kind: &'static str) -> Self {
-        Self { kind, changing: Claims::default(), all: RwLock::default() }
+    /// No object yet; `list` is the command that shows them.
+    pub fn new(kind: &'static str, list: &'static str) -> Self {
+        Self { kind, list, changing: Claims::default(), all: RwLock::default() }
     }
 
     /// What one is called within a sentence.
@@ -93,7 +95,7 @@ impl<T: Clone> Roster<T> {
 
     /// The refusal of a name that is none's.
     pub fn not_found(&self, name: &str) -> Error {
-        Error::not_found(format!("{} {name:?} not found", self.kind))
+        Error::no_such(self.kind, name, self.list)
     }
 
     fn set(&self, name: &str, standing: Standing<T>) -> Option<T> {

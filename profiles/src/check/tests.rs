@@ -54,12 +54,18 @@ fn the_honoured_keys_come_to_what_they_say() {
 
 #[test]
 fn an_unknown_key_is_refused_in_lxds_words() {
-    assert_eq!(refused(&[("bad.key", "1")]), "Unknown configuration key: bad.key");
+    assert_eq!(
+        refused(&[("bad.key", "1")]),
+        "Unknown configuration key: bad.key: see docs/config-keys.md"
+    );
     assert_eq!(
         refused(&[("limits.memroy", "1")]),
         "Unknown configuration key: limits.memroy (did you mean \"limits.memory\"?)"
     );
-    assert_eq!(refused(&[("bad.key", "")]), "Unknown configuration key: bad.key");
+    assert_eq!(
+        refused(&[("bad.key", "")]),
+        "Unknown configuration key: bad.key: see docs/config-keys.md"
+    );
 }
 
 #[test]
@@ -83,7 +89,8 @@ fn a_wrong_value_names_key_value_and_remedy() {
     for (key, value, remedy) in [
         ("limits.memory", "much", "whole number"),
         ("limits.cpu", "0", "0-0"),
-        ("limits.processes", "-1", "1 or more"),
+        ("limits.processes", "0", "from 1 to 4194304"),
+        ("limits.processes", "4194305", "from 1 to 4194304"),
         ("boot.autostart", "maybe", "true or false"),
     ] {
         let text = refused(&[(key, value)]);
@@ -194,7 +201,8 @@ fn a_client_may_send_records_back_but_not_change_them() {
     }
     check(&[("volatile.last_state.power", "STOPPED")], Origin::Daemon).unwrap();
     let unknown = check(&[("volatile.nonsense", "1")], Origin::Daemon).unwrap_err();
-    assert_eq!(unknown.to_string(), "Unknown configuration key: volatile.nonsense");
+    let nonsense = "Unknown configuration key: volatile.nonsense: see docs/config-keys.md";
+    assert_eq!(unknown.to_string(), nonsense);
 
     let mut put = map(&[("user.b", "2")]);
     keep_volatile(&before, &mut put);

@@ -231,7 +231,8 @@ impl Owner {
     }
 
     fn admit(&self, ask: Ask) -> Result<()> {
-        admit(self.view.borrow().phase.standing(), ask)
+        let view = self.view.borrow();
+        admit(view.record.name.as_str(), view.phase.standing(), ask)
     }
 
     fn enter(&mut self, state: State) {
