@@ -55,6 +55,15 @@ pub enum Error {
         #[source]
         source: BrokenBy,
     },
+    /// The connection broke while an operation was waited for.
+    #[error(
+        "the connection to the daemon broke before the operation's end ({by}): what has begun is \
+         finished or taken back when the daemon is started again"
+    )]
+    BrokenWait {
+        /// How.
+        by: BrokenBy,
+    },
     /// The server refused or failed.
     #[error("{text}")]
     Server {
@@ -154,7 +163,8 @@ impl Error {
             Self::NotRunning { .. }
             | Self::NotASocket { .. }
             | Self::Connect { .. }
-            | Self::Broken { .. } => ErrorKind::Unavailable,
+            | Self::Broken { .. }
+            | Self::BrokenWait { .. } => ErrorKind::Unavailable,
             Self::PermissionDenied { .. } => ErrorKind::Forbidden,
             Self::Server { status, .. } => ErrorKind::from_http_status(*status),
             Self::Command { code: 127, .. } => ErrorKind::NotFound,

@@ -15,7 +15,10 @@ const QUICK: Duration = Duration::from_millis(100);
 impl Client {
     /// Waits for an operation's end. One that does not end in success is an error.
     pub async fn wait(&self, operation: Operation) -> Result<Operation> {
-        success(self.wait_end(operation).await?)
+        success(self.wait_end(operation).await.map_err(|error| match error {
+            Error::Broken { source: by, .. } => Error::BrokenWait { by },
+            error => error,
+        })?)
     }
 
     /// As [`Client::wait`], and tells `progress` each change on the way.

@@ -105,6 +105,28 @@ fn progress_is_told_while_an_operation_is_waited_for() {
 }
 
 #[test]
+fn a_daemon_that_dies_under_an_operation_is_told_with_what_becomes_of_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let dying = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let daemon = std::thread::spawn(move || {
+        let (mut connection, _) = dying.accept().unwrap();
+        std::io::Read::read(&mut connection, &mut [0; 1024]).unwrap();
+    });
+    let operation = serde_json::from_value(serde_json::json!({
+        "id": "1", "class": "task", "description": "", "status": "Running",
+        "status_code": 103, "may_cancel": true, "metadata": null,
+        "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+    }));
+    let error = run(Client::unix(&socket).wait(operation.unwrap())).unwrap_err();
+    daemon.join().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let text = error.to_string();
+    assert!(text.starts_with("the connection to the daemon broke before"), "{text}");
+    assert!(text.ends_with("taken back when the daemon is started again"), "{text}");
+}
+
+#[test]
 fn a_cancelled_operation_ends_the_wait() {
     let (_fake, client) = connect();
     let error = run(async {
