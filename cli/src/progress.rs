@@ -33,6 +33,11 @@ pub async fn wait_silently(
     context.client.wait(operation).await
 }
 
+/// What an operation is at, as far as it tells.
+pub fn stage(operation: &Operation) -> Option<String> {
+    Step::of(operation).map(|step| step.stage)
+}
+
 /// What is shown of one piece of work.
 #[derive(Debug)]
 pub struct Progress {

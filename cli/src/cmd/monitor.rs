@@ -1,13 +1,16 @@
 //! `sc monitor`: events as they happen.
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use sc_api::{Event, EventType};
+use sc_api::{Event, EventType, Operation};
+use serde::Deserialize;
 
 use crate::context::Context;
 use crate::output::{self, printable};
+use crate::progress;
 use crate::verb::Verb;
 
 /// `sc monitor`.
@@ -19,7 +22,7 @@ pub struct Monitor {
     /// The form of an event
     #[arg(short, long, value_enum, default_value = "yaml")]
     format: Form,
-    /// Show a line for each event
+    /// Show a line for each event; of an operation one for each stage
     #[arg(long, conflicts_with = "format")]
     pretty: bool,
 }
@@ -62,26 +65,87 @@ impl Verb for Monitor {
             .collect();
         let form = if self.pretty { Form::Pretty } else { self.format };
         let mut events = context.client.events(&types).await?;
+        let mut pretty = Pretty::default();
         while let Some(event) = events.next().await {
             let event = event?;
             match form {
                 Form::Json => output::line(serde_json::to_string(&event)?)?,
                 Form::Yaml => output::print(output::to_yaml(&event)? + "\n")?,
-                Form::Pretty => output::line(describe(&event))?,
+                Form::Pretty => match pretty.line(&event) {
+                    Some(line) => output::line(line)?,
+                    None => continue,
+                },
             }
         }
         bail!("{}", events.farewell().unwrap_or("the daemon has ended the connection"))
     }
 }
 
+/// Events as lines. An operation tells each percent; it has a line for each of its stages.
+#[derive(Default)]
+struct Pretty {
+    /// What was last said of each operation that goes on, by its id.
+    said: HashMap<String, String>,
+}
+
+impl Pretty {
+    fn line(&mut self, event: &Event) -> Option<String> {
+        let what = describe(event);
+        if event.event_type == EventType::Operation
+            && let Ok(operation) = Operation::deserialize(&event.metadata)
+        {
+            let before = match operation.status_code.is_final() {
+                true => self.said.remove(&operation.id),
+                false => self.said.insert(operation.id, what.clone()),
+            };
+            if before.as_ref() == Some(&what) {
+                return None;
+            }
+        }
+        let moment = event.timestamp.strftime("%Y-%m-%dT%H:%M:%S.%3fZ");
+        Some(format!("{moment} {}", printable(&what)))
+    }
+}
+
 fn describe(event: &Event) -> String {
     let text = |key: &str| event.metadata.get(key).and_then(|value| value.as_str()).unwrap_or("");
-    let what = match event.event_type {
+    match event.event_type {
         EventType::Operation => {
-            format!("operation {} {}: {}", text("id"), text("description"), text("status"))
+            let stage = match Operation::deserialize(&event.metadata) {
+                Ok(running) if !running.status_code.is_final() => progress::stage(&running),
+                _ => None,
+            };
+            let stage = stage.map(|stage| format!(", {stage}")).unwrap_or_default();
+            format!("operation {} {}: {}{stage}", text("id"), text("description"), text("status"))
         }
         EventType::Lifecycle => format!("{} {}", text("action"), text("source")),
         EventType::Logging => format!("{} {}", text("level"), text("message")),
-    };
-    format!("{} {}", event.timestamp.strftime("%Y-%m-%dT%H:%M:%S.%3fZ"), printable(&what))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_operation_has_a_line_for_each_stage() {
+        let mut pretty = Pretty::default();
+        let mut line = |status: &str, code: u16, stage: &str, percent: &str| {
+            let event = serde_json::from_value(json!({
+                "type": "operation", "timestamp": "2026-01-01T00:00:00Z", "project": "default",
+                "location": "none", "metadata": {
+                    "id": "1", "class": "task", "description": "Creating instance",
+                    "status": status, "status_code": code, "may_cancel": true,
+                    "metadata": {"progress": {"stage": stage, "percent": percent}},
+                    "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+                },
+            }));
+            pretty.line(&event.unwrap()).map(|line| line.split_once(": ").unwrap().1.to_owned())
+        };
+        assert_eq!(line("Running", 103, "Unpacking", "1").unwrap(), "Running, Unpacking");
+        assert_eq!(line("Running", 103, "Unpacking", "2"), None);
+        assert_eq!(line("Running", 103, "Packing", "1").unwrap(), "Running, Packing");
+        assert_eq!(line("Success", 200, "Packing", "100").unwrap(), "Success");
+    }
 }
