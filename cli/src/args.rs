@@ -45,7 +45,7 @@ Environment:
   SC_DIR     where the daemon keeps its state [default: /var/lib/sc]
   SC_SOCKET  the daemon's socket [default: $SC_DIR/unix.socket]
   SC_REMOTE  the remote that names without one mean [default: local]
-  NO_COLOR   no colours, whatever its value
+  NO_COLOR   no colours, if it is set and not empty
 
 Exit codes:
   0 done, 1 failed, 2 used wrongly, 130 interrupted, 141 the reader of the output left,

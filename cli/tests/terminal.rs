@@ -151,6 +151,7 @@ fn errors_are_coloured_unless_that_is_not_wanted() {
     assert!(
         shown(&[]).contains("\x1b[1;31mError:\x1b[0m Instance \"nope\" not found: see sc list")
     );
+    assert!(shown(&[("NO_COLOR", "")]).contains("\x1b[1;31mError:"), "set to nothing is not set");
     for plain in [[("NO_COLOR", "1")], [("TERM", "dumb")]] {
         assert_eq!(shown(&plain), "Error: Instance \"nope\" not found: see sc list\r\n");
     }

@@ -4,6 +4,7 @@
 //! unix.socket              the API
 //! database/                the store
 //! images/                  image files by fingerprint
+//! builds/                  images being built; cleared when a daemon starts
 //! storage-pools/NAME/      pools
 //! networks/NAME/           dnsmasq's files
 //! logs/NAME/               an instance's agent log and console log

@@ -43,7 +43,9 @@ pub fn start(options: &Options, events: &Events) -> Result<()> {
 /// Where lines go, and whether they may be coloured.
 fn writer(options: &Options) -> Result<(BoxMakeWriter, bool)> {
     let Some(path) = &options.logfile else {
-        let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        // Set to nothing it is not set: https://no-color.org
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colours = std::io::stderr().is_terminal() && !unwanted;
         return Ok((BoxMakeWriter::new(std::io::stderr), colours));
     };
     let file = OpenOptions::new().create(true).append(true).open(path);

@@ -43,7 +43,7 @@ pub struct RunPlan {
     pub instance: InstanceName,
     /// The boot of the host that it belongs to: another boot has left nothing of it.
     pub boot_id: String,
-    /// Names the run's folder, socket and cgroup; never used twice within a boot.
+    /// Names the run's socket, exit record and cgroup; never used twice within a boot.
     pub run: u64,
     /// The first id of its range.
     pub id_base: u32,

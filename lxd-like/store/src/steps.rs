@@ -2,8 +2,8 @@
 //! the last.
 //!
 //! A plan is one or more faults with `;` between them, each `kill@OPERATION:STEP` or
-//! `fail@OPERATION:STEP`, where STEP is a number from 1 or a step's name: `kill@launch:3`,
-//! `fail@launch:volume made`. Counting begins anew with each operation. A test enumerates N until an
+//! `fail@OPERATION:STEP`, where STEP is a number from 1 or a step's name: `kill@start:3`,
+//! `fail@create:volume`. Counting begins anew with each operation. A test enumerates N until an
 //! operation ends unharmed.
 
 use std::collections::BTreeMap;
@@ -127,7 +127,7 @@ impl Steps {
         Self { shared: Arc::new(Shared { faults, kill, seen: Mutex::default() }) }
     }
 
-    /// Begins the count for one operation of a kind, such as `launch`.
+    /// Begins the count for one operation of a kind, such as `start`.
     pub fn operation(&self, kind: &str) -> OperationSteps {
         OperationSteps {
             shared: self.shared.clone(),
