@@ -218,6 +218,19 @@ fn a_folder_that_is_missing_is_told_when_it_is_added() {
 }
 
 #[test]
+fn a_guest_that_could_not_start_again_is_not_stopped_for_a_restart() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let folder = daemon.scratch().join("shared");
+    std::fs::create_dir(&folder).unwrap();
+    let device = format!("data,type=disk,source={},path=/data", folder.display());
+    daemon.sc(&["launch", BUSYBOX, "c1", "-d", &device]).ok();
+    std::fs::remove_dir(&folder).unwrap();
+    daemon.sc(&["restart", "--force", "c1"]).refused("Missing source path");
+    assert_eq!(status(&daemon, "c1"), "Running");
+}
+
+#[test]
 fn a_source_that_cannot_be_idmapped_is_named_with_a_remedy_of_its_own() {
     let daemon = Daemon::start();
     Busybox::import(&daemon);

@@ -9,7 +9,7 @@ use crate::instance::command::{Reply, StopMode};
 use crate::instance::queue::Ask;
 use crate::instance::run::Active;
 use crate::instance::view::Phase;
-use crate::instance::{config, start, stop};
+use crate::instance::{config, fit, start, stop};
 use crate::model::Intent;
 
 impl Owner {
@@ -38,6 +38,13 @@ impl Owner {
                 Err(error)
             }
         }
+    }
+
+    /// What would keep it from starting, as far as it can be known: it is not stopped for nothing.
+    async fn check_start(&self) -> Result<()> {
+        let checked = config::of_record(&self.ctx, &self.record())?;
+        let fits = fit::check(&self.ctx, None, &checked.effective).await;
+        fits.map_err(|error| error.within(format!("restart instance {}", self.record().name)))
     }
 
     async fn bring_up(&mut self, creation: Option<IntentId>) -> Result<Active> {
@@ -71,7 +78,8 @@ impl Owner {
 
     /// Stops it to start it again; a daemon that comes after a crash in between starts it, too.
     pub(super) async fn restart(&mut self, mode: StopMode, reply: Reply) {
-        if let Err(error) = self.admit(forced(mode, Ask::Restart)) {
+        let checked = self.admit(forced(mode, Ask::Restart));
+        if let Err(error) = checked.and(self.check_start().await) {
             return answer(reply, Err(error));
         }
         let instance = self.record().name.clone();
