@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use sc_tests::guests::{BUSYBOX, Busybox, Debian};
 use sc_tests::{
-    Daemon, HostSnapshot, address, eventually, namespace_owner, patient, pid, report, state,
-    status, until,
+    Daemon, HostSnapshot, Terminal, address, eventually, namespace_owner, patient, pid, report,
+    state, status, until,
 };
 
 /// How long a guest may take to boot on a busy machine.
@@ -32,6 +32,9 @@ struct Guest {
 const SYSTEMD_UP: &str = "[ \"$(systemctl is-system-running)\" = running ] && echo up";
 const SYSTEMD_FAILED: &str =
     "systemctl --failed --no-legend --plain; find /etc/systemd/system -lname /dev/null";
+/// A getty whose terminal is not there ends, and is started again, for ever.
+const SYSV_FAILED: &str = "sed -n 's/^[^#].*getty .* //p' /etc/inittab | \
+    while read -r terminal; do [ -c /dev/$terminal ] || echo getty on $terminal; done";
 
 const GUESTS: [Guest; 4] = [
     Guest {
@@ -56,7 +59,7 @@ const GUESTS: [Guest; 4] = [
         image: "debian-12-sysvinit",
         import: |daemon| Debian::BookwormSysvinit.import(daemon),
         up: "[ \"$(runlevel)\" = 'N 2' ] && ! grep -qsx rc /proc/[0-9]*/comm && echo up",
-        failed: "true",
+        failed: SYSV_FAILED,
     },
     Guest {
         name: "busybox",
@@ -93,13 +96,14 @@ fn is_wanted(guest: &Guest) -> bool {
 /// A check of the table: what it is called, and what fails it with a panic.
 type Check = (&'static str, fn(&Daemon, &Guest));
 
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
     ("up by its own idea, nothing failed", is_up),
     ("one address, the same in the list and inside", has_its_address),
     ("resolves another instance and pings it", reaches_its_peer),
     ("is found by its name", is_found_by_name),
     ("unprivileged, and its id range owns its user namespace", is_unprivileged),
     ("login prompt on the console", has_a_login),
+    ("console: ctrl-c and job control are the login's", has_job_control),
     ("exec: two streams, exit codes, signals", exec_reports),
     ("exec: environment, folder, user and group", exec_takes_options),
     ("exec: a terminal with -t, none with -T", exec_takes_terminals),
@@ -201,6 +205,39 @@ fn has_a_login(daemon: &Daemon, guest: &Guest) {
         let log = daemon.sc(&["console", "--show-log", guest.name]);
         log.ok().contains("login:").then_some(())
     });
+}
+
+fn has_job_control(daemon: &Daemon, guest: &Guest) {
+    const CTRL_C: &str = "\u{3}";
+    let init = || {
+        let terminal = daemon.inside(guest.name, "cut -d ' ' -f 7 /proc/1/stat");
+        (pid(daemon, guest.name), terminal)
+    };
+    let before = (pid(daemon, guest.name), "0".to_owned());
+    assert_eq!(init(), before, "init has no controlling terminal");
+    daemon.inside(guest.name, "passwd -d root");
+    let mut console = Terminal::run(daemon, &["console", guest.name], (80, 24));
+    // The prompt that waits is shown; the next comes from a getty that ctrl-c has not ended.
+    console.expect("login:");
+    console.type_in(CTRL_C);
+    console.type_in("\n");
+    console.expect("login:");
+    console.type_in("root\n");
+    console.expect("#");
+    console.type_in("case $- in *m*) echo moni''tored;; *) echo al''one;; esac\n");
+    console.expect("monitored");
+    console.type_in("sleep 1000\n");
+    let sleeps = || !daemon.inside(guest.name, "pidof sleep || true").is_empty();
+    eventually("a program runs on the console", BOOT, || sleeps().then_some(()));
+    console.type_in(CTRL_C);
+    console.type_in("echo ba''ck\n");
+    console.expect("back");
+    assert!(!sleeps(), "the program has ended by ctrl-c");
+    console.type_in("exit\n");
+    console.expect("login:");
+    console.type_in("\u{1}q");
+    assert!(console.ended().success(), "the detach keys leave");
+    assert_eq!(init(), before, "ctrl-c does nothing to init");
 }
 
 fn exec_reports(daemon: &Daemon, guest: &Guest) {

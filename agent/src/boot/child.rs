@@ -40,6 +40,10 @@ pub(super) fn starter(spec: &InstanceSpec, host: &Host, sync: Seqpacket) -> Infa
 
 fn start(spec: &InstanceSpec, host: &Host, sync: &Seqpacket) -> Outcome<()> {
     bind_to_agent(host)?;
+    // The guest's, apart from the agent's. PID 1 is born into it and does not lead it, as on a machine that
+    // boots: the leader takes whatever terminal it opens as its own, and unlike a machine's real console
+    // /dev/console is one that can be taken.
+    become_session_leader().step("start session")?;
     birth::prepare_outside().step("prepare process")?;
     // The slow one first: on v1 this waits for the kernel while the agent mounts.
     host.cgroups.enter_v1().step("enter cgroup")?;
@@ -83,7 +87,6 @@ fn set_up(spec: &InstanceSpec, host: &Host, entry: &Entry, sync: &Seqpacket) -> 
     set_gid_uid(0, 0, Some(&[])).step("become the guest's root")?;
     // Before anything that can wait, so that no half-made guest outlives its agent.
     bind_to_agent(host)?;
-    become_session_leader().step("start session")?;
     join_session_keyring().step("join keyring")?;
     set_umask(0);
 
@@ -138,6 +141,7 @@ fn run_init(
     set_host_name(&spec.name).step("set host name")?;
     use_as_stdio(terminal).step("open console")?;
     if entry.controlling_terminal {
+        become_session_leader().step("start session")?;
         set_controlling_terminal(terminal).step("open console")?;
     }
     let environment = Environment::of_init(&spec.environment).to_strings();

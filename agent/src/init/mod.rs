@@ -113,8 +113,9 @@ pub(crate) fn stop_method(kind: InitKind) -> StopMethod {
     StopMethod { signal, command: command.iter().map(|word| (*word).to_owned()).collect(), first }
 }
 
-/// Whether this kind wants the console as its controlling terminal. An init proper finds none, as after a
-/// real boot, so that a getty can take it; a bare shell has no use without.
+/// Whether this kind wants a session of its own with the console as its controlling terminal. An init
+/// proper finds neither, as after a real boot, so that a getty can take the console and ctrl-c there does
+/// not mean init; a bare shell has no use without.
 pub(crate) fn wants_controlling_terminal(kind: InitKind) -> bool {
     kind == InitKind::Other
 }

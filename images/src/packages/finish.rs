@@ -72,11 +72,32 @@ pub(super) fn finish(rootfs: &Path, sources: &str, settings: &Settings) -> Resul
     }
     write(rootfs, "etc/network/interfaces", INTERFACES)?;
     write(rootfs, "etc/sysctl.d/90-ping.conf", PING)?;
+    let inittab = rootfs.join("etc/inittab");
+    if inittab.symlink_metadata().is_ok_and(|found| found.is_file()) {
+        let text = fs::read_to_string(&inittab).map_err(Error::io("read", &inittab))?;
+        write(rootfs, "etc/inittab", &with_present_terminals(&text))?;
+    }
     // The DHCP client writes it.
     write(rootfs, "etc/resolv.conf", "")?;
     // Of the instance's own, from a template and at its first boot.
     write(rootfs, "etc/hostname", "debian\n")?;
     write(rootfs, "etc/machine-id", "")
+}
+
+/// Comments the gettys out of SysV init's table whose virtual terminals no guest has: they would end and be
+/// started again for ever. The first one is a guest's console.
+fn with_present_terminals(inittab: &str) -> String {
+    let is_absent = |line: &str| {
+        let terminal =
+            line.split_whitespace().next_back().and_then(|word| word.strip_prefix("tty"));
+        let number = terminal.and_then(|number| number.parse::<u32>().ok());
+        !line.starts_with('#') && line.contains("getty") && number.is_some_and(|number| number > 1)
+    };
+    let comment = |line: &str| if is_absent(line) { "#" } else { "" };
+    inittab
+        .split_inclusive('\n')
+        .map(|line| format!("{}{line}", comment(line.trim_end())))
+        .collect()
 }
 
 /// Writes a file anew, so that a link is replaced and never followed.
@@ -120,6 +141,20 @@ fn empty(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gettys_are_left_to_the_terminals_that_a_guest_has() {
+        let inittab = "\
+# Format: <id>:<runlevels>:<action>:<process>
+l2:2:wait:/etc/init.d/rc 2
+1:2345:respawn:/sbin/getty --noclear 38400 tty1
+2:23:respawn:/sbin/getty 38400 tty2
+#3:23:respawn:/sbin/getty 38400 tty3
+#T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100
+";
+        let wanted = inittab.replace("\n2:23", "\n#2:23");
+        assert_eq!(with_present_terminals(inittab), wanted);
+    }
 
     #[test]
     fn nothing_of_the_builder_stays_and_links_are_not_followed() {
