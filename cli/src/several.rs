@@ -11,8 +11,9 @@ use crate::output;
 use crate::suggest;
 use crate::verb::DONE;
 
-/// How many instances are worked on at once where a command names several.
-const AT_ONCE: usize = 8;
+/// How many instances are worked on at once where a command names several: most of what a command
+/// waits for is the guest.
+const AT_ONCE: usize = 32;
 
 /// A command over several instances failed for some, which were told already.
 #[derive(Debug, thiserror::Error)]
