@@ -52,12 +52,20 @@ fn a_memory_limit_changes_live() {
 }
 
 #[test]
-fn a_change_that_fails_leaves_the_guest_with_the_limits_that_are_written_down() {
+fn a_change_that_fails_or_is_killed_leaves_the_guest_with_the_limits_that_are_written_down() {
     let fault = Some("fail@update:limits".to_owned());
-    let daemon = Daemon::start_with(Options { fault, ..Options::default() });
+    let mut daemon = Daemon::start_with(Options { fault, ..Options::default() });
     Busybox::import(&daemon);
     daemon.sc(&["launch", BUSYBOX, "c1", "-c", "limits.processes=40"]).ok();
     daemon.sc(&["config", "set", "c1", "limits.processes=50"]).refused("limits");
+    assert_eq!(daemon.sc(&["config", "get", "c1", "limits.processes"]).ok(), "40");
+    assert_eq!(cgroup_value(&daemon, "c1", "pids", &["pids.max"]), "40");
+
+    daemon.end();
+    daemon.run_into("kill@update:limits");
+    assert_ne!(daemon.sc(&["config", "set", "c1", "limits.processes=50"]).code, 0);
+    daemon.wait_died();
+    daemon.run_again();
     assert_eq!(daemon.sc(&["config", "get", "c1", "limits.processes"]).ok(), "40");
     assert_eq!(cgroup_value(&daemon, "c1", "pids", &["pids.max"]), "40");
 }
