@@ -11,7 +11,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
+use rustix::io::Errno;
 use sc_agent_protocol::{BootFailure, InstanceSpec};
+use sc_sys::SysError;
 use sc_sys::process::{Child, CloneOptions, spawn_child};
 use sc_sys::unix::{Blocking, Seqpacket};
 
@@ -85,7 +87,8 @@ impl Boot {
         network: Option<BorrowedFd<'_>>,
     ) -> Result<(), BootFailure> {
         let descriptors: Vec<_> = std::iter::once(user).chain(network).collect();
-        send(&self.sync, &ToInit::Enter(entry), &descriptors).step("start boot")?;
+        send(&self.sync, &ToInit::Enter(entry), &descriptors)
+            .map_err(|error| lost("start boot", &error))?;
         self.sync.set_blocking(Blocking::No).step("start boot")
     }
 
@@ -110,8 +113,7 @@ impl Boot {
         }
         match receive::<FromInit>(&self.sync) {
             Err(error) if error.would_block() => None,
-            // A child killed with messages unread, or a broken one.
-            Err(error) => Some(Progress::Failed(crate::failure::of("boot", &error))),
+            Err(error) => Some(Progress::Failed(lost("boot", &error))),
             Ok(None) if self.go == Go::Told => Some(Progress::Executed),
             Ok(None) => Some(Progress::Failed(ended_early())),
             Ok(Some((FromInit::Cloned(pid), _))) => {
@@ -148,7 +150,7 @@ impl Boot {
 
     fn tell(&mut self) -> Result<(), BootFailure> {
         self.go = Go::Told;
-        send(&self.sync, &ToInit::Go, &[]).step("start init")
+        send(&self.sync, &ToInit::Go, &[]).map_err(|error| lost("start init", &error))
     }
 
     /// Returns what becomes readable when there is news.
@@ -159,6 +161,16 @@ impl Boot {
     /// Whether this is the starter's pid.
     pub(crate) fn is_starter(&self, pid: i32) -> bool {
         self.starter.pid() == pid
+    }
+}
+
+/// A message could not be sent or received: the child has broken, or was killed, maybe with messages
+/// unread.
+fn lost(step: &str, error: &SysError) -> BootFailure {
+    let killed = [Errno::CONNRESET, Errno::PIPE];
+    match killed.iter().any(|errno| error.is(errno.raw_os_error())) {
+        true => ended_early(),
+        false => crate::failure::of(step, error),
     }
 }
 
