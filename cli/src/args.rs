@@ -30,7 +30,7 @@ pub fn tree() -> Command {
         .global(true)
         .action(ArgAction::SetTrue)
         .display_order(900)
-        .help("Show no progress");
+        .help("Show no progress, and not what was done");
     let command = Command::new("sc")
         .version(env!("CARGO_PKG_VERSION"))
         .about("System containers: whole operating systems, unprivileged")

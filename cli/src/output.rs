@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use comfy_table::{CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
+use crate::context::Context;
 use crate::terminal;
 
 /// The forms of a list.
@@ -40,6 +41,12 @@ pub fn print(text: impl AsRef<[u8]>) -> Result<()> {
 /// Prints one line.
 pub fn line(text: impl std::fmt::Display) -> Result<()> {
     print(format!("{text}\n"))
+}
+
+/// Tells that something was made, taken away, added or removed: in LXD's words, and not to who wants
+/// it quiet. What one could not know before, such as a fingerprint, is printed by [`line`].
+pub fn done(context: &Context, text: impl std::fmt::Display) -> Result<()> {
+    if context.quiet { Ok(()) } else { line(text) }
 }
 
 /// Prints an object as YAML.

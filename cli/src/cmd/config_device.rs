@@ -11,8 +11,8 @@ use super::objects::device::{Add, Get, List, OneDevice, Remove, Show, WithDevice
 use super::objects::set::{Set, Unset};
 use crate::complete::{device_settings, instance_names};
 use crate::context::Context;
-use crate::keyvalue;
-use crate::verb::{Entry, Group, Verb};
+use crate::verb::{DONE, Entry, Group, Verb};
+use crate::{keyvalue, output};
 
 /// The group.
 pub struct Device;
@@ -81,6 +81,8 @@ impl Verb for Override {
             form.devices.insert(self.device.clone(), device);
             Ok(())
         })
-        .await
+        .await?;
+        output::done(&context, format!("Device {} overridden for {name}", self.device))?;
+        DONE
     }
 }

@@ -8,9 +8,9 @@ use sc_api::{ErrorKind, InstanceStatePut, StateAction, StatusCode};
 
 use crate::complete::instance_names;
 use crate::context::Context;
-use crate::progress;
 use crate::several::for_each;
 use crate::verb::Verb;
+use crate::{output, progress};
 
 /// `sc delete`.
 #[derive(Debug, Args)]
@@ -30,9 +30,12 @@ impl Verb for Delete {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let names = context.remotes.objects(&self.names)?;
-        for_each(&context, &names, async |name| match self.force {
-            true => kill_and_delete(&context, name).await,
-            false => delete_stopped(&context, name).await,
+        for_each(&context, &names, async |name| {
+            match self.force {
+                true => kill_and_delete(&context, name).await,
+                false => delete_stopped(&context, name).await,
+            }?;
+            output::done(&context, format!("Instance {name} deleted"))
         })
         .await
     }

@@ -296,6 +296,7 @@ impl Named for ApiImage {
 
 impl Deleted for ApiImage {
     const ABOUT: &'static str = "Delete images";
+    const TITLE: &'static str = "Image";
 
     type Flags = NoFlags;
 

@@ -13,6 +13,7 @@ use super::objects::named::Named;
 use crate::columns::Column;
 use crate::complete::alias_names;
 use crate::context::Context;
+use crate::output;
 use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
@@ -56,6 +57,7 @@ impl Listed for ImageAlias {
 
 impl Deleted for ImageAlias {
     const ABOUT: &'static str = "Delete aliases; the images stay";
+    const TITLE: &'static str = "Alias";
 
     type Flags = NoFlags;
 
@@ -93,6 +95,7 @@ impl Verb for Create {
             target: self.fingerprint,
         };
         context.client.create_image_alias(&post).await?;
+        output::done(&context, format!("Alias {} created", post.name))?;
         DONE
     }
 }

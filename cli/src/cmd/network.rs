@@ -81,6 +81,7 @@ impl Shown for ApiNetwork {
 
 impl Deleted for ApiNetwork {
     const ABOUT: &'static str = "Delete networks";
+    const TITLE: &'static str = "Network";
 
     type Flags = NoFlags;
 
@@ -235,7 +236,7 @@ impl Verb for Create {
             config,
         };
         context.client.create_network(&post).await?;
-        output::line(format!("Network {name} created"))?;
+        output::done(&context, format!("Network {name} created"))?;
         DONE
     }
 }

@@ -67,6 +67,7 @@ impl Shown for ApiProfile {
 
 impl Deleted for ApiProfile {
     const ABOUT: &'static str = "Delete profiles";
+    const TITLE: &'static str = "Profile";
 
     type Flags = NoFlags;
 
@@ -105,7 +106,7 @@ impl Verb for Create {
         let name = context.remotes.object(&self.name)?.parse()?;
         let post = ProfilesPost { name, put };
         context.client.create_profile(&post).await?;
-        output::line(format!("Profile {} created", post.name))?;
+        output::done(&context, format!("Profile {} created", post.name))?;
         DONE
     }
 }
@@ -157,7 +158,9 @@ impl Verb for Add {
             profiles.push(self.profile.clone());
             Ok(())
         })
-        .await
+        .await?;
+        output::done(&context, format!("Profile {} added to {}", self.profile, self.instance))?;
+        DONE
     }
 }
 
@@ -185,6 +188,8 @@ impl Verb for Remove {
             profiles.remove(place);
             Ok(())
         })
-        .await
+        .await?;
+        output::done(&context, format!("Profile {} removed from {}", self.profile, self.instance))?;
+        DONE
     }
 }

@@ -76,6 +76,7 @@ impl Shown for StoragePool {
 
 impl Deleted for StoragePool {
     const ABOUT: &'static str = "Delete storage pools";
+    const TITLE: &'static str = "Storage pool";
 
     type Flags = DeleteFlags;
 
@@ -197,7 +198,7 @@ impl Verb for Create {
             config,
         };
         context.client.create_pool(&post).await?;
-        output::line(format!("Storage pool {name} created"))?;
+        output::done(&context, format!("Storage pool {name} created"))?;
         DONE
     }
 }

@@ -51,8 +51,22 @@ fn images_are_listed_shown_and_deleted() {
         "bb,8bcbc9284be0,no,\"Tiny, box\",x86_64,CONTAINER,962.56KiB,2026/11/24 09:30 UTC\n"
     );
     assert!(cli.ok(&["image", "info", "bb"]).contains("Aliases:\n  bb\n"));
-    cli.ok(&["image", "delete", "8bcb"]);
+    assert_eq!(cli.ok(&["image", "delete", "8bcb"]), "Image 8bcb deleted\n");
     assert_eq!(cli.error(&["image", "delete", "nope"]), "Error: Image not found");
+}
+
+#[test]
+fn what_was_done_is_told_unless_it_is_to_be_quiet() {
+    let cli = Cli::new();
+    for (args, told) in [
+        (&["delete", "db1"][..], "Instance db1 deleted\n"),
+        (&["profile", "delete", "default"], "Profile default deleted\n"),
+        (&["profile", "create", "p1"], "Profile p1 created\n"),
+        (&["image", "delete", "8bcb"], "Image 8bcb deleted\n"),
+    ] {
+        assert_eq!(cli.ok(args), told);
+        assert_eq!(cli.ok(&[&["--quiet"], args].concat()), "");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::named::Named;
 use crate::context::Context;
+use crate::output;
 use crate::several::for_each;
 use crate::verb::Verb;
 
@@ -15,6 +16,8 @@ use crate::verb::Verb;
 pub trait Deleted: Named {
     /// What the verb does.
     const ABOUT: &'static str;
+    /// What one is called when it is deleted.
+    const TITLE: &'static str;
 
     /// What else the verb is told.
     type Flags: Args;
@@ -45,7 +48,10 @@ impl<T: Deleted> Verb for Delete<T> {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let names = context.remotes.objects(&self.names)?;
-        for_each(&context, &names, async |name| Ok(T::delete(&context, name, &self.flags).await?))
-            .await
+        for_each(&context, &names, async |name| {
+            T::delete(&context, name, &self.flags).await?;
+            output::done(&context, format!("{} {name} deleted", T::TITLE))
+        })
+        .await
     }
 }

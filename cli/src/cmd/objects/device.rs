@@ -175,7 +175,9 @@ impl<T: WithDevices> Verb for Add<T> {
             devices.insert(self.of.device.clone(), keys.clone());
             Ok(())
         })
-        .await
+        .await?;
+        output::done(&context, format!("Device {} added to {}", self.of.device, self.of.one.name))?;
+        DONE
     }
 }
 
@@ -203,6 +205,10 @@ impl<T: WithDevices> Verb for Remove<T> {
             }
             Ok(())
         })
-        .await
+        .await?;
+        for device in &self.devices {
+            output::done(&context, format!("Device {device} removed from {}", self.one.name))?;
+        }
+        DONE
     }
 }
