@@ -64,6 +64,15 @@ pub enum Error {
         /// How.
         by: BrokenBy,
     },
+    /// The connection broke while a program ran.
+    #[error(
+        "the connection to the daemon broke before the program's end ({by}): a program ends with the \
+         daemon that runs it"
+    )]
+    BrokenExec {
+        /// How.
+        by: BrokenBy,
+    },
     /// The server refused or failed.
     #[error("{text}")]
     Server {
@@ -164,7 +173,8 @@ impl Error {
             | Self::NotASocket { .. }
             | Self::Connect { .. }
             | Self::Broken { .. }
-            | Self::BrokenWait { .. } => ErrorKind::Unavailable,
+            | Self::BrokenWait { .. }
+            | Self::BrokenExec { .. } => ErrorKind::Unavailable,
             Self::PermissionDenied { .. } => ErrorKind::Forbidden,
             Self::Server { status, .. } => ErrorKind::from_http_status(*status),
             Self::Command { code: 127, .. } => ErrorKind::NotFound,

@@ -23,6 +23,17 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// The pool's file system is full.
+    #[error(
+        "{step} {}: the storage pool's file system is full: make room, or use another pool",
+        path.display()
+    )]
+    Full {
+        /// What was being done.
+        step: &'static str,
+        /// To what.
+        path: PathBuf,
+    },
     /// A step on the way to the guest's root file system failed in the kernel's mount calls.
     #[error("mount image {image}")]
     Mount {
@@ -128,12 +139,11 @@ impl Error {
             Self::Name { .. } | Self::UnknownDriver { .. } | Self::UnknownOption { .. } => {
                 ErrorKind::Invalid
             }
-            Self::Format { .. } | Self::Volume { .. } | Self::Moved { .. } | Self::Cancelled => {
-                ErrorKind::Unavailable
-            }
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                ErrorKind::Unavailable
-            }
+            Self::Format { .. }
+            | Self::Volume { .. }
+            | Self::Moved { .. }
+            | Self::Full { .. }
+            | Self::Cancelled => ErrorKind::Unavailable,
             Self::Io { .. } | Self::Mount { .. } | Self::Fill { .. } => ErrorKind::Internal,
         }
     }
@@ -144,6 +154,9 @@ impl Error {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(E) -> Self {
         let path = path.into();
-        move |source| Self::Io { step, path, source: source.into() }
+        move |source| match source.into() {
+            full if full.kind() == io::ErrorKind::StorageFull => Self::Full { step, path },
+            source => Self::Io { step, path, source },
+        }
     }
 }

@@ -168,6 +168,26 @@ fn a_pool_that_is_moved_away_under_the_daemon_is_named_and_usable_when_it_is_bac
 }
 
 #[test]
+fn a_pool_that_is_full_is_told_as_that() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let folder = daemon.scratch().join("small");
+    std::fs::create_dir(&folder).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=3m", "none", folder.to_str().unwrap()];
+    assert!(std::process::Command::new("mount").args(mount).status().unwrap().success());
+    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let source = format!("source={}", folder.display());
+        daemon.sc(&["storage", "create", "small", "dir", &source]).ok();
+        daemon.sc(&["launch", BUSYBOX, "c1", "-s", "small"]).refused("make room");
+        assert_eq!(status(&daemon, "c1"), "-");
+        daemon.sc(&["storage", "delete", "small"]).ok();
+    }));
+    let lazily = ["--lazy", folder.to_str().unwrap()];
+    assert!(std::process::Command::new("umount").args(lazily).status().unwrap().success());
+    refused.unwrap();
+}
+
+#[test]
 fn a_driver_or_a_source_that_is_none_is_refused_by_name() {
     let daemon = Daemon::start();
     Busybox::import(&daemon);

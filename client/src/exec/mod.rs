@@ -75,7 +75,11 @@ impl Client {
                 false => running.plainly().await,
             }
         };
-        exit_code(with_operation(self.wait_end(operation), io, &finished).await?)
+        let ended = with_operation(self.wait_end(operation), io, &finished).await;
+        exit_code(ended.map_err(|error| match error {
+            Error::Broken { source: by, .. } => Error::BrokenExec { by },
+            error => error,
+        })?)
     }
 
     /// Runs a program without input and returns all that it wrote.

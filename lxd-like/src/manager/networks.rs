@@ -50,13 +50,8 @@ impl Networks {
 
     /// The network that a device names.
     pub fn of_device(&self, device: &str, name: &str) -> Result<Network> {
-        self.get(name).map_err(|error| {
-            no_device(
-                device,
-                error,
-                &format!("sc network create {name}, or name one of sc network list"),
-            )
-        })
+        self.get(name)
+            .map_err(|error| no_device(device, error, &format!("sc network create {name}")))
     }
 
     /// The netlink handle.

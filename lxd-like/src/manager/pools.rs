@@ -50,10 +50,8 @@ impl Pools {
 
     /// The driver of the pool that a device names.
     pub fn of_device(&self, device: &str, name: &str) -> Result<Arc<dyn Driver>> {
-        self.get(name).map_err(|error| {
-            let make = format!("sc storage create {name} DRIVER, or name one of sc storage list");
-            no_device(device, error, &make)
-        })
+        self.get(name)
+            .map_err(|error| no_device(device, error, &format!("sc storage create {name} DRIVER")))
     }
 
     /// All pools that are open, by name.

@@ -45,7 +45,9 @@ struct Complaints {
 impl Complaints {
     fn take(&mut self, line: &str) {
         let Some(name) = unwritten_xattr(line) else {
-            if !line.trim().is_empty() {
+            // Some of its lines end by a backslash and an n.
+            let line = line.trim().trim_end_matches("\\n");
+            if !line.is_empty() {
                 self.other.get_or_insert_with(|| line.to_owned());
             }
             return;
@@ -162,5 +164,9 @@ mod tests {
         assert_eq!(complaints, Complaints { dropped: 1, ..Complaints::default() });
         complaints.take("write_xattr: failed to write xattr user.x for file /t because No space");
         assert!(complaints.other.is_some());
+        let mut complaints = Complaints::default();
+        complaints.take("Write on output file failed because No space left on device\\n\n");
+        let told = complaints.other.unwrap();
+        assert_eq!(told, "Write on output file failed because No space left on device");
     }
 }
