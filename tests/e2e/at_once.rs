@@ -131,3 +131,21 @@ fn a_stop_may_be_waited_for_as_long_as_one_likes() {
     daemon.sc(&["restart", "c1", "--timeout", "9223372036854775807"]).ok();
     assert_eq!(status(&daemon, "c1"), "Running");
 }
+
+#[test]
+fn an_instance_that_others_start_meanwhile_is_deleted_by_force() {
+    let daemon = with_guest();
+    for _ in 0..6 {
+        let caller = daemon.caller();
+        let is_there = move || !caller.sc(&["start", "c1"]).stderr.contains("not found");
+        let starter = std::thread::spawn(move || {
+            while is_there() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        daemon.sc(&["stop", "--force", "c1"]).ok();
+        daemon.sc(&["delete", "--force", "c1"]).ok();
+        starter.join().unwrap();
+        daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    }
+}

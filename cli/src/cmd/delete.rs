@@ -12,6 +12,9 @@ use crate::several::for_each;
 use crate::verb::Verb;
 use crate::{output, progress};
 
+/// How often an instance that others start again is killed.
+const TRIES: u32 = 20;
+
 /// `sc delete`.
 #[derive(Debug, Args)]
 pub struct Delete {
@@ -53,7 +56,20 @@ async fn delete_stopped(context: &Context, name: &str) -> Result<()> {
     Err(error.into())
 }
 
+/// Kills and deletes. Others may start it between the two: another client, or a daemon that finishes
+/// the restart that the one before it had begun.
 async fn kill_and_delete(context: &Context, name: &str) -> Result<()> {
+    for _ in 1..TRIES {
+        let Err(error) = kill_then_delete(context, name).await else { return Ok(()) };
+        match context.client.instance(name).await {
+            Ok(now) if now.value.status_code != StatusCode::Stopped => {}
+            _ => return Err(error),
+        }
+    }
+    kill_then_delete(context, name).await
+}
+
+async fn kill_then_delete(context: &Context, name: &str) -> Result<()> {
     let client = &context.client;
     let instance = client.instance(name).await?.value;
     if instance.status_code != StatusCode::Stopped {
