@@ -52,19 +52,15 @@ pub async fn get(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Res
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct DeleteQuery {
-    /// `1` or `true`: a pool that is lost is forgotten.
+    /// Whether a pool that is lost is forgotten.
     #[serde(deserialize_with = "truth")]
     pub force: bool,
 }
 
 fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    match String::deserialize(deserializer)?.as_str() {
-        "" | "0" | "false" => Ok(false),
-        "1" | "true" => Ok(true),
-        other => {
-            Err(serde::de::Error::custom(format!("{other:?} is none of 0, 1, false and true")))
-        }
-    }
+    let text = String::deserialize(deserializer)?;
+    let wrong = || serde::de::Error::custom(format!("{text:?} is neither true nor false"));
+    if text.is_empty() { Ok(false) } else { sc_profiles::parse_bool(&text).ok_or_else(wrong) }
 }
 
 /// Deletes a pool.

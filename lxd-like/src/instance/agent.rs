@@ -249,8 +249,14 @@ impl AgentLink {
 /// Whether a request fits in a message, with what goes around it.
 fn fits_in_message(request: &ExecRequest) -> bool {
     const AROUND: usize = 256;
-    let bytes = serde_json::to_vec(request).expect("texts serialise");
-    bytes.len() + AROUND <= MAX_MESSAGE
+    /// What a byte of text takes in JSON at most, with quotes and comma counted as a byte.
+    const EXPANDED: usize = 6;
+    let variables = request.environment.iter().flat_map(|(name, value)| [name, value]);
+    let texts = request.command.iter().chain(variables).chain(&request.cwd);
+    let length: usize = texts.map(|text| text.len() + 1).sum();
+    // Nearly all are so short that they need not be written out for it.
+    length * EXPANDED + AROUND <= MAX_MESSAGE
+        || serde_json::to_vec(request).expect("texts serialise").len() + AROUND <= MAX_MESSAGE
 }
 
 async fn read(

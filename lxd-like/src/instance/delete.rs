@@ -7,6 +7,7 @@ use sc_store::{Draft, IntentId, delete_doc};
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::manager::remove_if_there;
 use crate::model::{InstanceRecord, Intent, PROJECT};
 
 /// A deletion that failed.
@@ -104,11 +105,7 @@ async fn remove_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<Removed> {
         }
         Err(error) => return Err(error),
     };
-    blocking(move || match pool.has_volume(&volume)? {
-        true => Ok(pool.delete_volume(&volume)?),
-        false => Ok(()),
-    })
-    .await?;
+    remove_if_there(pool, volume).await?;
     Ok(Removed::Now)
 }
 

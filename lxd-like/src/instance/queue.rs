@@ -40,8 +40,7 @@ pub enum Ask {
     Update,
 }
 
-/// Accepts or denies a request; a denial says why in LXD's words,
-/// with the name.
+/// Accepts or denies a request; a denial says why in LXD's words, with the name.
 pub fn admit(name: &str, standing: Standing, ask: Ask) -> Result<()> {
     use Ask::{Delete, ForceRestart, ForceStop, Restart, Start, Stop, Update};
     use Standing::{Creating, Deleting, Running, Starting, Stopped, Stopping};
@@ -85,7 +84,8 @@ mod tests {
 
     #[test]
     fn start_is_refused_while_stopping() {
-        assert!(admit("c1", Standing::Stopping, Ask::Start).is_err());
+        let denied = admit("c1", Standing::Stopping, Ask::Start).unwrap_err().chain();
+        assert!(denied.ends_with("busy running a \"stop\" operation"), "{denied}");
     }
 
     #[test]

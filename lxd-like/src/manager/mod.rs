@@ -13,7 +13,7 @@ mod roster;
 
 pub use images::{Images, Incoming};
 pub use networks::Networks;
-pub use pools::{DEFAULT_POOL, Pools};
+pub use pools::{DEFAULT_POOL, Pools, remove_if_there};
 pub use profiles::{Changing, Profiles};
 pub use references::{Held, References};
 pub use root::{Root, RootSource, check_source};

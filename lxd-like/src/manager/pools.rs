@@ -95,12 +95,7 @@ impl Pools {
     /// the images that there are.
     async fn catch_up(&self, name: &PoolName, driver: &Arc<dyn Driver>) -> Result<()> {
         for (id, volume) in self.dropped_volumes(name)? {
-            let (volume, driver) = (VolumeName::new(&volume)?, driver.clone());
-            blocking(move || match driver.has_volume(&volume)? {
-                true => Ok(driver.delete_volume(&volume)?),
-                false => Ok(()),
-            })
-            .await?;
+            remove_if_there(driver.clone(), VolumeName::new(&volume)?).await?;
             self.journal.clear(id).await?;
         }
         let (store, driver) = (self.store.clone(), driver.clone());
@@ -213,10 +208,17 @@ impl Pools {
                  mount it and restart the daemon, or forget it with --force"
             )));
         }
+        self.forget(name, None).await
+    }
+
+    /// Deletes the record of a pool, with what the journal has of it: `deletion`, and volumes that were
+    /// to go when it could be used.
+    async fn forget(&self, name: &PoolName, deletion: Option<IntentId>) -> Result<()> {
         let mut draft = Draft::new();
         draft.change(delete_doc::<PoolRecord>(&[name.as_str()])?);
-        for (dropped, _) in self.dropped_volumes(name)? {
-            draft.change(self.journal.clear_change(dropped));
+        let dropped = self.dropped_volumes(name)?.into_iter().map(|(id, _)| id);
+        for id in dropped.chain(deletion) {
+            draft.change(self.journal.clear_change(id));
         }
         self.store.apply(draft).await?;
         self.roster.gone(name.as_str());
@@ -275,15 +277,7 @@ impl Pools {
 
     async fn finish_deletion(&self, id: IntentId, name: &PoolName, path: PathBuf) -> Result<()> {
         blocking(move || Ok(sc_storage::destroy(&path)?)).await?;
-        let mut draft = Draft::new();
-        draft.change(delete_doc::<PoolRecord>(&[name.as_str()])?);
-        draft.change(self.journal.clear_change(id));
-        for (dropped, _) in self.dropped_volumes(name)? {
-            draft.change(self.journal.clear_change(dropped));
-        }
-        self.store.apply(draft).await?;
-        self.roster.gone(name.as_str());
-        Ok(())
+        self.forget(name, Some(id)).await
     }
 
     /// The folder by its true name; refused where it is a part of what the daemon or another pool
@@ -324,6 +318,15 @@ impl Pools {
         };
         Ok((path, options))
     }
+}
+
+/// Deletes a volume, unless it is gone already.
+pub async fn remove_if_there(driver: Arc<dyn Driver>, volume: VolumeName) -> Result<()> {
+    blocking(move || match driver.has_volume(&volume)? {
+        true => Ok(driver.delete_volume(&volume)?),
+        false => Ok(()),
+    })
+    .await
 }
 
 /// Waits until nobody else works in a pool, such as who empties its trash.
