@@ -16,9 +16,10 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::dns::{self, Dnsmasq, Files};
+use crate::firewall::{self, Keeper};
 use crate::ipam::{Ipam, free_ipv4, free_ipv6};
 use crate::link::{Counters, Links};
-use crate::{BridgeConfig, ConfigMap, NetworkError, Result, firewall};
+use crate::{BridgeConfig, ConfigMap, NetworkError, Result};
 
 /// What every network of a daemon shares.
 #[derive(Clone)]
@@ -71,6 +72,7 @@ struct Inner {
     ipam: Mutex<Ipam>,
     /// Written while the network comes or goes as a whole, read by what changes one device of it.
     dns: tokio::sync::RwLock<Option<Dnsmasq>>,
+    keeper: tokio::sync::Mutex<Option<Keeper>>,
     /// The bridge's; 0 while what stands for the network outside is not whole.
     index: AtomicU32,
     /// The instance and device of each interface of a running instance, by its name on the host.
@@ -110,8 +112,8 @@ impl Network {
         made: &place::Made,
     ) -> Result<Self> {
         files.create()?;
-        let (index, dns) = put_outside(&config, files, context, made).await?;
         let config = Arc::new(config);
+        let Outside { index, dns, keeper } = put_outside(&config, files, context, made).await?;
         Ok(Self(Arc::new(Inner {
             name: config.name.clone(),
             files: files.clone(),
@@ -119,6 +121,7 @@ impl Network {
             ipam: Mutex::new(Ipam::new(Arc::clone(&config))),
             config,
             dns: tokio::sync::RwLock::new(dns),
+            keeper: tokio::sync::Mutex::new(Some(keeper)),
             index: AtomicU32::new(index),
             ports: Mutex::default(),
         })))
@@ -130,6 +133,9 @@ impl Network {
         let mut dns = self.0.dns.write().await;
         if let Some(dnsmasq) = dns.take() {
             dnsmasq.stop().await;
+        }
+        if let Some(keeper) = self.0.keeper.lock().await.take() {
+            keeper.stop().await;
         }
         let Inner { name, files, context, .. } = &*self.0;
         let mut errors = take_away(name, files, context).await;
@@ -173,21 +179,36 @@ impl Network {
     }
 }
 
+/// What stands for a network outside.
+struct Outside {
+    /// The bridge's index.
+    index: u32,
+    dns: Option<Dnsmasq>,
+    keeper: Keeper,
+}
+
 /// Makes or takes up all that stands for a network outside, and brings it to what the configuration
-/// says. Returns the bridge's index and its dnsmasq.
+/// says.
 async fn put_outside(
-    config: &BridgeConfig,
+    config: &Arc<BridgeConfig>,
     files: &Files,
     context: &Context,
     made: &place::Made,
-) -> Result<(u32, Option<Dnsmasq>)> {
+) -> Result<Outside> {
     let index = place::put(config, files, context, made).await?;
     if made.bridge() {
         // One that served an earlier bridge goes on listening for that.
         dns::end_leftover(files).await;
     }
-    firewall::apply(config, context).await?;
-    Ok((index, start_dns(config, files, context).await?))
+    let keeper = Keeper::start(Arc::clone(config), context.clone()).await?;
+    match start_dns(config, files, context).await {
+        Ok(dns) => Ok(Outside { index, dns, keeper }),
+        Err(error) => {
+            // Before what it would put in again is taken away.
+            keeper.stop().await;
+            Err(error)
+        }
+    }
 }
 
 /// Starts or takes up dnsmasq where the network needs one, and ends it where it no longer does.

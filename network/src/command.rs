@@ -22,9 +22,9 @@ pub(crate) struct Program<'a> {
 }
 
 impl Program<'_> {
-    /// Runs it with this standard input; an exit other than 0 is an error with what it wrote to
-    /// standard error. It begins in `/` with a clean environment.
-    pub async fn run(&self, args: &[String], input: &str) -> Result<()> {
+    /// Runs it with this standard input and returns what it printed; an exit other than 0 is an error
+    /// with what it wrote to standard error. It begins in `/` with a clean environment.
+    pub async fn run(&self, args: &[String], input: &str) -> Result<String> {
         let mut child = Command::new(self.path)
             .args(args)
             .env_clear()
@@ -32,7 +32,7 @@ impl Program<'_> {
             .env("LC_ALL", "C")
             .current_dir("/")
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|source| self.failed("start", source))?;
@@ -44,7 +44,7 @@ impl Program<'_> {
         let (output, ()) = tokio::join!(child.wait_with_output(), write);
         let output = output.map_err(|source| self.failed("wait for", source))?;
         if output.status.success() {
-            return Ok(());
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let stderr = String::from_utf8_lossy(&output.stderr);
         let stderr: Vec<&str> =

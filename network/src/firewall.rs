@@ -5,30 +5,46 @@
 //! on instances, so none of it is touched when one starts.
 //!
 //! The table accepts what the network itself needs. An accept here cannot undo what a table of
-//! someone else drops.
+//! someone else drops, so [`others`] adds what it takes there, and the [`Keeper`] sees to it that table
+//! and rules stay whatever others do.
+
+mod keeper;
+mod others;
 
 use std::fmt::Write;
 
 use crate::command::Program;
-use crate::{BridgeConfig, Context, Result};
+use crate::{BridgeConfig, Context, NetworkError, Result};
+
+pub(crate) use keeper::Keeper;
+use others::{Seen, Standing};
+
+/// How often a transaction is tried that another program's came in between of.
+const MOST_TRIES: u32 = 3;
 
 /// The name of a network's table, in the family `inet`.
 pub fn table_name(network: &str) -> String {
     format!("sc_{network}")
 }
 
-/// The transaction that puts a network's table in place of an old one.
+/// The transaction that puts a network's table in place of an old one, on a host without other rules.
 pub fn ruleset(config: &BridgeConfig) -> String {
+    transaction(config, &Seen::default())
+}
+
+fn transaction(config: &BridgeConfig, seen: &Seen) -> String {
     let table = table_name(&config.name);
     let mut text = removal(&config.name);
     // Writing to a string cannot fail.
     let _ = write!(
         text,
-        "table inet {table} {{\n{}{}{}{}}}\n",
+        "table inet {table} {{\n{}{}{}{}{}}}\n{}",
         prerouting(config),
         input(config),
         forward(config),
-        nat(config)
+        chain("beside", FORWARD_HOOK, &others::kept_closed(config, seen)),
+        nat(config),
+        others::rules(config, seen)
     );
     text
 }
@@ -99,7 +115,7 @@ fn forward(config: &BridgeConfig) -> String {
             let _ = writeln!(rules, "    oifname \"{name}\" meta nfproto {family} accept");
         }
     }
-    chain("forward", "type filter hook forward priority filter; policy accept;", &rules)
+    chain("forward", FORWARD_HOOK, &rules)
 }
 
 fn nat(config: &BridgeConfig) -> String {
@@ -115,6 +131,8 @@ fn nat(config: &BridgeConfig) -> String {
     chain("postrouting", "type nat hook postrouting priority srcnat; policy accept;", &rules)
 }
 
+const FORWARD_HOOK: &str = "type filter hook forward priority filter; policy accept;";
+
 /// A chain; none at all where it would have no rules.
 fn chain(name: &str, hook: &str, rules: &str) -> String {
     if rules.is_empty() {
@@ -123,14 +141,67 @@ fn chain(name: &str, hook: &str, rules: &str) -> String {
     format!("  chain {name} {{\n    {hook}\n{rules}  }}\n")
 }
 
-/// Puts a network's table in.
-pub(crate) async fn apply(config: &BridgeConfig, context: &Context) -> Result<()> {
-    nft(context, &config.name).run(&["-f".into(), "-".into()], &ruleset(config)).await
+/// Puts a network's table in, and its rules among those of others.
+async fn apply(config: &BridgeConfig, context: &Context) -> Result<Standing> {
+    let name = &config.name;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let seen = look(name, context).await?;
+        let standing = Standing::of(config, &seen);
+        match run(name, context, &["-f", "-"], &transaction(config, &seen)).await {
+            Ok(_) => return Ok(standing),
+            // A chain of others that was seen may be gone by now.
+            Err(error) if tries == MOST_TRIES => return Err(error),
+            Err(error) => {
+                tracing::debug!(network = name, %error, "the rules have changed meanwhile")
+            }
+        }
+    }
 }
 
-/// Takes a network's table away; one that is not there is no error.
+/// Takes a network's table away, and its rules among those of others; what is not there is no error.
 pub(crate) async fn remove(network: &str, context: &Context) -> Result<()> {
-    nft(context, network).run(&["-f".into(), "-".into()], &removal(network)).await
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let seen = look(network, context).await?;
+        let text = removal(network) + &others::removal(&seen);
+        match run(network, context, &["-f", "-"], &text).await {
+            Ok(_) => return Ok(()),
+            Err(error) if tries == MOST_TRIES => return Err(error),
+            Err(error) => tracing::debug!(network, %error, "the rules have changed meanwhile"),
+        }
+    }
+}
+
+/// Looks at the rules of this host. What cannot be read is taken for absent: a network without its own
+/// table would be worse.
+async fn look(network: &str, context: &Context) -> Result<Seen> {
+    let list = |what: &'static [&'static str]| async move {
+        let args: Vec<&str> = ["-j", "list"].into_iter().chain(what.iter().copied()).collect();
+        run(network, context, &args, "").await
+    };
+    let seen = async {
+        let mut seen = Seen::of_chains(&list(&["chains"]).await?);
+        for forward in &mut seen.forwards {
+            let rules = list(forward.family.filter_table()).await?;
+            forward.read_rules(&rules, network);
+        }
+        Ok(seen)
+    };
+    match seen.await {
+        Err(error @ NetworkError::Program { .. }) => {
+            tracing::warn!(network, %error, "the firewall rules of others cannot be read");
+            Ok(Seen::default())
+        }
+        other => other,
+    }
+}
+
+async fn run(network: &str, context: &Context, args: &[&str], input: &str) -> Result<String> {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    nft(context, network).run(&args, input).await
 }
 
 fn nft<'a>(context: &'a Context, network: &'a str) -> Program<'a> {

@@ -7,7 +7,7 @@
 //! | [`ipam`] | subnets, addresses and hardware addresses; pure |
 //! | [`link`] | the only caller of rtnetlink |
 //! | [`sysctl`] | `/proc/sys/net` |
-//! | [`firewall`] | the text of a network's nftables table |
+//! | [`firewall`] | the network's nftables table, and its peace with the tables of others |
 //! | `dns` | the network's dnsmasq: started, watched, taken up again, fed |
 //! | [`Network`] | one network as a whole |
 //! | [`nic`] | what an instance's interface is made of |
@@ -27,6 +27,7 @@ mod error;
 mod mac;
 #[cfg(test)]
 mod testing;
+mod watched;
 
 pub mod config;
 mod dns;

@@ -13,6 +13,7 @@ mod config;
 mod counts;
 mod crash;
 mod database;
+mod docker;
 mod every_step;
 mod hostile;
 mod http;

@@ -27,6 +27,8 @@ pub use harness::crash::{
     MOST_STEPS, VICTIM, is_whole, killed_at_every_step, left_nothing, warmed,
 };
 pub use harness::daemon::{Daemon, Options};
+pub use harness::docker::Docker;
+pub use harness::host::Host;
 pub use harness::instance::{address, namespace_owner, pid, state, status};
 pub use harness::ran::Ran;
 pub use harness::report::report;

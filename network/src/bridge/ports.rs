@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
-use super::{Network, place, put_outside};
+use super::{Network, Outside, place, put_outside};
 use crate::{NetworkError, Result};
 
 impl Network {
@@ -35,8 +35,10 @@ impl Network {
         }
         let (files, context) = (&self.0.files, &self.0.context);
         let made = place::Made::default();
-        let (index, started) = put_outside(self.config(), files, context, &made).await?;
+        let outside = put_outside(&self.0.config, files, context, &made).await?;
+        let Outside { index, dns: started, keeper } = outside;
         *dns = started;
+        *self.0.keeper.lock().await = Some(keeper);
         self.plug_in_again(index).await?;
         self.0.index.store(index, Ordering::Release);
         Ok(())

@@ -1,6 +1,7 @@
 //! Whole networks, each in a network namespace of its own, with the real dnsmasq and nft, and
 //! busybox as the guest.
 
+mod beside;
 mod guests;
 mod hostile;
 mod life;
@@ -167,21 +168,28 @@ fn rules() -> String {
 
 /// The world beyond, at 192.0.2.2, which has no way back to the network's own subnet.
 async fn world(context: &Context) -> Namespace {
-    context.links.create_bridge("wan0", Mac::random(), 1500).await.unwrap();
-    let wan = context.links.get("wan0").await.unwrap().unwrap().index;
-    context.links.set_up("wan0").await.unwrap();
-    context.links.add_address(wan, "192.0.2.1/24".parse().unwrap()).await.unwrap();
-    let world = Namespace::new();
+    behind_bridge(context, "wan0", "192.0.2.").await
+}
+
+/// A guest of someone else's at `subnet`2, behind a bridge at `subnet`1.
+async fn behind_bridge(context: &Context, name: &str, subnet: &'static str) -> Namespace {
+    let net = |host: u8| format!("{subnet}{host}/24").parse().unwrap();
+    context.links.create_bridge(name, Mac::random(), 1500).await.unwrap();
+    let bridge = context.links.get(name).await.unwrap().unwrap().index;
+    context.links.set_up(name).await.unwrap();
+    context.links.add_address(bridge, net(1)).await.unwrap();
+    let inside = Namespace::new();
     let (host_name, mac) = (new_host_name(), Mac::random());
     let (host_name, guest_name) = (&*host_name, "eth0");
-    let veth = crate::link::Veth { host_name, guest_name, mac, mtu: 1500, bridge: wan };
-    context.links.create_veth(&veth, world.fd()).await.unwrap();
+    let veth = crate::link::Veth { host_name, guest_name, mac, mtu: 1500, bridge };
+    context.links.create_veth(&veth, inside.fd()).await.unwrap();
     context.links.set_up(host_name).await.unwrap();
-    world.run(async {
+    let address = net(2);
+    inside.run(async move {
         let links = Links::new().unwrap();
         let index = links.get("eth0").await.unwrap().unwrap().index;
-        links.add_address(index, "192.0.2.2/24".parse().unwrap()).await.unwrap();
+        links.add_address(index, address).await.unwrap();
         links.set_up("eth0").await.unwrap();
     });
-    world
+    inside
 }

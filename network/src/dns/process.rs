@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use crate::watched::readable;
 
 /// A process that was alive when it was found.
 pub(super) struct Process {
@@ -84,22 +85,13 @@ fn open(pid: i32, pid_file: &Path) -> Option<(Process, Vec<String>)> {
     let fd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     // Now that its number cannot be given to another, what it says counts. The dead say nothing.
     let args = arguments(pid.as_raw_nonzero().get()).filter(|args| args.contains(&mark))?;
-    Some((Process { pid, fd: Arc::new(register(fd).ok()?) }, args))
+    Some((Process { pid, fd: Arc::new(readable(fd).ok()?) }, args))
 }
 
 /// Whether a process is of this side's user namespace. A guest's can have any arguments, these too.
 fn is_the_hosts(pid: i32) -> bool {
     let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/user")).ok();
     namespace(&pid.to_string()).is_some_and(|of| namespace("self") == Some(of))
-}
-
-#[expect(
-    deprecated,
-    reason = "its replacement is unsafe, for descriptors that are closed while they are registered; \
-              this one is owned by what registers it"
-)]
-fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(fd, Interest::READABLE)
 }
 
 /// The arguments of a process, without its name.

@@ -89,6 +89,19 @@ impl Busybox {
         path
     }
 
+    /// Packs the root filesystem alone, as Docker imports it.
+    #[track_caller]
+    pub fn root_tar(&self) -> PathBuf {
+        let path = self.folder.path().join("rootfs.tar");
+        run(Command::new("tar")
+            .args(["--create", "--numeric-owner", "--file"])
+            .arg(&path)
+            .arg("--directory")
+            .arg(self.root())
+            .arg("."));
+        path
+    }
+
     /// Packs it as LXD's split image: a tarball of the metadata and a squashfs.
     #[track_caller]
     pub fn split(&self) -> (PathBuf, PathBuf) {

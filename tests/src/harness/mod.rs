@@ -6,6 +6,8 @@ pub mod cgroup;
 pub mod clean;
 pub mod crash;
 pub mod daemon;
+pub mod docker;
+pub mod host;
 pub mod instance;
 pub mod programs;
 pub mod ran;
