@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`supervisor`] | the event loop: states, requests, events |
 //! | [`host`], [`nodes`], [`rootfs`] | what is kept of the host; device nodes; the guest's mounts |
-//! | [`user`] | the guest's user namespace |
+//! | [`user`] | the guest's user and network namespace |
 //! | [`boot`] | from namespaces to a running init |
 //! | [`init`] | which init it is, and what follows from that |
 //! | [`console`], [`exec`], [`network`] | terminal, programs inside, addresses inside |
@@ -37,7 +37,7 @@ mod verdict;
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -47,7 +47,7 @@ use sc_sys::inherited::take_inherited;
 use sc_sys::resolve::Root;
 
 use crate::failure::{Step, plain};
-use crate::host::{GUEST_ROOT, Host, PositionedReader, Trees};
+use crate::host::{GUEST_ROOT, PositionedReader, Trees};
 use crate::init::detect::{Program, find};
 use crate::log::{BoundedFile, Journal};
 use crate::supervisor::Supervisor;
@@ -80,8 +80,7 @@ fn run() -> Result<(), BootFailure> {
     journal.say(format!("agent {} of instance {}", env!("CARGO_PKG_VERSION"), spec.name));
     birth::raise_own_limits();
     let mut supervisor = Supervisor::new(&spec, listener, console_log, journal).step("start")?;
-    let entered = Host::enter(&spec, descriptors.collect());
-    supervisor.begin(entered, |trees| mount(&spec, trees));
+    supervisor.begin(descriptors.collect(), |trees, user| mount(&spec, trees, user));
     supervisor.run().step("supervise")
 }
 
@@ -98,11 +97,9 @@ fn read_spec(spec: OwnedFd) -> Result<InstanceSpec, BootFailure> {
         .map_err(|error| plain("read spec", error.to_string(), Errno::INVAL))
 }
 
-/// Makes the user namespace, mounts what the guest is made of and looks for its init.
-fn mount(spec: &InstanceSpec, trees: &Trees) -> Result<(OwnedFd, Program), BootFailure> {
-    let user = user::create(spec.ids)?;
-    rootfs::mount_all(spec, trees, user.as_fd())?;
+/// Mounts what the guest is made of and looks for its init.
+fn mount(spec: &InstanceSpec, trees: &Trees, user: BorrowedFd<'_>) -> Result<Program, BootFailure> {
+    rootfs::mount_all(spec, trees, user)?;
     let root = Root::open_dir(GUEST_ROOT).step("open root")?;
-    let program = find(&root, &spec.init)?;
-    Ok((user, program))
+    find(&root, &spec.init)
 }

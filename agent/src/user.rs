@@ -1,9 +1,12 @@
-//! The guest's user namespace, owned by the guest's base id.
+//! The guest's user namespace, owned by the guest's base id, and its network namespace in it.
 //!
 //! What the kernel counts per user inside a namespace is charged to its owner: were that the host's root,
 //! one guest could take every other guest's inotify instances. The owner is whoever makes the namespace, so
 //! a child of the agent becomes the base id and makes it. (A thread would do, but its stack and heap would
 //! stay with every agent for good.)
+//!
+//! The network namespace is made here and not with PID 1, so that the daemon plugs its NICs in while all else
+//! is mounted.
 
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
@@ -22,46 +25,66 @@ use crate::failure::{Step, plain};
 const SIGKILL: i32 = 9;
 const STEP: &str = "create user namespace";
 
-/// Makes the namespace and writes its maps.
-pub(crate) fn create(ids: IdRangeSpec) -> std::result::Result<OwnedFd, BootFailure> {
+/// The namespaces that a guest keeps over its reboots.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// Its ids.
+    pub user: OwnedFd,
+    /// Its NICs.
+    pub network: OwnedFd,
+}
+
+/// Makes the namespaces and writes the maps of ids.
+pub(crate) fn create(ids: IdRangeSpec) -> std::result::Result<Kept, BootFailure> {
     let object = || format!("ids {} + {}", ids.base, ids.count);
     let range =
         IdRange::new(ids.base, ids.count).ok_or_else(|| plain(STEP, object(), Errno::INVAL))?;
     let (ours, theirs) = Seqpacket::pair(Blocking::Yes).step(STEP)?;
     let maker = spawn_child(&CloneOptions::default(), || make(ids, theirs)).step(STEP)?;
     let outcome = finish(&maker, &ours, range);
-    // The descriptor keeps the namespace; its maker has nothing more to do.
+    // The descriptors keep the namespaces; their maker has nothing more to do.
     let _ = maker.signal(SIGKILL);
     let _ = maker.wait(Wait::Block);
     outcome.step(STEP)
 }
 
-fn finish(maker: &Child, ours: &Seqpacket, range: IdRange) -> Result<OwnedFd> {
-    let told = ours.receive()?.map(|message| message.bytes);
-    let errno = told.and_then(|bytes| Some(i32::from_ne_bytes(bytes.try_into().ok()?)));
-    match errno {
-        Some(0) => {}
-        Some(errno) => {
-            let error = std::io::Error::from_raw_os_error(errno);
-            return Err(SysError::new("create", "user namespace", error));
-        }
-        None => {
-            return Err(SysError::new("wait for", "maker of the user namespace", Errno::PIPE));
-        }
-    }
+fn finish(maker: &Child, ours: &Seqpacket, range: IdRange) -> Result<Kept> {
+    await_made(ours, "user namespace")?;
+    // First: what a network namespace shows in /proc and /sys belongs to the root that the maps name.
     write_id_maps(maker.pid(), range)?;
-    namespace::open_of(maker.pid(), "user")
+    ours.send(&[], &[])?;
+    await_made(ours, "network namespace")?;
+    let user = namespace::open_of(maker.pid(), "user")?;
+    Ok(Kept { user, network: namespace::open_of(maker.pid(), "net")? })
 }
 
-/// Runs the maker: becomes the owner, makes the namespace, and waits to be killed.
+fn await_made(ours: &Seqpacket, what: &'static str) -> Result<()> {
+    let told = ours.receive()?.map(|message| message.bytes);
+    match told.and_then(|bytes| Some(i32::from_ne_bytes(bytes.try_into().ok()?))) {
+        Some(0) => Ok(()),
+        Some(errno) => {
+            let error = std::io::Error::from_raw_os_error(errno);
+            Err(SysError::new("create", what, error))
+        }
+        None => Err(SysError::new("wait for", format!("maker of the {what}"), Errno::PIPE)),
+    }
+}
+
+/// Runs the maker: becomes the owner, makes the namespaces, and waits to be killed. Without its agent it ends
+/// as well: there is nobody to send to, and nothing to wait for.
 fn make(ids: IdRangeSpec, theirs: Seqpacket) -> Infallible {
-    let errno = match become_owner(ids) {
-        Ok(()) => 0,
-        Err(error) => error.errno().unwrap_or(Errno::IO.raw_os_error()),
-    };
-    // Without its agent this ends as well: there is nobody to send to, and nothing to wait for.
-    let _ = theirs.send(&errno.to_ne_bytes(), &[]);
-    let _ = theirs.receive();
+    let steps: [&dyn Fn() -> Result<()>; 2] =
+        [&|| become_owner(ids), &|| namespace::unshare(Namespaces::NEWNET)];
+    for step in steps {
+        let errno = match step() {
+            Ok(()) => 0,
+            Err(error) => error.errno().unwrap_or(Errno::IO.raw_os_error()),
+        };
+        let told = theirs.send(&errno.to_ne_bytes(), &[]);
+        if told.is_err() || !matches!(theirs.receive(), Ok(Some(_))) {
+            break;
+        }
+    }
     std::process::exit(1)
 }
 

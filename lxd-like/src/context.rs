@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::manager::{Held, Images, Networks, Pools, Profiles, References};
 use crate::model::Intent;
 use crate::paths::Paths;
+use crate::proven::Proven;
 
 /// A shared handle to the context.
 pub type Ctx = Arc<Context>;
@@ -31,6 +32,8 @@ pub struct Context {
     pub networks: Networks,
     /// Held by whoever comes to refer to a pool or network.
     pub references: References,
+    /// What was seen to come up.
+    pub proven: Proven,
     /// Cancelled once the instances that start by themselves have been started.
     pub ready: CancellationToken,
     /// Asks the daemon to end; see [`crate::daemon`].

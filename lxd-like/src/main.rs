@@ -14,6 +14,7 @@ mod manager;
 mod model;
 mod operation;
 mod paths;
+mod proven;
 
 use std::process::ExitCode;
 

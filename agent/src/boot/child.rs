@@ -52,19 +52,17 @@ fn start(spec: &InstanceSpec, host: &Host, sync: &Seqpacket) -> Outcome<()> {
     else {
         return Err(abandoned());
     };
-    let mut descriptors = descriptors.into_iter();
-    let user = descriptors.next().ok_or_else(abandoned)?;
+    let Ok([user, network]) = <[OwnedFd; 2]>::try_from(descriptors) else {
+        return Err(abandoned());
+    };
     namespace::enter(user, Namespaces::NEWUSER).step("enter user namespace")?;
-    let mut wanted = Namespaces::NEWPID
+    namespace::enter(network, Namespaces::NEWNET).step("enter network")?;
+    let namespaces = Namespaces::NEWPID
         | Namespaces::NEWNS
         | Namespaces::NEWUTS
         | Namespaces::NEWIPC
         | Namespaces::NEWCGROUP;
-    match descriptors.next() {
-        Some(network) => namespace::enter(network, Namespaces::NEWNET).step("enter network")?,
-        None => wanted |= Namespaces::NEWNET,
-    }
-    let options = CloneOptions { namespaces: wanted, cgroup: None, as_sibling: true };
+    let options = CloneOptions { namespaces, cgroup: None, as_sibling: true };
     let init = spawn_child(&options, || pid_one(spec, host, &entry, sync)).step("clone PID 1")?;
     send(sync, &FromInit::Cloned(init.pid()), &[]).step("tell the agent")
 }

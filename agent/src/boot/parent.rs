@@ -84,10 +84,9 @@ impl Boot {
         &self,
         entry: Entry,
         user: BorrowedFd<'_>,
-        network: Option<BorrowedFd<'_>>,
+        network: BorrowedFd<'_>,
     ) -> Result<(), BootFailure> {
-        let descriptors: Vec<_> = std::iter::once(user).chain(network).collect();
-        send(&self.sync, &ToInit::Enter(entry), &descriptors)
+        send(&self.sync, &ToInit::Enter(entry), &[user, network])
             .map_err(|error| lost("start boot", &error))?;
         self.sync.set_blocking(Blocking::No).step("start boot")
     }

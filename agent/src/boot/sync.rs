@@ -5,7 +5,7 @@
 //! agent                                starter              PID 1
 //!  | fork ------------------------------> |
 //!  |                                      | enters v1 cgroups
-//!  | Enter, user namespace -------------> | enters it
+//!  | Enter, namespaces -----------------> | enters them
 //!  | <---------------------------- Cloned | clone3 ----------> |
 //!  |                                      x                    | mounts, devices, console
 //!  | <-------------------- Prepared, devpts, console's master  |
@@ -27,8 +27,7 @@ use serde::{Deserialize, Serialize};
 /// What the agent tells.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToInit {
-    /// Everything is mounted: enter the user namespace (first descriptor) and, after a reboot, the network
-    /// namespace that is there already (second descriptor).
+    /// Everything is mounted: enter the user namespace (first descriptor) and the network namespace (second).
     Enter(Entry),
     /// The NICs are plugged in: execute init.
     Go,

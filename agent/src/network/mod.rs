@@ -5,7 +5,7 @@ mod changes;
 mod dump;
 mod message;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -47,7 +47,6 @@ const DELETE_TABLE: u16 = (NFTABLES << 8) | 2;
 /// The guest's network.
 #[derive(Debug)]
 pub(crate) struct Network {
-    namespace: OwnedFd,
     changes: OwnedFd,
     queries: OwnedFd,
     netfilter: Option<OwnedFd>,
@@ -60,18 +59,13 @@ pub(crate) struct Network {
 
 impl Network {
     /// Opens sockets in the guest's network namespace; the agent itself stays in the host's.
-    pub(crate) fn open(namespace: OwnedFd, own: BorrowedFd<'_>) -> Result<Self> {
-        namespace::enter(&namespace, Namespaces::NEWNET)?;
+    pub(crate) fn open(namespace: BorrowedFd<'_>, own: BorrowedFd<'_>) -> Result<Self> {
+        namespace::enter(namespace, Namespaces::NEWNET)?;
         let sockets = open_sockets();
         namespace::enter(own, Namespaces::NEWNET)?;
         let (changes, queries, netfilter) = sockets?;
         let (sequence, listens, up_at_boot) = (0, false, Vec::new());
-        Ok(Self { namespace, changes, queries, netfilter, sequence, listens, up_at_boot })
-    }
-
-    /// Returns the namespace.
-    pub(crate) fn namespace(&self) -> BorrowedFd<'_> {
-        self.namespace.as_fd()
+        Ok(Self { changes, queries, netfilter, sequence, listens, up_at_boot })
     }
 
     /// Has the poller tell of changes from now on.

@@ -1,12 +1,12 @@
 //! The event loop: one instance, from its first boot to its end.
 //!
 //! ```text
-//!             Boot           executed
-//!  Waiting ─────────> Booting ──────> Running ──┐ reboot
-//!     │                 │ ^              │      v
-//!     │ failed          │ └──────────────┼─ Rebooting
-//!     v                 v                v
-//!   Over <──────────────┴────────────────┘
+//!              mounted           Boot           executed
+//!  Preparing ─────────> Waiting ─────────> Booting ──────> Running ──┐ reboot
+//!      │                   │                 │ ^              │      v
+//!      │ failed            │ failed          │ └──────────────┼─ Rebooting
+//!      v                   v                 v                v
+//!    Over <────────────────┴─────────────────┴────────────────┘
 //! ```
 //!
 //! [`state`] moves between them, [`requests`] serves the daemon, [`programs`] runs what it asks for. Nothing in here waits for anything but the
@@ -16,7 +16,7 @@ mod programs;
 mod requests;
 mod state;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -29,11 +29,13 @@ use crate::boot::parent::{Boot, Entry};
 use crate::connection::Connection;
 use crate::console::{Console, Tokens};
 use crate::exec::Execs;
+use crate::failure::Step;
 use crate::host::{Host, Trees};
 use crate::init::detect::Program;
 use crate::log::{BoundedFile, Journal};
 use crate::network::{Changes, Network};
 use crate::stop::Stop;
+use crate::user::{self, Kept};
 use crate::verdict::Wanted;
 
 /// Names of descriptors in the event loop; programs and connections have theirs from these on.
@@ -65,8 +67,8 @@ pub(crate) struct Supervisor {
     spec: Rc<InstanceSpec>,
     /// Missing where it could not be set up; then nothing ever runs.
     host: Option<Rc<Host>>,
-    /// The guest's user namespace.
-    user: Option<OwnedFd>,
+    /// What the guest keeps over its reboots.
+    namespaces: Option<Rc<Kept>>,
     program: Option<Program>,
     poller: Poller,
     signals: Signals,
@@ -94,6 +96,8 @@ pub(crate) struct Supervisor {
 
 /// Where the instance is.
 enum State {
+    /// Namespaces and mounts are made; a request to boot that came meanwhile.
+    Preparing(Option<Pending>),
     /// PID 1 is being prepared or waits to be let go.
     Waiting(Boot),
     /// It was let go; the daemon's request awaits its reply.
@@ -128,7 +132,6 @@ struct Pending {
 struct Guest {
     pid: i32,
     pidfd: OwnedFd,
-    network: OwnedFd,
     devpts: Option<OwnedFd>,
     kind: InitKind,
     started: Instant,
@@ -150,7 +153,7 @@ impl Supervisor {
         let supervisor = Self {
             spec: Rc::clone(spec),
             host: None,
-            user: None,
+            namespaces: None,
             program: None,
             poller: Poller::new()?,
             signals: Signals::take(&all)?,
@@ -158,7 +161,7 @@ impl Supervisor {
             connections: Vec::new(),
             daemon: None,
             last_connection: 0,
-            state: State::Over(Ended::Abandoned, now),
+            state: State::Preparing(None),
             guest: None,
             network: None,
             network_changes: Changes::default(),
@@ -178,18 +181,47 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    /// Begins the first boot. A failure is kept for the daemon to hear.
+    /// Begins the first boot; `descriptors` are what the spec names. A failure is kept for the daemon to
+    /// hear.
     pub(crate) fn begin(
         &mut self,
-        entered: std::result::Result<(Host, Trees), BootFailure>,
-        mount: impl FnOnce(&Trees) -> std::result::Result<(OwnedFd, Program), BootFailure>,
+        descriptors: Vec<OwnedFd>,
+        mount: impl FnOnce(&Trees, BorrowedFd<'_>) -> std::result::Result<Program, BootFailure>,
     ) {
-        let outcome = entered.and_then(|(host, trees)| {
-            self.host = Some(Rc::new(host));
-            self.first_boot(|| mount(&trees))
-        });
-        if let Err(failure) = outcome {
+        if let Err(failure) = self.prepare(descriptors, mount) {
             self.fail(failure);
+        }
+    }
+
+    fn prepare(
+        &mut self,
+        descriptors: Vec<OwnedFd>,
+        mount: impl FnOnce(&Trees, BorrowedFd<'_>) -> std::result::Result<Program, BootFailure>,
+    ) -> std::result::Result<(), BootFailure> {
+        let kept = Rc::new(user::create(self.spec.ids)?);
+        self.namespaces = Some(Rc::clone(&kept));
+        // The daemon is there by now: it plugs the NICs in while the rest is prepared.
+        self.serve_waiting().step("serve the daemon")?;
+        let (host, trees) = Host::enter(&self.spec, descriptors)?;
+        self.host = Some(Rc::new(host));
+        match self.state {
+            State::Preparing(_) => self.first_boot(|| mount(&trees, kept.user.as_fd())),
+            // Given up meanwhile.
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes what has come, and waits for nothing.
+    fn serve_waiting(&mut self) -> Result<()> {
+        let mut events = Vec::new();
+        loop {
+            self.poller.wait(&mut events, Some(Duration::ZERO))?;
+            if events.is_empty() {
+                return Ok(());
+            }
+            for event in &events {
+                self.handle(*event)?;
+            }
         }
     }
 
@@ -265,7 +297,7 @@ impl Supervisor {
         let by_state = match &self.state {
             State::Waiting(_) if self.daemon.is_none() => Some(self.began + FIRST_BOOT_PATIENCE),
             State::Rebooting(at) | State::Over(_, at) => Some(*at),
-            State::Waiting(_) | State::Booting(..) | State::Running => None,
+            State::Preparing(_) | State::Waiting(_) | State::Booting(..) | State::Running => None,
         };
         let stop = self.stop.as_ref().and_then(|stop| stop.due(now));
         [by_state, stop, self.execs.due(), self.network_changes.due()].into_iter().flatten().min()
@@ -372,8 +404,7 @@ impl Supervisor {
         }
     }
 
-    fn guest_descriptor(&self) -> Option<OwnedFd> {
-        let guest = self.guest.as_ref()?;
-        guest.network.as_fd().try_clone_to_owned().ok()
+    fn network_namespace(&self) -> Option<OwnedFd> {
+        self.namespaces.as_ref()?.network.try_clone().ok()
     }
 }

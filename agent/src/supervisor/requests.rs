@@ -61,7 +61,7 @@ impl Supervisor {
         self.hang_up_orphans();
         if self.daemon == Some(token) {
             self.daemon = None;
-            if matches!(self.state, State::Waiting(_)) {
+            if matches!(self.state, State::Preparing(_) | State::Waiting(_)) {
                 self.abandon("the daemon went away before the first boot");
             }
         }
@@ -137,8 +137,9 @@ impl Supervisor {
         }
     }
 
-    fn boot(&mut self, to: Pending) {
+    pub(super) fn boot(&mut self, to: Pending) {
         match std::mem::replace(&mut self.state, State::Running) {
+            State::Preparing(_) => self.state = State::Preparing(Some(to)),
             State::Waiting(mut boot) => {
                 // What is plugged in by now is what later boots find as well.
                 if let Some(Err(error)) = self.network.as_mut().map(Network::remember) {
@@ -162,7 +163,9 @@ impl Supervisor {
             State::Running => self.begin_stop(signal),
             State::Booting(..) => self.stop_when_running = Some(signal),
             State::Rebooting(_) => self.end(Exit::Halted),
-            State::Waiting(_) | State::Over(..) => return self.wrong_phase(to),
+            State::Preparing(_) | State::Waiting(_) | State::Over(..) => {
+                return self.wrong_phase(to);
+            }
         }
         self.reply(to, Reply::Done, Vec::new());
     }
@@ -177,7 +180,7 @@ impl Supervisor {
 
     fn phase(&self) -> Phase {
         match (&self.state, &self.guest) {
-            (State::Waiting(_), _) => Phase::Waiting,
+            (State::Preparing(_) | State::Waiting(_), _) => Phase::Waiting,
             (State::Running, Some(guest)) => Phase::Running {
                 pid: guest.pid.unsigned_abs(),
                 init: guest.kind,

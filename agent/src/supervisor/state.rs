@@ -1,6 +1,6 @@
 //! The moves of an instance: boots, ends, reboots.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -33,19 +33,30 @@ const CLEAR_ATTEMPTS: u32 = 100;
 const CLEAR_PAUSE: Duration = Duration::from_millis(5);
 
 impl Supervisor {
-    /// Begins the first boot; `mount` makes user namespace and mounts while the starter enters cgroups.
+    /// Begins the first boot; `mount` mounts the guest's root while the starter enters cgroups.
     pub(super) fn first_boot(
         &mut self,
-        mount: impl FnOnce() -> Result<(OwnedFd, Program), BootFailure>,
+        mount: impl FnOnce() -> Result<Program, BootFailure>,
     ) -> Result<(), BootFailure> {
         let boot = Boot::begin(&self.spec, self.host())?;
-        let (user, program) = mount()?;
-        boot.enter(self.entry(&program), user.as_fd(), None)?;
+        let program = mount()?;
+        self.enter(&boot, &program)?;
         self.journal.say(format!("init is {program}"));
-        (self.user, self.program) = (Some(user), Some(program));
+        self.program = Some(program);
         self.watch_boot(&boot)?;
-        self.state = State::Waiting(boot);
+        let asked = match std::mem::replace(&mut self.state, State::Waiting(boot)) {
+            State::Preparing(asked) => asked,
+            _ => None,
+        };
+        if let Some(asked) = asked {
+            self.boot(asked);
+        }
         Ok(())
+    }
+
+    fn enter(&self, boot: &Boot, program: &Program) -> Result<(), BootFailure> {
+        let kept = self.namespaces.as_ref().expect("they are made before anything is mounted");
+        boot.enter(self.entry(program), kept.user.as_fd(), kept.network.as_fd())
     }
 
     pub(super) fn host(&self) -> &Rc<Host> {
@@ -72,11 +83,8 @@ impl Supervisor {
             std::thread::sleep(CLEAR_PAUSE);
         }
         let mut boot = Boot::begin(&self.spec, self.host())?;
-        let (Some(user), Some(program)) = (&self.user, &self.program) else {
-            unreachable!("a guest that has run was mounted")
-        };
-        let network = self.network.as_ref().map(Network::namespace);
-        boot.enter(self.entry(program), user.as_fd(), network)?;
+        let program = self.program.as_ref().expect("a guest that has run was mounted");
+        self.enter(&boot, program)?;
         self.watch_boot(&boot)?;
         boot.go()?;
         self.state = State::Booting(boot, None);
@@ -107,12 +115,10 @@ impl Supervisor {
 
     fn cloned(&mut self, pid: i32) -> Result<(), BootFailure> {
         let pidfd = process::open_pidfd(pid).step("hold PID 1")?;
-        let network = namespace::open_of(pid, "net").step("hold network")?;
         let kind = self.program.as_ref().map_or(InitKind::Other, |program| program.facts.kind());
         self.guest = Some(Guest {
             pid,
             pidfd,
-            network,
             devpts: None,
             kind,
             started: Instant::now(),
@@ -124,14 +130,13 @@ impl Supervisor {
         }
         if self.network.is_none() {
             self.watch_network().step("watch network")?;
-            self.tell_namespaces();
         }
         Ok(())
     }
 
     fn watch_network(&mut self) -> sc_sys::Result<()> {
-        let Some(namespace) = self.guest_descriptor() else { return Ok(()) };
-        let mut network = Network::open(namespace, self.host().net_namespace.as_fd())?;
+        let Some(kept) = &self.namespaces else { return Ok(()) };
+        let mut network = Network::open(kept.network.as_fd(), self.host().net_namespace.as_fd())?;
         network.listen(&self.poller, token::NETWORK)?;
         self.network = Some(network);
         Ok(())
@@ -139,7 +144,9 @@ impl Supervisor {
 
     /// Tells the daemon of the namespaces, where the first boot waits for it.
     pub(super) fn tell_namespaces(&mut self) {
-        if let (State::Waiting(_), Some(network)) = (&self.state, self.guest_descriptor()) {
+        if let (State::Preparing(_) | State::Waiting(_), Some(network)) =
+            (&self.state, self.network_namespace())
+        {
             self.tell(Event::NamespacesReady, vec![network]);
         }
     }
@@ -277,7 +284,7 @@ impl Supervisor {
         self.wanted = Wanted::Ended;
         self.kill_guest();
         match &self.state {
-            State::Waiting(_) => self.abandon("the daemon wants it"),
+            State::Preparing(_) | State::Waiting(_) => self.abandon("the daemon wants it"),
             State::Rebooting(_) => self.end(Exit::Killed { signal: SIGKILL }),
             State::Booting(..) | State::Running | State::Over(..) => {}
         }

@@ -35,6 +35,7 @@ use crate::instance::{Instances, Recovered};
 use crate::manager::{Images, Networks, Pools, Profiles, References};
 use crate::operation::Operations;
 use crate::paths::Paths;
+use crate::proven::Proven;
 use options::Options;
 
 /// How long the end waits for operations that are under way.
@@ -81,6 +82,7 @@ async fn run(options: Options, events: Events) -> Result<()> {
     tracing::info!(dir = %ctx.paths.root().display(), "ready");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     watchdog::spawn(instances.clone());
+    tokio::spawn(instances.clone().keep_copies());
     tokio::spawn(start_instances(ctx.ready.clone(), instances.clone(), recovered));
 
     let leave = ctx.shutdown.leave.clone();
@@ -96,7 +98,7 @@ async fn run(options: Options, events: Events) -> Result<()> {
         () = ctx.shutdown.leave.cancelled() => {}
         () = ctx.shutdown.stop_guests.cancelled() => autostart::stop_all(&instances).await,
     }
-    end(&ctx, &operations, requests).await;
+    end(&ctx, &instances, &operations, requests).await;
     Ok(())
 }
 
@@ -146,6 +148,7 @@ async fn open(options: &Options, events: Events) -> Result<Ctx> {
             references.clone(),
         )?,
         references,
+        proven: Proven::default(),
         ready: CancellationToken::new(),
         shutdown: Shutdown::default(),
         paths,
@@ -192,7 +195,7 @@ fn watch_signals(shutdown: Shutdown) -> Result<()> {
     Ok(())
 }
 
-async fn end(ctx: &Ctx, operations: &Operations, requests: TaskTracker) {
+async fn end(ctx: &Ctx, instances: &Instances, operations: &Operations, requests: TaskTracker) {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("ending");
     if let Err(error) = std::fs::remove_file(ctx.paths.socket()) {
@@ -204,6 +207,7 @@ async fn end(ctx: &Ctx, operations: &Operations, requests: TaskTracker) {
     if tokio::time::timeout(DRAIN_PATIENCE, operations.drained()).await.is_err() {
         tracing::warn!("some operations are still under way: the journal knows of them");
     }
+    instances.write_copies().await;
     ctx.events.end().await;
     ctx.host.cgroups.remove_if_unused();
     ctx.store.clone().close().await;

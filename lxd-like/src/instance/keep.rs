@@ -1,17 +1,73 @@
 //! The copy of an instance's configuration that lies beside its volume.
 //!
 //! From it a lost database can be rebuilt: it holds everything that the instance is, what its
-//! profiles give included. It is written behind the request that changed it.
+//! profiles give included. It is written behind the requests that changed it, a moment later and by
+//! one task: a launch, which changes a record several times, neither waits for the disk nor has
+//! others wait for it, and an older state never comes last.
 
-use serde::Serialize;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
 
+use sc_api::InstanceName;
 use sc_profiles::Settings;
 use sc_storage::VolumeName;
+use serde::Serialize;
+use tokio::sync::Notify;
 
+use super::registry::Instances;
 use super::view::View;
+use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, NetworkRecord, ProfileRecord};
+
+/// How long a change waits for the ones that follow it.
+const REST: Duration = Duration::from_millis(500);
+
+/// The instances whose copy is behind.
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    names: Mutex<BTreeSet<InstanceName>>,
+    news: Notify,
+}
+
+impl Behind {
+    /// Has the copy of an instance written soon.
+    pub fn note(&self, name: InstanceName) {
+        self.lock().insert(name);
+        self.news.notify_one();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<InstanceName>> {
+        self.names.lock().expect("no panic while the names are locked")
+    }
+}
+
+impl Instances {
+    /// Keeps the copies for as long as the daemon lives.
+    pub async fn keep_copies(self) {
+        loop {
+            self.behind().news.notified().await;
+            tokio::time::sleep(REST).await;
+            self.write_copies().await;
+        }
+    }
+
+    /// Writes the copies that are behind. A failure is logged: the store has what counts.
+    pub async fn write_copies(&self) {
+        let names = std::mem::take(&mut *self.behind().lock());
+        for name in names {
+            // One that is no more has no copy either.
+            let Ok(handle) = self.get(name.as_str()) else { continue };
+            let (ctx, view) = (self.ctx().clone(), handle.view());
+            if let Err(error) = blocking(move || write(&ctx, &view)).await {
+                tracing::warn!(instance = %name, error = %error.chain(),
+                    "write the copy of an instance's configuration");
+            }
+        }
+    }
+}
 
 /// What the copy holds. It is JSON, which YAML readers read as well.
 #[derive(Debug, Serialize)]
@@ -23,19 +79,19 @@ struct Copy<'a> {
     networks: Vec<NetworkRecord>,
 }
 
-/// Writes the copy in the background. A failure is logged: the store has what counts.
-pub(super) fn keep_copy(ctx: &Ctx, view: &View) {
-    let (record, expanded) = (view.record.clone(), view.expanded.clone());
-    let ctx = ctx.clone();
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = write(&ctx, &record, &expanded) {
-            tracing::warn!(instance = %record.name, error = %error.chain(),
-                "write the copy of an instance's configuration");
-        }
-    });
+fn write(ctx: &Ctx, view: &View) -> Result<()> {
+    let pool = ctx.pools.get(view.record.pool.as_str())?;
+    let volume = VolumeName::new(view.record.name.as_str())?;
+    let written = content(ctx, &view.record, &view.expanded)
+        .and_then(|text| Ok(pool.write_backup(&volume, &text)?));
+    // It may be deleted, or be made, just now.
+    if written.is_err() && !pool.has_volume(&volume)? {
+        return Ok(());
+    }
+    written
 }
 
-fn write(ctx: &Ctx, record: &InstanceRecord, expanded: &Settings) -> Result<()> {
+fn content(ctx: &Ctx, record: &InstanceRecord, expanded: &Settings) -> Result<Vec<u8>> {
     let networks = record.nics.values().map(|nic| ctx.networks.record(nic.network.as_str()));
     let copy = Copy {
         instance: record,
@@ -44,13 +100,6 @@ fn write(ctx: &Ctx, record: &InstanceRecord, expanded: &Settings) -> Result<()> 
         profiles: ctx.profiles.get_all(&record.profiles)?,
         networks: networks.collect::<Result<_>>()?,
     };
-    let text = serde_json::to_vec_pretty(&copy)
-        .map_err(|error| Error::internal(format!("serialise the copy: {error}")))?;
-    let pool = ctx.pools.get(record.pool.as_str())?;
-    let volume = VolumeName::new(record.name.as_str())?;
-    // The instance may have been deleted meanwhile, and its copy with it.
-    if pool.has_volume(&volume)? {
-        pool.write_backup(&volume, &text)?;
-    }
-    Ok(())
+    serde_json::to_vec_pretty(&copy)
+        .map_err(|error| Error::internal(format!("serialise the copy: {error}")))
 }

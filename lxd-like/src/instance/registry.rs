@@ -6,6 +6,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use sc_api::InstanceName;
 
 use super::handle::InstanceHandle;
+use super::keep::Behind;
 use crate::context::Ctx;
 use crate::error::Result;
 
@@ -14,6 +15,7 @@ use crate::error::Result;
 pub struct Instances {
     ctx: Ctx,
     all: Arc<RwLock<All>>,
+    behind: Arc<Behind>,
 }
 
 type All = BTreeMap<InstanceName, Arc<InstanceHandle>>;
@@ -21,7 +23,7 @@ type All = BTreeMap<InstanceName, Arc<InstanceHandle>>;
 impl Instances {
     /// No instance yet: see [`recover`](Self::recover).
     pub fn new(ctx: Ctx) -> Self {
-        Self { ctx, all: Arc::default() }
+        Self { ctx, all: Arc::default(), behind: Arc::default() }
     }
 
     /// The instance of this name.
@@ -39,6 +41,11 @@ impl Instances {
     /// What they stand on.
     pub(super) fn ctx(&self) -> &Ctx {
         &self.ctx
+    }
+
+    /// Whose copies are behind.
+    pub(super) fn behind(&self) -> &Behind {
+        &self.behind
     }
 
     pub(super) fn insert(&self, handle: Arc<InstanceHandle>) {

@@ -22,6 +22,7 @@ use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, Intent, LinkPlan, RunPlan};
+use crate::proven::Recipe;
 
 /// How long an agent may take to make its namespaces.
 const NAMESPACES_PATIENCE: Duration = Duration::from_secs(30);
@@ -44,19 +45,26 @@ pub(super) async fn start(
     checked: &Checked,
     creation: Option<IntentId>,
 ) -> Result<(Active, InstanceRecord), Failed> {
-    let plan = plan(ctx, record, &checked.effective)?;
+    let failed = |error| Failed { error, left: None, creation };
+    let plan = plan(ctx, record, &checked.effective).map_err(failed)?;
     let last_used_at = Some(Timestamp::now());
     let starting = InstanceRecord { last_used_at, ..stop::with_power(record, "RUNNING") };
     let intent = match commit(ctx, &plan, &starting).await {
         Ok(intent) => intent,
         Err(error) => {
             release_ids(ctx, &plan);
-            return Err(error.into());
+            return Err(failed(error));
         }
     };
+    let mut creation = creation;
     let started = async {
-        let (run, events) = boot(ctx, record, checked, &plan).await?;
-        let started = confirm(ctx, starting, creation).await?;
+        let (run, mut events) = boot(ctx, record, checked, &plan).await?;
+        // Written while init is watched: should it not come up after all, that is a deletion of its own.
+        let watched = watch(ctx, record, checked, &run, &mut events);
+        let (watched, confirmed) = tokio::join!(watched, confirm(ctx, starting, creation));
+        let started = confirmed?;
+        creation = None;
+        watched?;
         Ok((Active { run: Arc::new(run), intent, events, exit: None }, started))
     };
     match started.await {
@@ -65,10 +73,8 @@ pub(super) async fn start(
             // It was not running and is not: nothing that a new daemon would start by itself.
             stop::write(ctx, record).await;
             let left = stop::clear_up(ctx, plan, intent).await;
-            Err(Failed {
-                error: Error::within(error, format!("start instance {}", record.name)),
-                left,
-            })
+            let error = Error::within(error, format!("start instance {}", record.name));
+            Err(Failed { error, left, creation })
         }
     }
 }
@@ -79,12 +85,8 @@ pub(super) struct Failed {
     pub error: Error,
     /// What is left of it.
     pub left: Option<stop::Left>,
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self { error, left: None }
-    }
+    /// The creation that it belongs to, where that is not done.
+    pub creation: Option<IntentId>,
 }
 
 /// The guest has come to boot: what was due before its first boot is not due again.
@@ -104,6 +106,26 @@ async fn confirm(
     }
     ctx.store.apply(draft).await?;
     Ok(record)
+}
+
+/// Watches the first moments of init, unless its like was seen to come up before.
+async fn watch(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    checked: &Checked,
+    run: &Run,
+    events: &mut Events,
+) -> Result<()> {
+    let recipe = Recipe::of(record, &checked.expanded);
+    if recipe.is_some_and(|recipe| ctx.proven.knows(recipe)) {
+        return Ok(());
+    }
+    let settled = settle(&run.observed(), events).await;
+    settled.map_err(|error| with_last_words(ctx, &record.name, error))?;
+    if let Some(recipe) = recipe {
+        ctx.proven.note(recipe);
+    }
+    Ok(())
 }
 
 /// Names everything that the run will put outside, and claims its id range.
@@ -173,7 +195,7 @@ async fn boot(
     if let Err(error) = booted.await {
         return Err(the_agents_word(&mut events).await.unwrap_or(error));
     }
-    let observed = started(ctx, &record.name, &mut events).await?;
+    let observed = started(&mut events).await?;
     let run =
         Run { plan: plan.clone(), link: Arc::new(link), cgroup, observed: RwLock::new(observed) };
     Ok((run, events))
@@ -251,12 +273,11 @@ async fn plug(
 
 /// What the agent tells of the started guest. It comes with the answer to the boot, so there is
 /// nothing to wait for.
-#[tracing::instrument(level = "debug", name = "start: init", skip_all)]
-async fn started(ctx: &Ctx, name: &InstanceName, events: &mut Events) -> Result<Observed> {
-    let observed = loop {
+async fn started(events: &mut Events) -> Result<Observed> {
+    loop {
         match events.recv().await {
             Some(AgentEvent::Event(Event::Started { pid, init, reboots })) => {
-                break Observed { pid, init, reboots, interfaces: Vec::new() };
+                return Ok(Observed { pid, init, reboots, interfaces: Vec::new() });
             }
             Some(AgentEvent::Event(Event::Failed(failure))) => return Err(boot_failure(&failure)),
             Some(AgentEvent::Gone) | None => {
@@ -264,14 +285,13 @@ async fn started(ctx: &Ctx, name: &InstanceName, events: &mut Events) -> Result<
             }
             Some(_) => {}
         }
-    };
-    settle(&observed, events).await.map_err(|error| with_last_words(ctx, name, error))?;
-    Ok(observed)
+    }
 }
 
 /// Watches the first moments of init. Of a known init system these are few: what is wrong with it
 /// (a library that is missing, another processor) shows when it is loaded. Any other program may be
 /// a script that does something first.
+#[tracing::instrument(level = "debug", name = "start: init", skip_all)]
 async fn settle(observed: &Observed, events: &mut Events) -> Result<()> {
     let patience = match observed.init {
         InitKind::Other => STRANGER_SETTLING,

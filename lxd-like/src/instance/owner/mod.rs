@@ -26,9 +26,9 @@ use super::handle::{InstanceHandle, not_found};
 use super::queue::{Ask, admit};
 use super::registry::Instances;
 use super::run::{Active, Run};
+use super::stop;
 use super::stop::Left;
 use super::view::{Phase, View};
-use super::{keep, stop};
 use crate::context::Ctx;
 use crate::error::Result;
 use crate::model::InstanceRecord;
@@ -266,7 +266,7 @@ impl Owner {
     }
 
     fn keep_copy(&self) {
-        keep::keep_copy(&self.ctx, &self.view.borrow());
+        self.instances.behind().note(self.record().name.clone());
     }
 
     fn lifecycle(&self, action: &str) {

@@ -6,6 +6,7 @@ use super::stopping::{Restarting, Stopping, answer, forced};
 use super::{Owner, State};
 use crate::error::{Error, Result};
 use crate::instance::command::{Reply, StopMode};
+use crate::instance::config::Checked;
 use crate::instance::queue::Ask;
 use crate::instance::run::Active;
 use crate::instance::view::Phase;
@@ -31,11 +32,12 @@ impl Owner {
                 make_room_for_neighbours(self.instances.count());
                 Ok(())
             }
-            Err(error) => {
+            Err(failed) => {
                 // A launch that fails is taken back; nobody starts it in between.
-                self.leftover.deletion = creation;
+                self.leftover.deletion = failed.creation;
+                self.leftover.run = failed.left;
                 self.enter(State::Stopped);
-                Err(error)
+                Err(failed.error)
             }
         }
     }
@@ -47,20 +49,19 @@ impl Owner {
         fits.map_err(|error| error.within(format!("restart instance {}", self.record().name)))
     }
 
-    async fn bring_up(&mut self, creation: Option<IntentId>) -> Result<Active> {
-        self.clear_left().await?;
-        let checked = config::of_record(&self.ctx, &self.record())?;
-        self.hold_nics(&checked).await?;
-        match start::start(&self.ctx, &self.record(), &checked, creation).await {
-            Ok((active, record)) => {
-                self.keep(record);
-                Ok(active)
-            }
-            Err(failed) => {
-                self.leftover.run = failed.left;
-                Err(failed.error)
-            }
-        }
+    async fn bring_up(&mut self, creation: Option<IntentId>) -> Result<Active, start::Failed> {
+        let ready = async {
+            self.clear_left().await?;
+            let checked = config::of_record(&self.ctx, &self.record())?;
+            self.hold_nics(&checked).await?;
+            Ok(checked)
+        };
+        let ready: Result<Checked> = ready.await;
+        let left = self.leftover.run.take();
+        let checked = ready.map_err(|error| start::Failed { error, left, creation })?;
+        let (active, record) = start::start(&self.ctx, &self.record(), &checked, creation).await?;
+        self.keep(record);
+        Ok(active)
     }
 
     /// Clears up what an earlier run has left, if anything.
