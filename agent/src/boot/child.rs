@@ -125,7 +125,7 @@ fn mount_bind(root: &Root, number: usize, target: &Path) -> sc_sys::Result<()> {
     mount::attach_at(tree, place)
 }
 
-/// Waits for leave to go, makes a clean slate and executes init.
+/// Makes a clean slate, waits for leave to go and executes init.
 fn run_init(
     spec: &InstanceSpec,
     host: &Host,
@@ -133,9 +133,6 @@ fn run_init(
     terminal: &OwnedFd,
     sync: &Seqpacket,
 ) -> Outcome<Infallible> {
-    let Some((ToInit::Go, _)) = receive::<ToInit>(sync).step("wait for the agent")? else {
-        return Err(abandoned());
-    };
     set_host_name(&spec.name).step("set host name")?;
     use_as_stdio(terminal).step("open console")?;
     if entry.controlling_terminal {
@@ -147,6 +144,9 @@ fn run_init(
     if let Some(program) = &host.seccomp {
         sc_sys::filter::install(program).step("install seccomp filter")?;
     }
+    let Some((ToInit::Go, _)) = receive::<ToInit>(sync).step("wait for the agent")? else {
+        return Err(abandoned());
+    };
     close_from(3).step("close descriptors")?;
     // Last of all: changes of credentials clear it.
     bind_to_agent(host)?;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use sc_store::IntentId;
 use tokio::sync::oneshot;
 
+use super::start::Launch;
+use super::stop::Left;
 use super::update::Update;
 use crate::error::Result;
 use crate::etag::IfMatch;
@@ -22,17 +24,17 @@ pub enum StopMode {
 pub(super) type Reply = oneshot::Sender<Result<()>>;
 
 /// What has become of a creation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Creation {
     /// Its volume is made.
     Made,
-    /// Its volume is made; with the start the creation is done, which is the journal's entry. Nobody
-    /// else's request comes in between.
-    ToStart(IntentId),
+    /// Its volume is made; with the start the creation is done. Nobody else's request comes in
+    /// between.
+    ToStart(Box<Launch>),
     /// It failed, and nothing is left of it.
     TakenBack,
-    /// It failed and could not be taken back; the journal's entry stays.
-    Remains(IntentId),
+    /// It failed and could not be taken back; the journal's entries stay.
+    Remains(IntentId, Option<Left>),
 }
 
 /// What is asked of the owner.

@@ -12,19 +12,20 @@ use std::sync::Arc;
 use sc_api::{InstanceName, InstanceType, InstancesPost, PoolName, ProfileName, Timestamp};
 use sc_profiles::{Effective, Origin};
 use sc_storage::{Source, VolumeName};
-use sc_store::{CommitError, Draft, IntentId};
+use sc_store::{Change, CommitError, Draft, IntentId};
 
 use super::command::Creation;
 use super::config::{self, Checked};
 use super::handle::InstanceHandle;
 use super::owner::{self, Leftover};
 use super::registry::Instances;
+use super::start::{Begun, Launch};
 use super::view::{Phase, View};
 use super::{delete, fit, nics, update};
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::manager::{Root, RootSource};
+use crate::manager::{Claim, Root, RootSource};
 use crate::model::{ImageUse, InstanceRecord, Intent, PROJECT};
 use crate::operation::ProgressReporter;
 
@@ -79,23 +80,22 @@ impl Instances {
         let (root, layer) = ctx.images.ensure_layer(root, &pool, progress).await?;
         let mut record = new_record(name, post, profiles, pool, &root);
         let held = ctx.references.hold().await;
+        // Before anything is held under its name, which may be another instance's.
+        let named = self.claim_name(&record.name)?;
         refuse_foreign_volume(ctx, &record).await?;
         nics::hold(ctx, &mut record, &before.effective)?;
         let claimed = async {
             let checked = config::of_record(ctx, &record)?;
-            Ok::<_, Error>((checked, claim(ctx, &record).await?))
+            let to_start = launch.then_some(&checked.effective);
+            let claimed = claim(ctx, &record, to_start).await?;
+            Ok::<_, Error>((checked, claimed))
         };
         let claimed = claimed.await;
-        drop(held);
+        drop((held, named));
         match claimed {
-            Ok((checked, intent)) => {
-                self.make(record, checked, layer, launch, intent, progress).await
-            }
+            Ok((checked, claimed)) => self.make(record, checked, layer, claimed, progress).await,
             Err(error) => {
-                // The name may be another instance's, whose reservations those are then.
-                if self.get(record.name.as_str()).is_err() {
-                    nics::release(ctx, &record).await;
-                }
+                nics::release(ctx, &record).await;
                 Err(error)
             }
         }
@@ -107,27 +107,38 @@ impl Instances {
         record: InstanceRecord,
         checked: Checked,
         layer: Option<sc_storage::Fingerprint>,
-        launch: bool,
-        intent: IntentId,
+        (creation, mut begun): Claimed,
         progress: &ProgressReporter,
     ) -> Result<()> {
         let ctx = self.ctx();
         let handle = spawn(self, &record, checked);
-        let made = async {
-            make_volume(ctx, &record, layer, progress).await?;
-            if !launch {
-                // Else it is pending over the start as well: a crash takes back the whole launch.
-                ctx.journal.clear(intent).await?;
+        let made = match &mut begun {
+            Some(begun) => {
+                // Both to their end: what one of them makes after the other has failed would stay.
+                let volume = make_volume(ctx, &record, layer, progress);
+                let (volume, cgroup) = tokio::join!(volume, begun.make_cgroup(ctx));
+                volume.and(cgroup)
             }
-            Ok::<_, Error>(())
+            None => make_stopped(ctx, &record, layer, creation, progress).await,
         };
-        match made.await {
-            Ok(()) if launch => start(&handle, intent).await,
-            Ok(()) => handle.created(Creation::Made).await,
-            Err(error) => {
-                handle.created(undo(ctx, &record, intent).await).await?;
+        match (made, begun) {
+            // The creation is pending over the start as well: a crash takes back the whole launch.
+            (Ok(()), Some(begun)) => start(&handle, Launch { creation, begun }).await,
+            (Ok(()), None) => handle.created(Creation::Made).await,
+            (Err(error), begun) => {
+                handle.created(undo(ctx, &record, creation, begun).await).await?;
                 Err(error.within(format!("create instance {}", record.name)))
             }
+        }
+    }
+
+    /// Lets one creation at a time have a name that is nobody's.
+    fn claim_name(&self, name: &InstanceName) -> Result<Claim> {
+        let claim = self.creating().claim("instance", name.as_str());
+        let claim = claim.map_err(|_| name_taken(name))?;
+        match self.ctx().store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])? {
+            Some(_) => Err(name_taken(name)),
+            None => Ok(claim),
         }
     }
 
@@ -157,9 +168,7 @@ fn check(ctx: &Ctx, profiles: &[ProfileName], post: &InstancesPost) -> Result<Ch
 async fn refuse_foreign_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
     let pool = ctx.pools.get(record.pool.as_str())?;
     let volume = VolumeName::new(record.name.as_str())?;
-    let there = blocking(move || Ok(pool.has_volume(&volume)?)).await?;
-    let known = ctx.store.get_doc::<InstanceRecord>(&[PROJECT, record.name.as_str()])?.is_some();
-    match there && !known {
+    match blocking(move || Ok(pool.has_volume(&volume)?)).await? {
         false => Ok(()),
         true => Err(Error::conflict(format!(
             "storage pool {} has a volume {} already, which is no instance's: move it away, or \
@@ -178,8 +187,9 @@ fn spawn(instances: &Instances, record: &InstanceRecord, checked: Checked) -> Ar
 
 /// Starts what was just created. What does not start is not left behind: the request was for a
 /// running instance.
-async fn start(handle: &InstanceHandle, creation: IntentId) -> Result<()> {
-    let Err(error) = handle.created(Creation::ToStart(creation)).await else { return Ok(()) };
+async fn start(handle: &InstanceHandle, launch: Launch) -> Result<()> {
+    let outcome = handle.created(Creation::ToStart(Box::new(launch))).await;
+    let Err(error) = outcome else { return Ok(()) };
     match handle.delete().await {
         Ok(()) => Err(error),
         Err(also) => {
@@ -224,13 +234,37 @@ fn new_record(
     }
 }
 
-/// The commit from which on the name is taken.
+/// The journal's entry of a creation, and the run that it ends with, if any.
+type Claimed = (IntentId, Option<Begun>);
+
+/// The commit from which on the name is taken, and the run begun where there is `to_start` what.
 #[tracing::instrument(level = "debug", name = "create: commit", skip_all)]
-async fn claim(ctx: &Ctx, record: &InstanceRecord) -> Result<IntentId> {
+async fn claim(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    to_start: Option<&Effective>,
+) -> Result<Claimed> {
+    let Some(effective) = to_start else {
+        return Ok((commit(ctx, record, None).await?, None));
+    };
+    let (begun, change) = Begun::new(ctx, record, effective)?;
+    match commit(ctx, &begun.starting, Some(change)).await {
+        Ok(creation) => Ok((creation, Some(begun))),
+        Err(error) => {
+            begun.forget(ctx);
+            Err(error)
+        }
+    }
+}
+
+async fn commit(ctx: &Ctx, record: &InstanceRecord, run: Option<Change>) -> Result<IntentId> {
     let intent = Intent::Create { instance: record.name.clone(), pool: record.pool.clone() };
     let (intent, change) = ctx.journal.begin_change(&intent)?;
     let mut draft = Draft::new();
     draft.change(change).create(record)?;
+    if let Some(run) = run {
+        draft.change(run);
+    }
     if let Some(image) = &record.image {
         // It may have been deleted since its layer was made.
         let fingerprint = ctx.images.get(image)?.fingerprint;
@@ -241,6 +275,18 @@ async fn claim(ctx: &Ctx, record: &InstanceRecord) -> Result<IntentId> {
         Err(CommitError::Conflict { .. }) => Err(name_taken(&record.name)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Makes what is not started now; with that its creation is done.
+async fn make_stopped(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    layer: Option<sc_storage::Fingerprint>,
+    creation: IntentId,
+    progress: &ProgressReporter,
+) -> Result<()> {
+    make_volume(ctx, record, layer, progress).await?;
+    Ok(ctx.journal.clear(creation).await?)
 }
 
 #[tracing::instrument(level = "debug", name = "create: volume", skip_all)]
@@ -265,12 +311,22 @@ async fn make_volume(
 }
 
 /// Takes back what a creation has made.
-async fn undo(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) -> Creation {
+async fn undo(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    intent: IntentId,
+    begun: Option<Begun>,
+) -> Creation {
+    if let Some(begun) = begun
+        && let Some(left) = begun.take_back(ctx).await
+    {
+        return Creation::Remains(intent, Some(left));
+    }
     match delete::erase(ctx, record, intent).await {
         Ok(()) => Creation::TakenBack,
         Err(error) => {
             tracing::error!(instance = %record.name, error = %error.chain(), "take back a creation");
-            Creation::Remains(intent)
+            Creation::Remains(intent, None)
         }
     }
 }

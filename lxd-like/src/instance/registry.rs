@@ -9,6 +9,7 @@ use super::handle::InstanceHandle;
 use super::keep::Behind;
 use crate::context::Ctx;
 use crate::error::Result;
+use crate::manager::Claims;
 
 /// The instances there are. Clones are handles to the same.
 #[derive(Clone)]
@@ -16,6 +17,7 @@ pub struct Instances {
     ctx: Ctx,
     all: Arc<RwLock<All>>,
     behind: Arc<Behind>,
+    creating: Claims,
 }
 
 type All = BTreeMap<InstanceName, Arc<InstanceHandle>>;
@@ -23,7 +25,7 @@ type All = BTreeMap<InstanceName, Arc<InstanceHandle>>;
 impl Instances {
     /// No instance yet: see [`recover`](Self::recover).
     pub fn new(ctx: Ctx) -> Self {
-        Self { ctx, all: Arc::default(), behind: Arc::default() }
+        Self { ctx, all: Arc::default(), behind: Arc::default(), creating: Claims::default() }
     }
 
     /// The instance of this name.
@@ -41,6 +43,11 @@ impl Instances {
     /// What they stand on.
     pub(super) fn ctx(&self) -> &Ctx {
         &self.ctx
+    }
+
+    /// The names that are about to be given.
+    pub(super) fn creating(&self) -> &Claims {
+        &self.creating
     }
 
     /// Whose copies are behind.

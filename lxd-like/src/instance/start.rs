@@ -1,8 +1,8 @@
 //! Starting an instance.
 //!
-//! Everything that will stand outside is named first and written to the journal in one commit;
-//! then it is made, what can be at once. When a step fails, what was made is taken away by the
-//! same plan that a new daemon would use after a crash.
+//! Everything that will stand outside is named first and written to the journal in one commit, a
+//! launch's together with the new instance; then it is made, what can be at once. When a step fails,
+//! what was made is taken away by the same plan that a new daemon would use after a crash.
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -11,7 +11,8 @@ use sc_agent_protocol::{Event, Exit, InitKind, Phase as AgentPhase};
 use sc_api::{InstanceName, Timestamp};
 use sc_network::NicRequest;
 use sc_profiles::Effective;
-use sc_store::{Draft, IntentId};
+use sc_store::{Change, Draft, IntentId};
+use sc_sys::cgroup::InstanceCgroup;
 use tokio::sync::mpsc;
 
 use super::agent::{AgentEvent, AgentLink, boot_failure};
@@ -36,6 +37,72 @@ const SETTLING: Duration = Duration::from_millis(3);
 /// The same for a program that is no init system known here.
 const STRANGER_SETTLING: Duration = Duration::from_millis(50);
 
+/// A run that is to be written down, or is: what will stand outside has a name and is not made.
+#[derive(Debug)]
+pub(super) struct Begun {
+    plan: RunPlan,
+    intent: IntentId,
+    effective: Effective,
+    /// The record as it is written down with it.
+    pub starting: InstanceRecord,
+    /// Made ahead, where there was time.
+    cgroup: Option<Arc<InstanceCgroup>>,
+}
+
+impl Begun {
+    /// Names everything that a run will put outside, and claims its id range. Returns what has to be
+    /// committed beside the record before anything of it is made.
+    pub fn new(
+        ctx: &Ctx,
+        record: &InstanceRecord,
+        effective: &Effective,
+    ) -> Result<(Self, Change)> {
+        let plan = plan(ctx, record, effective)?;
+        let last_used_at = Some(Timestamp::now());
+        let starting = InstanceRecord { last_used_at, ..stop::with_power(record, "RUNNING") };
+        match ctx.journal.begin_change(&Intent::Run(plan.clone())) {
+            Ok((intent, change)) => {
+                let effective = effective.clone();
+                Ok((Self { plan, intent, effective, starting, cgroup: None }, change))
+            }
+            Err(error) => {
+                release_ids(ctx, &plan);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// It could not be written down.
+    pub fn forget(self, ctx: &Ctx) {
+        release_ids(ctx, &self.plan);
+    }
+
+    /// It is written down and will not be; returns what could not be taken away.
+    pub async fn take_back(self, ctx: &Ctx) -> Option<stop::Left> {
+        stop::clear_up(ctx, self.plan, self.intent).await
+    }
+
+    /// Whether it was begun with this configuration.
+    pub fn is_with(&self, effective: &Effective) -> bool {
+        self.effective == *effective
+    }
+
+    /// Makes the cgroup.
+    pub async fn make_cgroup(&mut self, ctx: &Ctx) -> Result<()> {
+        self.cgroup = Some(make_cgroup(ctx, &self.plan).await?);
+        Ok(())
+    }
+}
+
+/// The start that a launch ends with.
+#[derive(Debug)]
+pub(super) struct Launch {
+    /// The journal's entry of the creation.
+    pub creation: IntentId,
+    /// The run, written down with the new instance.
+    pub begun: Begun,
+}
+
 /// Starts an instance; returns it running, and its record as it is kept from now on. With the first
 /// success the creation that the start belongs to is done.
 #[tracing::instrument(level = "debug", name = "start", skip_all)]
@@ -43,22 +110,17 @@ pub(super) async fn start(
     ctx: &Ctx,
     record: &InstanceRecord,
     checked: &Checked,
-    creation: Option<IntentId>,
+    mut creation: Option<IntentId>,
+    begun: Option<Begun>,
 ) -> Result<(Active, InstanceRecord), Failed> {
-    let failed = |error| Failed { error, left: None, creation };
-    let plan = plan(ctx, record, &checked.effective).map_err(failed)?;
-    let last_used_at = Some(Timestamp::now());
-    let starting = InstanceRecord { last_used_at, ..stop::with_power(record, "RUNNING") };
-    let intent = match commit(ctx, &plan, &starting).await {
-        Ok(intent) => intent,
-        Err(error) => {
-            release_ids(ctx, &plan);
-            return Err(failed(error));
-        }
+    let begun = match begun {
+        Some(begun) => Ok(begun),
+        None => begin(ctx, record, &checked.effective).await,
     };
-    let mut creation = creation;
+    let begun = begun.map_err(|error| Failed { error, left: None, creation })?;
+    let Begun { plan, intent, starting, cgroup, .. } = begun;
     let started = async {
-        let (run, mut events) = boot(ctx, record, checked, &plan).await?;
+        let (run, mut events) = boot(ctx, record, checked, &plan, cgroup).await?;
         // Written while init is watched: should it not come up after all, that is a deletion of its own.
         let watched = watch(ctx, record, checked, &run, &mut events);
         let (watched, confirmed) = tokio::join!(watched, confirm(ctx, starting, creation));
@@ -150,12 +212,20 @@ fn plan(ctx: &Ctx, record: &InstanceRecord, effective: &Effective) -> Result<Run
 }
 
 #[tracing::instrument(level = "debug", name = "start: commit", skip_all)]
-async fn commit(ctx: &Ctx, plan: &RunPlan, record: &InstanceRecord) -> Result<IntentId> {
-    let (intent, change) = ctx.journal.begin_change(&Intent::Run(plan.clone()))?;
-    let mut draft = Draft::new();
-    draft.change(change).put(record)?;
-    ctx.store.apply(draft).await?;
-    Ok(intent)
+async fn begin(ctx: &Ctx, record: &InstanceRecord, effective: &Effective) -> Result<Begun> {
+    let (begun, change) = Begun::new(ctx, record, effective)?;
+    let written = async {
+        let mut draft = Draft::new();
+        draft.change(change).put(&begun.starting)?;
+        Ok::<_, Error>(ctx.store.apply(draft).await?)
+    };
+    match written.await {
+        Ok(_) => Ok(begun),
+        Err(error) => {
+            begun.forget(ctx);
+            Err(error)
+        }
+    }
 }
 
 type Events = mpsc::UnboundedReceiver<AgentEvent>;
@@ -166,13 +236,22 @@ async fn boot(
     record: &InstanceRecord,
     checked: &Checked,
     plan: &RunPlan,
+    cgroup: Option<Arc<InstanceCgroup>>,
 ) -> Result<(Run, Events)> {
     let steps = ctx.steps.operation("start");
     steps.reach("intent")?;
     let pool = ctx.pools.get(record.pool.as_str())?;
     let volume = sc_storage::VolumeName::new(record.name.as_str())?;
     let rooting = blocking(move || Ok(pool.plan(&volume)?));
-    let (root, cgroup) = tokio::try_join!(rooting, make_cgroup(ctx, plan))?;
+    let grouping = async {
+        match cgroup {
+            Some(cgroup) => Ok(cgroup),
+            None => make_cgroup(ctx, plan).await,
+        }
+    };
+    // Both to their end: what one of them makes after the other has failed would stay.
+    let (root, cgroup) = tokio::join!(rooting, grouping);
+    let (root, cgroup) = (root?, cgroup?);
     steps.reach("volume and cgroup")?;
     update::apply_first_limits(ctx, &cgroup, &checked.effective.limits).await?;
     steps.reach("limits")?;
@@ -202,7 +281,7 @@ async fn boot(
 }
 
 #[tracing::instrument(level = "debug", name = "start: cgroup", skip_all)]
-async fn make_cgroup(ctx: &Ctx, plan: &RunPlan) -> Result<Arc<sc_sys::cgroup::InstanceCgroup>> {
+async fn make_cgroup(ctx: &Ctx, plan: &RunPlan) -> Result<Arc<InstanceCgroup>> {
     let (ctx, id, base) = (ctx.clone(), plan.cgroup(), plan.id_base);
     blocking(move || Ok(Arc::new(ctx.host.cgroups.create_instance(&id, (base, base))?))).await
 }

@@ -148,6 +148,10 @@ pub(super) async fn apply_first_limits(
     cgroup: &Arc<InstanceCgroup>,
     limits: &Limits,
 ) -> Result<()> {
+    if matches!(limits, Limits { memory: None, cpu: None, processes: None, .. }) {
+        // A new cgroup has none.
+        return Ok(());
+    }
     apply_to(ctx, cgroup, limits, "that is too little to start with: raise the limit").await
 }
 

@@ -15,5 +15,5 @@ pub use images::{Images, Incoming};
 pub use networks::Networks;
 pub use pools::{DEFAULT_POOL, Pools, remove_if_there};
 pub use profiles::{Changing, Profiles};
-pub use references::{Held, References};
+pub use references::{Claim, Claims, Held, References};
 pub use root::{Root, RootSource, check_source};

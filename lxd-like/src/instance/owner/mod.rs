@@ -217,13 +217,13 @@ impl Owner {
         }
         match outcome {
             Creation::Made => {}
-            Creation::ToStart(creation) => return self.start(Some(creation)).await,
+            Creation::ToStart(launch) => return self.start(Some(*launch)).await,
             Creation::TakenBack => {
                 self.instances.remove(&self.record().name);
                 self.enter(State::Gone);
             }
-            Creation::Remains(intent) => {
-                self.leftover.deletion = Some(intent);
+            Creation::Remains(intent, left) => {
+                self.leftover = Leftover { run: left, deletion: Some(intent) };
                 self.enter(State::Stopped);
             }
         }

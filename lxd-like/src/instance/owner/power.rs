@@ -1,31 +1,28 @@
 //! The owner starts, stops and restarts its guest, and sees it end.
 
-use sc_store::IntentId;
-
 use super::stopping::{Restarting, Stopping, answer, forced};
-use super::{Owner, State};
+use super::{Leftover, Owner, State};
 use crate::error::{Error, Result};
 use crate::instance::command::{Reply, StopMode};
 use crate::instance::config::Checked;
 use crate::instance::queue::Ask;
 use crate::instance::run::Active;
+use crate::instance::start::{Begun, Launch};
 use crate::instance::view::Phase;
 use crate::instance::{config, fit, start, stop};
 use crate::model::Intent;
 
 impl Owner {
-    pub(super) async fn start(&mut self, creation: Option<IntentId>) -> Result<()> {
-        self.admit(Ask::Start)?;
-        if self.ctx.shutdown.stop_guests.is_cancelled() {
-            let text = "the daemon is stopping all guests: start it when the daemon is back";
-            return Err(Error::new(sc_api::ErrorKind::Unavailable, text));
-        }
-        if self.leftover.deletion.is_some() {
-            let text = "it was to be deleted, which has failed: delete it again";
-            return Err(Error::conflict(text));
+    pub(super) async fn start(&mut self, launch: Option<Launch>) -> Result<()> {
+        if let Err(refusal) = self.may_start() {
+            if let Some(Launch { creation, begun }) = launch {
+                let run = begun.take_back(&self.ctx).await;
+                self.leftover = Leftover { run, deletion: Some(creation) };
+            }
+            return Err(refusal);
         }
         self.show(Phase::Starting);
-        match self.bring_up(creation).await {
+        match self.bring_up(launch).await {
             Ok(active) => {
                 self.enter(State::Running(active));
                 self.lifecycle("instance-started");
@@ -42,6 +39,19 @@ impl Owner {
         }
     }
 
+    fn may_start(&self) -> Result<()> {
+        self.admit(Ask::Start)?;
+        if self.ctx.shutdown.stop_guests.is_cancelled() {
+            let text = "the daemon is stopping all guests: start it when the daemon is back";
+            return Err(Error::new(sc_api::ErrorKind::Unavailable, text));
+        }
+        if self.leftover.deletion.is_some() {
+            let text = "it was to be deleted, which has failed: delete it again";
+            return Err(Error::conflict(text));
+        }
+        Ok(())
+    }
+
     /// What would keep it from starting, as far as it can be known: it is not stopped for nothing.
     async fn check_start(&self) -> Result<()> {
         let checked = config::of_record(&self.ctx, &self.record())?;
@@ -49,19 +59,37 @@ impl Owner {
         fits.map_err(|error| error.within(format!("restart instance {}", self.record().name)))
     }
 
-    async fn bring_up(&mut self, creation: Option<IntentId>) -> Result<Active, start::Failed> {
-        let ready = async {
+    async fn bring_up(&mut self, launch: Option<Launch>) -> Result<Active, start::Failed> {
+        let (creation, mut begun) = launch.map(|l| (l.creation, l.begun)).unzip();
+        match self.make_ready(&mut begun).await {
+            Ok(checked) => {
+                let (active, record) =
+                    start::start(&self.ctx, &self.record(), &checked, creation, begun).await?;
+                self.keep(record);
+                Ok(active)
+            }
+            Err(error) => {
+                let left = match begun {
+                    Some(begun) => begun.take_back(&self.ctx).await,
+                    None => self.leftover.run.take(),
+                };
+                Err(start::Failed { error, left, creation })
+            }
+        }
+    }
+
+    /// Sees to what a start presupposes. A run that was begun with another configuration, as a profile
+    /// has changed meanwhile, is taken back.
+    async fn make_ready(&mut self, begun: &mut Option<Begun>) -> Result<Checked> {
+        let checked = config::of_record(&self.ctx, &self.record())?;
+        if let Some(other) = begun.take_if(|begun| !begun.is_with(&checked.effective)) {
+            self.leftover.run = other.take_back(&self.ctx).await;
+        }
+        if begun.is_none() {
             self.clear_left().await?;
-            let checked = config::of_record(&self.ctx, &self.record())?;
             self.hold_nics(&checked).await?;
-            Ok(checked)
-        };
-        let ready: Result<Checked> = ready.await;
-        let left = self.leftover.run.take();
-        let checked = ready.map_err(|error| start::Failed { error, left, creation })?;
-        let (active, record) = start::start(&self.ctx, &self.record(), &checked, creation).await?;
-        self.keep(record);
-        Ok(active)
+        }
+        Ok(checked)
     }
 
     /// Clears up what an earlier run has left, if anything.
