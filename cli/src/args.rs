@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, Command};
 
 use crate::cmd;
 use crate::output;
+use crate::suggest;
 use crate::verb;
 
 /// The id of the flag that every verb has.
@@ -44,7 +45,8 @@ const ENVIRONMENT: &str = "\
 Environment:
   SC_DIR     where the daemon keeps its state [default: /var/lib/sc]
   SC_SOCKET  the daemon's socket [default: $SC_DIR/unix.socket]
-  SC_REMOTE  the remote that names without one mean [default: local]
+  SC_REMOTE  the remote that names without one mean [default: what `sc remote switch` chose, or local]
+  SC_CONF    where that choice is kept [default: $XDG_CONFIG_HOME/sc, or ~/.config/sc]
   NO_COLOR   no colours, if it is set and not empty
 
 Exit codes:
@@ -65,7 +67,7 @@ pub fn report_usage(error: &clap::Error) -> ExitCode {
             USAGE.into()
         }
         _ => {
-            let sentence = unbuilt(error).unwrap_or_else(|| usage_sentence(&error.to_string()));
+            let sentence = unbuilt(error).unwrap_or_else(|| said(error));
             output::print_error(&sentence, std::io::stderr().is_terminal());
             USAGE.into()
         }
@@ -128,11 +130,53 @@ fn unbuilt(error: &clap::Error) -> Option<String> {
         return None;
     };
     let usage = usage_sentence(&error.to_string());
-    let (_, see) = usage.rsplit_once("; see ")?;
+    let (_, see) = usage.rsplit_once(SEE)?;
     UNBUILT.contains(&verb.as_str()).then(|| {
         format!("the verb {verb:?} of LXD's is not built here; see {see} for those there are")
     })
 }
+
+/// What is wrong, in one sentence.
+fn said(error: &clap::Error) -> String {
+    let sentence = usage_sentence(&error.to_string());
+    match slip(error, &sentence) {
+        None => sentence,
+        Some((typed, meant, see)) => {
+            format!("there is no {typed:?} (did you mean {meant:?}?){SEE}{see}")
+        }
+    }
+}
+
+/// What was typed and meant where clap, which weighs a slip in a short word as if it were another word,
+/// suggests nothing; and where to read on.
+fn slip<'s>(error: &clap::Error, sentence: &'s str) -> Option<(String, String, &'s str)> {
+    let typed = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg].into_iter();
+    let typed = typed.filter_map(|kind| error.get(kind)).find_map(|value| match value {
+        ContextValue::String(typed) => Some(typed.clone()),
+        _ => None,
+    })?;
+    let suggested = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg];
+    if suggested.into_iter().any(|kind| error.get(kind).is_some()) {
+        return None;
+    }
+    let (_, see) = sentence.rsplit_once(SEE)?;
+    let mut tree = tree();
+    tree.build();
+    let verbs = see.trim_matches('`').split(' ').skip(1).take_while(|word| *word != "--help");
+    let command =
+        verbs.into_iter().try_fold(&tree, |command, verb| command.find_subcommand(verb))?;
+    let names: Vec<String> = match typed.strip_prefix("--") {
+        Some(_) => {
+            command.get_arguments().filter_map(|a| Some(format!("--{}", a.get_long()?))).collect()
+        }
+        None => command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect(),
+    };
+    let meant = suggest::nearest(&typed, &names)?.to_owned();
+    Some((typed, meant, see))
+}
+
+/// Between what is wrong and where to read on.
+const SEE: &str = "; see ";
 
 /// Makes one sentence of clap's paragraphs: what is wrong, what may be meant, where to read on.
 fn usage_sentence(text: &str) -> String {
@@ -148,7 +192,7 @@ fn usage_sentence(text: &str) -> String {
                 .split(' ')
                 .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
                 .collect();
-            sentence = format!("{sentence}; see `{} --help`", verb.join(" "));
+            sentence = format!("{sentence}{SEE}`{} --help`", verb.join(" "));
         } else if joined.starts_with('[') {
             sentence = format!("{sentence} {joined}");
         }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use sc_client::Client;
 
 use crate::interrupt::Interrupts;
 use crate::remote::Remotes;
+use crate::settings::{self, Settings};
 use crate::usage::wrong;
 
 /// Where the daemon keeps its state unless `SC_DIR` says otherwise.
@@ -36,10 +37,22 @@ impl Context {
                 "SC_PROJECT asks for project {project:?}, but there is only \"default\""
             )));
         }
-        let remotes = Remotes::with_default(variable("SC_REMOTE"))?;
+        let remotes = match variable("SC_REMOTE") {
+            Some(name) => Remotes::with_default(Some(name))?,
+            None => settled()?,
+        };
         let interrupts = Interrupts::default();
         Ok(Self { client: Client::unix(socket()), remotes, quiet, interrupts, tree })
     }
+}
+
+/// The remotes with the user's own choice.
+fn settled() -> Result<Remotes> {
+    let chosen = Remotes::with_default(Settings::load()?.default_remote);
+    chosen.with_context(|| {
+        let path = settings::path().unwrap_or_default();
+        format!("take the default remote from {} (SC_REMOTE=local goes without)", path.display())
+    })
 }
 
 /// Where the path of the daemon's socket is from, for those whom it does not lead to a daemon.

@@ -19,6 +19,7 @@ mod number;
 mod output;
 mod progress;
 mod remote;
+mod settings;
 mod several;
 mod stdio;
 mod suggest;

@@ -119,7 +119,8 @@ impl Remotes {
     }
 }
 
-fn find(name: &str) -> Result<&'static Remote> {
+/// The remote of this name.
+pub fn find(name: &str) -> Result<&'static Remote> {
     match ALL.iter().find(|remote| remote.name == name) {
         Some(remote) => Ok(remote),
         None => Err(wrong(format!(

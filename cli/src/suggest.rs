@@ -7,7 +7,10 @@ const ALIKE: f64 = 0.8;
 
 /// The question to put behind an error, if it is about a name that is like one that there is.
 pub async fn did_you_mean(client: &Client, error: &anyhow::Error) -> Option<String> {
-    let Some(Error::Server { status: 404, text }) = error.downcast_ref() else { return None };
+    let text = match error.downcast_ref()? {
+        Error::Server { status: 404, text } | Error::Operation { text, .. } => text,
+        _ => return None,
+    };
     let (kind, name) = missing(text)?;
     // A daemon that does not answer has told its error already.
     let names = names(client, kind).await.ok()?;
@@ -35,7 +38,8 @@ async fn names(client: &Client, kind: &str) -> Result<Vec<String>> {
     })
 }
 
-fn nearest<'n>(name: &str, names: &'n [String]) -> Option<&'n str> {
+/// The one of the names that is most like `name`, if it is like enough.
+pub fn nearest<'n>(name: &str, names: &'n [String]) -> Option<&'n str> {
     names
         .iter()
         // The very name may have come meanwhile.

@@ -27,3 +27,4 @@ mod shared_objects;
 mod soak;
 mod storage;
 mod streams;
+mod words;

@@ -1,21 +1,68 @@
 //! `sc remote`.
 
+use std::process::ExitCode;
+
 use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use serde::Serialize;
 
 use super::objects::list::{List, Listed};
 use crate::columns::Column;
 use crate::context::{self, Context};
-use crate::remote::{ALL, Protocol};
-use crate::verb::{Entry, Group};
+use crate::output;
+use crate::remote::{self, ALL, Protocol};
+use crate::settings::Settings;
+use crate::verb::{DONE, Entry, Group, Verb};
 
 /// The group.
 pub struct Remote;
 
 impl Group for Remote {
     const NAME: &'static str = "remote";
-    const ABOUT: &'static str = "Show remotes";
-    const VERBS: &'static [Entry] = &[Entry::verb::<List<Row>>()];
+    const ABOUT: &'static str = "Show remotes, and choose the one that names without one mean";
+    const VERBS: &'static [Entry] =
+        &[Entry::verb::<List<Row>>(), Entry::verb::<Switch>(), Entry::verb::<GetDefault>()];
+}
+
+/// Switches to another remote.
+#[derive(Args)]
+pub struct Switch {
+    /// The remote, as `debian:` or `debian`
+    #[arg(value_name = "REMOTE", add = ArgValueCandidates::new(names))]
+    remote: String,
+}
+
+impl Verb for Switch {
+    const NAME: &'static str = "switch";
+    const ABOUT: &'static str = "Choose the remote that names without one mean";
+    const ALIASES: &'static [&'static str] = &["set-default"];
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        let remote = remote::find(self.remote.trim_end_matches(':'))?;
+        let settings = Settings { default_remote: Some(remote.name.to_owned()) };
+        settings.save()?;
+        output::done(&context, format!("Names without a remote are of {}: now", remote.name))?;
+        DONE
+    }
+}
+
+/// Shows the remote that is meant.
+#[derive(Args)]
+pub struct GetDefault {}
+
+impl Verb for GetDefault {
+    const NAME: &'static str = "get-default";
+    const ABOUT: &'static str = "Show the remote that names without one mean";
+
+    async fn run(self, context: Context) -> Result<ExitCode> {
+        output::line(context.remotes.default.name)?;
+        DONE
+    }
+}
+
+fn names() -> Vec<CompletionCandidate> {
+    ALL.iter().map(|remote| CompletionCandidate::new(remote.name)).collect()
 }
 
 /// A remote as it is listed.

@@ -72,7 +72,7 @@ impl Cli {
 pub fn plain_command(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sc"));
     command.args(words);
-    for name in ["SC_DIR", "SC_SOCKET", "SC_REMOTE", "SC_PROJECT", "NO_COLOR"] {
+    for name in ["SC_DIR", "SC_SOCKET", "SC_REMOTE", "SC_PROJECT", "SC_CONF", "NO_COLOR"] {
         command.env_remove(name);
     }
     command

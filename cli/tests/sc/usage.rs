@@ -117,3 +117,33 @@ fn shells_complete_verbs_and_names() {
     assert!(keys.contains("limits.memory="), "{keys}");
     assert!(complete(&["config", "get", "web1", "user"], "4").contains("user."));
 }
+
+#[test]
+fn the_remote_that_was_switched_to_is_meant_until_another_is() {
+    let cli = Cli::new();
+    let folder = tempfile::tempdir().unwrap();
+    let run = |words: &[&str]| {
+        let ran = finish(cli.command(words).env("SC_CONF", folder.path().join("sc")));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.stdout
+    };
+    assert_eq!(run(&["remote", "get-default"]), "local\n");
+    run(&["remote", "switch", "debian:"]);
+    assert_eq!(run(&["remote", "get-default"]), "debian\n");
+    assert!(run(&["remote", "list", "-f", "csv"]).contains("debian,,packages,YES"));
+    run(&["remote", "switch", "local"]);
+    assert_eq!(run(&["remote", "get-default"]), "local\n");
+}
+
+#[test]
+fn settings_that_cannot_be_read_are_named() {
+    let cli = Cli::new();
+    let folder = tempfile::tempdir().unwrap();
+    for (text, said) in
+        [("default-remoet: x\n", "default-remoet"), ("default-remote: nope\n", "\"nope\"")]
+    {
+        std::fs::write(folder.path().join("config.yaml"), text).unwrap();
+        let ran = finish(cli.command(&["list"]).env("SC_CONF", folder.path()));
+        assert!(matches!(ran.code, Some(1 | 2)) && ran.stderr.contains(said), "{ran:?}");
+    }
+}
