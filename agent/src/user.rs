@@ -52,7 +52,7 @@ fn finish(maker: &Child, ours: &Seqpacket, range: IdRange) -> Result<Kept> {
     await_made(ours, "user namespace")?;
     // First: what a network namespace shows in /proc and /sys belongs to the root that the maps name.
     write_id_maps(maker.pid(), range)?;
-    ours.send(&[], &[])?;
+    ours.send(b"go on", &[])?;
     await_made(ours, "network namespace")?;
     let user = namespace::open_of(maker.pid(), "user")?;
     Ok(Kept { user, network: namespace::open_of(maker.pid(), "net")? })
