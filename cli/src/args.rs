@@ -150,6 +150,9 @@ fn said(error: &clap::Error) -> String {
 /// What was typed and meant where clap, which weighs a slip in a short word as if it were another word,
 /// suggests nothing; and where to read on.
 fn slip<'s>(error: &clap::Error, sentence: &'s str) -> Option<(String, String, &'s str)> {
+    if !matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument) {
+        return None;
+    }
     let typed = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg].into_iter();
     let typed = typed.filter_map(|kind| error.get(kind)).find_map(|value| match value {
         ContextValue::String(typed) => Some(typed.clone()),
