@@ -15,6 +15,7 @@ mod instance;
 mod name;
 mod network;
 mod operation;
+mod parts;
 mod profile;
 mod recipe;
 mod response;
@@ -37,6 +38,7 @@ pub use instance::{
 pub use name::{AliasName, InstanceName, NameError, NetworkName, PoolName, ProfileName};
 pub use network::{Network, NetworkLease, NetworkState, NetworksPost};
 pub use operation::{Operation, OperationClass, Progress};
+pub use parts::InstanceParts;
 pub use profile::{Profile, ProfilePatch, ProfilePut, ProfilesPost};
 pub use recipe::Recipe;
 pub use response::{Envelope, ResponseType};

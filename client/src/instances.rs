@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use http::Method;
-use sc_api::{Instance, InstancePut, InstanceState, InstanceStatePut, InstancesPost, Operation};
+use sc_api::{
+    Instance, InstanceParts, InstancePut, InstanceState, InstanceStatePut, InstancesPost, Operation,
+};
 
 use crate::client::Client;
 use crate::error::Result;
@@ -15,16 +17,20 @@ pub enum Detail {
     Config,
     /// The state as well: addresses, usage (`recursion=2`).
     State,
+    /// The state as well, and of all that these parts (`parts=`, our own addition to LXD's API; a
+    /// server without it tells all).
+    Parts(InstanceParts),
 }
 
 impl Client {
     /// All instances.
     pub async fn instances(&self, detail: Detail) -> Result<Vec<Instance>> {
-        self.get(match detail {
-            Detail::Config => "/1.0/instances?recursion=1",
-            Detail::State => "/1.0/instances?recursion=2",
-        })
-        .await
+        let query = match detail {
+            Detail::Config => "recursion=1".to_owned(),
+            Detail::State => "recursion=2".to_owned(),
+            Detail::Parts(parts) => format!("recursion=2&parts={parts}"),
+        };
+        self.get(&format!("/1.0/instances?{query}")).await
     }
 
     /// One instance.

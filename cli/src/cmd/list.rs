@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Command};
-use sc_api::Instance;
+use sc_api::{Instance, InstanceParts};
 use sc_client::Detail;
 
 use super::list_columns::{self, Chosen};
@@ -56,7 +56,8 @@ impl Verb for List {
         for word in &self.filters {
             filters.extend(filter(&context, word)?);
         }
-        let mut instances = context.client.instances(detail(self.format, &chosen)).await?;
+        let detail = detail(self.format, &chosen, !filters.is_empty());
+        let mut instances = context.client.instances(detail).await?;
         instances.retain(|instance| filters.iter().all(|filter| filter.accepts(instance)));
         instances.sort_by(|a, b| a.name.cmp(&b.name));
         let titles: Vec<&str> = chosen.iter().map(Chosen::title).collect();
@@ -75,10 +76,13 @@ fn filter(context: &Context, word: &str) -> Result<Option<Filter>> {
     Filter::parse(&name).map(Some)
 }
 
-/// How much is asked for: the state only where it is shown.
-fn detail(format: Format, chosen: &[Chosen]) -> Detail {
-    let whole = matches!(format, Format::Json | Format::Yaml);
-    if whole || chosen.iter().any(Chosen::needs_state) { Detail::State } else { Detail::Config }
+/// How much is asked for: what is shown, and what filters look at.
+fn detail(format: Format, chosen: &[Chosen], filtered: bool) -> Detail {
+    if matches!(format, Format::Json | Format::Yaml) {
+        return Detail::State;
+    }
+    let of_filters = InstanceParts { config: filtered, ..InstanceParts::default() };
+    Detail::Parts(chosen.iter().map(Chosen::needs).fold(of_filters, InstanceParts::and))
 }
 
 fn rows(chosen: &[Chosen], instances: &[Instance]) -> Vec<Vec<String>> {

@@ -1,7 +1,9 @@
 //! The columns of `sc list`: LXD's letters, and configuration keys.
 
 use anyhow::Result;
-use sc_api::{AddressFamily, ByteSize, Instance, InstanceState, StatusCode, Timestamp};
+use sc_api::{
+    AddressFamily, ByteSize, Instance, InstanceParts, InstanceState, StatusCode, Timestamp,
+};
 
 use crate::columns::{self, Column};
 use crate::usage::wrong;
@@ -35,8 +37,14 @@ pub const COLUMNS: &[Column<Instance>] = &[
 /// for a list.
 const DISK_USAGE: char = 'D';
 
-/// The letters of what is in the state only.
-const OF_STATE: &str = "46SmMNpu";
+/// The letters of what is in the configuration only.
+const OF_CONFIG: &str = "bfF";
+
+/// The letters of addresses.
+const OF_NETWORK: &str = "46";
+
+/// The letters of what is used.
+const OF_USAGE: &str = "mMNu";
 
 /// A column that was chosen.
 pub enum Chosen {
@@ -70,9 +78,16 @@ impl Chosen {
         }
     }
 
-    /// Whether the state must be asked for.
-    pub fn needs_state(&self) -> bool {
-        matches!(self, Self::Known(column) if OF_STATE.contains(column.letter))
+    /// What it must be asked for.
+    pub fn needs(&self) -> InstanceParts {
+        match self {
+            Self::Known(column) => InstanceParts {
+                config: OF_CONFIG.contains(column.letter),
+                network: OF_NETWORK.contains(column.letter),
+                usage: OF_USAGE.contains(column.letter),
+            },
+            Self::Config { .. } => InstanceParts { config: true, ..InstanceParts::default() },
+        }
     }
 }
 
@@ -243,8 +258,15 @@ mod tests {
     }
 
     #[test]
-    fn state_is_needed_for_addresses_but_not_for_names() {
-        assert!(choose("n4").unwrap().iter().any(Chosen::needs_state));
-        assert!(!choose("nsacPt").unwrap().iter().any(Chosen::needs_state));
+    fn nothing_is_asked_for_that_no_column_shows() {
+        let needs = |letters: &str| {
+            let chosen = choose(letters).unwrap();
+            chosen.iter().map(Chosen::needs).fold(InstanceParts::default(), InstanceParts::and)
+        };
+        for (letters, parts) in
+            [("nsacPtS", ""), ("ns46tS", "network"), ("nb,user.owner", "config"), ("nm", "usage")]
+        {
+            assert_eq!(needs(letters).to_string(), parts, "{letters}");
+        }
     }
 }

@@ -18,14 +18,14 @@ const TABLE: &str = "\
 fn a_list_is_a_table_of_one_request() {
     let cli = Cli::new();
     assert_eq!(cli.ok(&["list"]), TABLE);
-    assert_eq!(cli.fake.lines(), ["GET /1.0/instances?recursion=2"]);
+    assert_eq!(cli.fake.lines(), ["GET /1.0/instances?recursion=2&parts=network"]);
 }
 
 #[test]
 fn a_list_without_state_asks_for_none() {
     let cli = Cli::new();
     assert_eq!(cli.ok(&["list", "-c", "ns", "-f", "csv"]), "db1,STOPPED\nweb1,RUNNING\n");
-    assert_eq!(cli.fake.lines(), ["GET /1.0/instances?recursion=1"]);
+    assert_eq!(cli.fake.lines(), ["GET /1.0/instances?recursion=2&parts="]);
 }
 
 #[test]

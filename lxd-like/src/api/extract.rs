@@ -108,6 +108,8 @@ pub struct ListQuery {
     pub depth: u8,
     /// LXD's filter language.
     pub filter: Option<String>,
+    /// Of instances with their state: what is filled in; all without it.
+    pub parts: Option<sc_api::InstanceParts>,
 }
 
 fn depth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
@@ -150,9 +152,12 @@ mod tests {
         };
         assert_eq!(read("recursion=2").unwrap(), 2);
         assert_eq!(read("recursion=").unwrap(), 0);
-        for bad in ["recursion=-1", "recursion=3", "recursion=x", "recursion=1&recursion=1"] {
+        for bad in
+            ["recursion=-1", "recursion=3", "recursion=x", "recursion=1&recursion=1", "parts=x"]
+        {
             let error = read(bad).unwrap_err();
-            assert!(error.body_text().contains("recursion"), "{}", error.body_text());
+            let name = bad.split('=').next().unwrap();
+            assert!(error.body_text().contains(name), "{}", error.body_text());
         }
     }
 }

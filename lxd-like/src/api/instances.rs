@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use sc_api::{ConfigMap, InstanceName, InstancePatch, InstancePut, InstancesPost};
+use sc_api::{ConfigMap, InstanceName, InstanceParts, InstancePatch, InstancePut, InstancesPost};
 
 use super::extract::{Json, ListQuery, Path, Query};
 use super::filter::Filter;
@@ -19,17 +19,17 @@ pub async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Response> {
     let filter = Filter::parse(query.filter.as_deref())?;
-    let depth = query.depth;
+    let parts = query.parts.unwrap_or(InstanceParts::ALL);
     let mut items = Vec::new();
     for handle in instances.list() {
         let view = handle.view();
         if !filter.is_empty() && !filter.accepts(&view.instance()) {
             continue;
         }
-        items.push(match depth {
+        items.push(match query.depth {
             0 => format!("\"/1.0/instances/{}\"", handle.name()),
             1 => json_text(&view.instance()),
-            _ => json_text(&view.full()),
+            _ => json_text(&view.full(parts)),
         });
     }
     Ok(respond::sync_list(items))

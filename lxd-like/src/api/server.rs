@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 /// What works beyond the first version of LXD's API. Of `resources` there are those of pools, which
 /// LXD's clients ask for under that name; what does not work at all is not among them.
-const EXTENSIONS: [&str; 19] = [
+const EXTENSIONS: [&str; 20] = [
     "api_filtering",
     "container_exec_user_group_cwd",
     "container_full",
@@ -31,6 +31,7 @@ const EXTENSIONS: [&str; 19] = [
     "patch",
     "projects",
     "resources",
+    "sc_instance_parts",
     "storage",
 ];
 

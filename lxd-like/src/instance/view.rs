@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sc_agent_protocol::{Interface, Scope};
 use sc_api::{
-    AddressFamily, ByteSize, CpuUsage, Instance, InstanceState, InstanceType, MemoryUsage,
-    NetworkAddress, NetworkCounters, NetworkInterfaceState, StatusCode, no_time,
+    AddressFamily, ByteSize, CpuUsage, Instance, InstanceParts, InstanceState, InstanceType,
+    MemoryUsage, NetworkAddress, NetworkCounters, NetworkInterfaceState, StatusCode, no_time,
 };
 use sc_profiles::{MemoryLimit, Settings};
 use tokio::time::timeout;
@@ -81,6 +81,11 @@ impl Phase {
 impl View {
     /// As the API shows it.
     pub fn instance(&self) -> Instance {
+        self.part(InstanceParts::ALL)
+    }
+
+    /// As the API shows it, with these parts alone.
+    fn part(&self, parts: InstanceParts) -> Instance {
         let record = &*self.record;
         let status = self.phase.status();
         Instance {
@@ -97,35 +102,35 @@ impl View {
             ephemeral: record.ephemeral,
             stateful: false,
             profiles: record.profiles.iter().map(ToString::to_string).collect(),
-            config: record.config.clone(),
-            devices: record.devices.clone(),
-            expanded_config: self.expanded.config.clone(),
-            expanded_devices: self.expanded.devices.clone(),
+            config: asked(parts.config, &record.config),
+            devices: asked(parts.config, &record.devices),
+            expanded_config: asked(parts.config, &self.expanded.config),
+            expanded_devices: asked(parts.config, &self.expanded.devices),
             state: None,
             snapshots: None,
             backups: None,
         }
     }
 
-    /// As the API shows it with its state.
-    pub fn full(&self) -> Instance {
+    /// As the API shows it with its state, with these parts alone.
+    pub fn full(&self, parts: InstanceParts) -> Instance {
         Instance {
-            state: Some(self.state()),
+            state: Some(self.state(parts)),
             snapshots: Some(Vec::new()),
             backups: Some(Vec::new()),
-            ..self.instance()
+            ..self.part(parts)
         }
     }
 
     /// As [`full`](Self::full), with the interfaces and their counters as they are now.
     pub async fn full_now(&self) -> Instance {
-        Instance { state: Some(self.state_now().await), ..self.full() }
+        Instance { state: Some(self.state_now().await), ..self.full(InstanceParts::ALL) }
     }
 
     /// Its state with the interfaces and their counters as they are now. An agent that does not
     /// answer soon has told them before: on every change of addresses.
     pub async fn state_now(&self) -> InstanceState {
-        let mut state = self.state();
+        let mut state = self.state(InstanceParts::ALL);
         if let Some(run) = self.phase.run()
             && let Ok(Ok(interfaces)) = timeout(ANSWERS_WITHIN, run.link.interfaces()).await
         {
@@ -155,7 +160,7 @@ impl View {
     }
 
     /// Its state: what the agent has told, and what its cgroup counts.
-    pub fn state(&self) -> InstanceState {
+    fn state(&self, parts: InstanceParts) -> InstanceState {
         let status = self.phase.status();
         let mut state = InstanceState {
             status: status.text().into(),
@@ -170,7 +175,12 @@ impl View {
         let Some(run) = self.phase.run() else { return state };
         let observed = run.observed();
         state.pid = i64::from(observed.pid);
-        state.network = networks(run, &observed.interfaces);
+        if parts.network {
+            state.network = networks(run, &observed.interfaces);
+        }
+        if !parts.usage {
+            return state;
+        }
         match run.cgroup.usage() {
             Ok(usage) => {
                 state.processes = signed(usage.tasks);
@@ -185,6 +195,10 @@ impl View {
         }
         state
     }
+}
+
+fn asked<K: Clone + Ord, V: Clone>(asked: bool, map: &BTreeMap<K, V>) -> BTreeMap<K, V> {
+    if asked { map.clone() } else { BTreeMap::new() }
 }
 
 fn networks(run: &Run, interfaces: &[Interface]) -> BTreeMap<String, NetworkInterfaceState> {
