@@ -4,6 +4,7 @@
 //! request, the wait for its operation and what follows share one. Requests that overlap open
 //! connections of their own.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -11,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustix::net::{RecvFlags, recv};
 use tokio::net::UnixStream;
 
 use crate::body::RequestBody;
@@ -23,7 +25,7 @@ type Sender = SendRequest<RequestBody>;
 #[derive(Debug)]
 pub(crate) struct Transport {
     socket: PathBuf,
-    idle: Mutex<Vec<Sender>>,
+    idle: Mutex<Vec<Connection>>,
 }
 
 /// An answer whose body is still to be read; its connection is kept once that is done.
@@ -35,7 +37,22 @@ pub(crate) struct Answer {
 
 /// The connection of an answer, to be handed back.
 #[derive(Debug)]
-pub(crate) struct Connection(Sender);
+pub(crate) struct Connection {
+    sender: Sender,
+    /// Its socket once more, to look at it.
+    socket: OwnedFd,
+}
+
+impl Connection {
+    /// Whether the daemon has closed it: asked of the socket, since a process that was kept from
+    /// running for a while (by a busy host, by ctrl-z) would hear of that only after its next request.
+    fn is_closed(&self) -> bool {
+        let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let open = Err(rustix::io::Errno::AGAIN);
+        // The daemon says nothing unasked: what can be read is the end.
+        self.sender.is_closed() || recv(&self.socket, &mut [0; 1], look).map(drop) != open
+    }
+}
 
 impl Transport {
     pub(crate) fn new(socket: PathBuf) -> Self {
@@ -55,9 +72,9 @@ impl Transport {
     pub(crate) async fn send(&self, mut request: Request<RequestBody>) -> Result<Answer> {
         let described = describe(&request);
         let broken = |source| Error::Broken { request: described.clone(), source };
-        while let Some(mut sender) = self.take_idle() {
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok(Answer { response, connection: Connection(sender) }),
+        while let Some(mut connection) = self.take_idle() {
+            match connection.sender.try_send_request(request).await {
+                Ok(response) => return Ok(Answer { response, connection }),
                 Err(mut failed) => match failed.take_message() {
                     // The daemon had closed the kept connection: nothing was sent over it.
                     Some(unsent) => request = unsent,
@@ -65,42 +82,45 @@ impl Transport {
                 },
             }
         }
-        let mut sender = self.handshake().await.map_err(|error| match error {
+        let mut connection = self.handshake().await.map_err(|error| match error {
             HandshakeError::Connect(error) => error,
             HandshakeError::Http(source) => broken(source.into()),
         })?;
-        let response =
-            sender.send_request(request).await.map_err(|source| broken(source.into()))?;
-        Ok(Answer { response, connection: Connection(sender) })
+        let sent = connection.sender.send_request(request);
+        let response = sent.await.map_err(|source| broken(source.into()))?;
+        Ok(Answer { response, connection })
     }
 
     /// Keeps the connection of an answer that was read whole.
     pub(crate) fn keep(&self, connection: Connection) {
-        self.lock_idle().push(connection.0);
+        self.lock_idle().push(connection);
     }
 
-    fn take_idle(&self) -> Option<Sender> {
+    fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.lock_idle();
         loop {
-            let sender = idle.pop()?;
-            if !sender.is_closed() {
-                return Some(sender);
+            let connection = idle.pop()?;
+            if !connection.is_closed() {
+                return Some(connection);
             }
         }
     }
 
-    fn lock_idle(&self) -> std::sync::MutexGuard<'_, Vec<Sender>> {
+    fn lock_idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().expect("no panic while the idle connections are locked")
     }
 
-    async fn handshake(&self) -> Result<Sender, HandshakeError> {
+    async fn handshake(&self) -> Result<Connection, HandshakeError> {
         let stream = self.connect().await.map_err(HandshakeError::Connect)?;
+        let socket = stream.as_fd().try_clone_to_owned();
+        let socket =
+            socket.map_err(|e| HandshakeError::Connect(Error::connect(&self.socket, e)))?;
         let (sender, connection) = http1::handshake(TokioIo::new(AnswerFirst(stream)))
             .await
             .map_err(HandshakeError::Http)?;
         // Its failure reaches whoever waits for the answer.
         tokio::spawn(connection);
-        Ok(sender)
+        Ok(Connection { sender, socket })
     }
 }
 

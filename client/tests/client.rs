@@ -40,6 +40,41 @@ fn a_list_is_one_request() {
 }
 
 #[test]
+fn a_kept_connection_that_was_closed_while_the_client_was_held_up_is_not_used() {
+    use std::io::{Read, Write};
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    // Answers once, and closes when it is told to.
+    let serve_one = |listener: std::os::unix::net::UnixListener,
+                     close: std::sync::mpsc::Receiver<()>| {
+        let (mut stream, _) = listener.accept().unwrap();
+        assert_ne!(stream.read(&mut [0; 4096]).unwrap(), 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes").unwrap();
+        close.recv().unwrap_err();
+        listener
+    };
+    let (open, close) = std::sync::mpsc::channel();
+    let first = std::thread::spawn(move || serve_one(listener, close));
+    run(async {
+        let client = Client::unix(&socket);
+        assert_eq!(client.get_bytes("/1").await.unwrap(), "yes");
+        // What there is to do for the connection is done.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        // From here on no task has its turn until the connection is closed.
+        drop(open);
+        let listener = first.join().unwrap();
+        let (open, close) = std::sync::mpsc::channel();
+        let second = std::thread::spawn(move || serve_one(listener, close));
+        assert_eq!(client.get_bytes("/2").await.unwrap(), "yes");
+        drop(open);
+        second.join().unwrap();
+    });
+}
+
+#[test]
 fn an_object_comes_with_its_etag_and_goes_back_with_it() {
     let (fake, client) = connect();
     run(async {
