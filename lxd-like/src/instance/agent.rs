@@ -40,7 +40,7 @@ pub enum AgentEvent {
 
 /// How long an agent may take to answer. All that it does at once is quick; a guest's programs are
 /// never waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long to wait before an agent that has refused a connection is greeted again.
 pub(super) const GREETING_PAUSE: Duration = Duration::from_millis(100);
