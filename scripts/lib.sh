@@ -104,3 +104,14 @@ check_rust() {
 }
 
 target_dir() { printf '%s' "${CARGO_TARGET_DIR:-$top/target}"; }
+
+# Puts what runs in virtual machines into the folder $1, without what only debuggers read.
+programs_for_machines() {
+    local program from
+    from=$(target_dir)/debug
+    mkdir -p "$1"
+    for program in sc scd host-snapshot; do
+        [ -x "$from/$program" ] || die "no program $from/$program: scripts/test --vm builds it"
+        strip -o "$1/$program" "$from/$program"
+    done
+}

@@ -47,10 +47,14 @@ impl HostSnapshot {
         more.map(|(line, _)| line.clone()).collect()
     }
 
+    /// All lines in their order, each as often as it is there.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|(line, count)| std::iter::repeat_n(line.as_str(), *count))
+    }
+
     /// The lines of a kind, each as often as it is there.
     pub fn of_kind(&self, kind: &str) -> Vec<&str> {
-        let repeated = self.0.iter().flat_map(|(line, count)| std::iter::repeat_n(line, *count));
-        repeated.filter_map(|line| line.strip_prefix(kind)?.strip_prefix(' ')).collect()
+        self.lines().filter_map(|line| line.strip_prefix(kind)?.strip_prefix(' ')).collect()
     }
 }
 
@@ -63,6 +67,9 @@ pub fn trees(dir: &Path) -> [String; 2] {
 
 fn tree_name(dir: &Path) -> String {
     use sha2::{Digest, Sha256};
+    if dir == Path::new("/var/lib/sc") {
+        return "sc".to_owned();
+    }
     let digest = Sha256::digest(dir.display().to_string().as_bytes());
     let digits: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     format!("sc-{digits}")

@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# What goes on in a machine whose power is cut: scripts/power-cuts runs this.
+#
+#   power-cut.sh PROGRAMS FOLDER [last]
+#
+# FOLDER/known has what clients said before the last cut, as this script has printed it: "launching
+# NAME" before the request, "launched NAME" when it was acknowledged, and so with deletions. First
+# what the daemon now has is held against it; then a new load begins, which the cut is to hit. With
+# "last" behind the folder there is none.
+# shellcheck source=tests/machines/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+programs=$1
+known=$2/known
+before=/root/before
+
+# --- what was acknowledged is so ---
+
+said() { sed -n "s/^$1 //p" "$known" | sort; }
+
+# Who deletes what it has launched. That it begins to may be on its way out when the power goes.
+deletes() { case $1 in *[369]) ;; *) return 1 ;; esac; }
+
+# Those that are there for sure.
+kept() { said launched | while read -r name; do deletes "$name" || echo "$name"; done; }
+
+# An instance that is there is whole: it runs, or can be started.
+is_alive() {
+    case $(state_of "$1") in
+    RUNNING) ;;
+    STOPPED) sc start "$1" || return 1 ;;
+    *) return 1 ;;
+    esac
+    eventually sc exec "$1" -- test -e /run/up
+    [ "$(sc exec "$1" -- hostname)" = "$1" ] || return 1
+    echo "$1" >>/run/alive
+}
+
+hold_against_what_was_said() {
+    local name
+    : >/run/alive
+    sc list --format csv --columns n | sort >/run/there
+    if [ -n "$(comm -23 <(kept) /run/there)" ]; then
+        echo "WRONG: acknowledged and gone: $(comm -23 <(kept) /run/there | tr '\n' ' ')"
+    fi
+    if [ -n "$(comm -12 <(said deleted) /run/there)" ]; then
+        echo "WRONG: deleted and there: $(comm -12 <(said deleted) /run/there | tr '\n' ' ')"
+    fi
+    while read -r name; do is_alive "$name" </dev/null & done </run/there
+    wait
+    sort -o /run/alive /run/alive
+    if [ -n "$(comm -13 /run/alive /run/there)" ]; then
+        echo "WRONG: there and cannot be started: $(comm -13 /run/alive /run/there | tr '\n' ' ')"
+        journalctl --no-pager --boot --unit scd.service | tail -n 30
+    fi
+    if [ -n "$(said imported)" ]; then
+        sc --quiet launch new image-new </dev/null || echo "WRONG: no instance can be made of an image that was acknowledged"
+        is_alive image-new || echo "WRONG: an instance of an image that was acknowledged does not come up"
+    fi
+    echo "found $(wc -l </run/there) instances, $(kept | wc -l) of them acknowledged; $(said deleted | wc -l) deletions acknowledged"
+}
+
+# --- nothing else is there ---
+
+# All that the daemon has on the host when it has no instance.
+now() { "$programs/host-snapshot" /var/lib/sc | sort >/run/now; }
+
+nothing_is_left() {
+    now
+    [ -z "$(comm -13 "$before" /run/now)" ]
+}
+
+clear_all() {
+    local names
+    mapfile -t names < <(sc list --format csv --columns n)
+    [ ${#names[@]} -eq 0 ] || sc --quiet delete --force "${names[@]}" || echo "WRONG: it cannot be deleted"
+    if sc image list --format csv --columns l | grep --quiet --line-regexp new; then
+        sc --quiet image delete new || echo "WRONG: the image cannot be deleted"
+    fi
+    (eventually nothing_is_left) || {
+        echo "WRONG: left:"
+        comm -13 "$before" /run/now
+    }
+}
+
+# --- the load ---
+
+# client NAME IMAGE
+client() {
+    echo "launching $1"
+    sc --quiet launch "$2" "$1" || {
+        echo "WRONG: refused: $1"
+        return
+    }
+    echo "launched $1"
+    deletes "$1" || return 0
+    echo "deleting $1"
+    sc --quiet delete --force "$1" || {
+        echo "WRONG: not deleted: $1"
+        return
+    }
+    echo "deleted $1"
+}
+
+# An image is new when one of its files is.
+client_with_an_image() {
+    echo "importing new"
+    sc --quiet image import /root/new.tar --alias new || {
+        echo "WRONG: not imported"
+        return
+    }
+    echo "imported new"
+    client "$1" new
+}
+
+load() {
+    local number begin
+    date +%s%N >/root/bb/rootfs/etc/date
+    tar --create --numeric-owner --file /root/new.tar --directory /root/bb metadata.yaml rootfs
+    begin=$(date +%s%N)
+    echo "load"
+    for number in $(seq 19); do client "$1$number" bb & done
+    client_with_an_image "${1}20" &
+    wait
+    echo "over after $((($(date +%s%N) - begin) / 1000000)) ms"
+}
+
+trash_is_empty() { [ -z "$(ls /var/lib/sc/storage-pools/default/trash)" ]; }
+
+prepare() {
+    install_sc "$programs"
+    import_busybox /root/bb
+    launch first
+    sc delete --force first
+    eventually trash_is_empty
+    now
+    mv /run/now "$before"
+    sync
+}
+
+if [ ! -e "$before" ]; then
+    prepare
+    load uncut
+    clear_all
+    exit
+fi
+sc admin waitready
+hold_against_what_was_said
+clear_all
+echo "checked"
+[ "${3-}" = last ] || load "cut"
+sleep infinity
