@@ -95,12 +95,12 @@ END
     echo 'root::0:0:root:/root:/bin/sh' >"$root/etc/passwd"
     printf 'architecture: %s\ncreation_date: 1700000000\n' "$(uname -m)" >"$1/metadata.yaml"
     tar --create --gzip --numeric-owner --file "$1.tar.gz" --directory "$1" metadata.yaml rootfs
-    sc --quiet image import "$1.tar.gz" --alias bb
+    sc --quiet image import "$1.tar.gz" --alias bb >/dev/null
 }
 
 # A guest has come up when its first program has: only then it hears what it is asked.
 launch() {
-    sc --quiet launch bb "$@"
+    sc --quiet launch bb "$@" >/dev/null
     up "$1"
 }
 
