@@ -38,7 +38,12 @@ impl Client {
     pub(crate) async fn wait_end(&self, mut operation: Operation) -> Result<Operation> {
         while !operation.status_code.is_final() {
             let path = format!("/1.0/operations/{}/wait?timeout=-1", encode(&operation.id));
-            operation = self.get(&path).await?;
+            operation = match self.get(&path).await {
+                // It may have been the kept connection alone, which the daemon has given up when this
+                // process or the host stood still. Where the daemon is away that was the reason.
+                Err(broken @ Error::Broken { .. }) => self.get(&path).await.map_err(|_| broken)?,
+                answered => answered?,
+            };
         }
         Ok(operation)
     }

@@ -75,6 +75,41 @@ fn a_kept_connection_that_was_closed_while_the_client_was_held_up_is_not_used() 
 }
 
 #[test]
+fn a_wait_goes_on_when_the_daemon_gave_up_the_connection_just_as_it_was_asked() {
+    use std::io::{Read, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let operation = |status: &str, code: u32| {
+        let operation = serde_json::json!({"id": "1", "class": "task", "description": "",
+            "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+            "status": status, "status_code": code, "may_cancel": false});
+        let body = serde_json::json!({"type": "sync", "status": "", "status_code": 200, "operation": "",
+            "error_code": 0, "error": "", "metadata": operation});
+        let body = body.to_string();
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    };
+    let asked = |stream: &mut UnixStream| assert_ne!(stream.read(&mut [0; 4096]).unwrap(), 0);
+    let server = std::thread::spawn(move || {
+        let (mut first, _) = listener.accept().unwrap();
+        asked(&mut first);
+        first.write_all(operation("Running", 103).as_bytes()).unwrap();
+        asked(&mut first);
+        drop(first);
+        let (mut second, _) = listener.accept().unwrap();
+        asked(&mut second);
+        second.write_all(operation("Success", 200).as_bytes()).unwrap();
+    });
+    run(async {
+        let client = Client::unix(&socket);
+        let begun = client.start_delete("/1.0/instances/c1").await.unwrap();
+        assert_eq!(client.wait(begun).await.unwrap().status_code, StatusCode::Success);
+    });
+    server.join().unwrap();
+}
+
+#[test]
 fn an_object_comes_with_its_etag_and_goes_back_with_it() {
     let (fake, client) = connect();
     run(async {
