@@ -50,7 +50,7 @@ fn a_launch_an_exec_a_list_and_a_deletion_cost_no_more_than_they_did() {
         let list = traced(&daemon, || {
             daemon.sc(&["list"]).ok();
         });
-        at_most("list", &list, &Counts { calls: 100, ..Counts::default() });
+        at_most("list", &list, &Counts { calls: 60, ..Counts::default() });
 
         let delete = traced(&daemon, || {
             daemon.sc(&["delete", "c2", "--force"]).ok();

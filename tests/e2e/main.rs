@@ -14,6 +14,7 @@ mod counts;
 mod crash;
 mod database;
 mod docker;
+mod effects;
 mod every_step;
 mod hostile;
 mod http;

@@ -28,6 +28,7 @@ pub use harness::crash::{
 };
 pub use harness::daemon::{Daemon, Options};
 pub use harness::docker::Docker;
+pub use harness::effects::{Effect, effects};
 pub use harness::host::Host;
 pub use harness::instance::{address, namespace_owner, pid, state, status};
 pub use harness::ran::Ran;

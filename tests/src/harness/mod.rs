@@ -7,6 +7,7 @@ pub mod clean;
 pub mod crash;
 pub mod daemon;
 pub mod docker;
+pub mod effects;
 pub mod host;
 pub mod instance;
 pub mod programs;

@@ -30,6 +30,23 @@ pub struct Counts {
 /// Counts what the daemon's threads ask of the kernel while `act` runs and in the moment after.
 #[track_caller]
 pub fn traced(daemon: &Daemon, act: impl FnOnce()) -> Counts {
+    count(&trace(daemon, act))
+}
+
+/// A line of strace's log: a call of one of the daemon's own threads.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub pid: u32,
+    pub call: String,
+    /// As strace writes them, with what descriptors stand for, and the result.
+    pub arguments: String,
+    /// Whether this is its return alone: lines of other threads came in between.
+    pub resumed: bool,
+}
+
+/// Returns what the daemon's threads ask of the kernel, in order.
+#[track_caller]
+pub(super) fn trace(daemon: &Daemon, act: impl FnOnce()) -> Vec<Line> {
     let log = daemon.scratch().join("strace.log");
     let mut strace = attach(daemon.pid(), &log);
     act();
@@ -40,7 +57,26 @@ pub fn traced(daemon: &Daemon, act: impl FnOnce()) -> Counts {
     strace.wait().expect("our own child can be reaped");
     let text = std::fs::read_to_string(&log).expect("strace has written its log");
     std::fs::remove_file(&log).expect("our own file");
-    count(&text, &threads)
+    text.lines().filter_map(parse).filter(|line| threads.contains(&line.pid)).collect()
+}
+
+/// Reads `PID CALL(ARGUMENTS) = RESULT`, or the second line of a call that another thread's came in between
+/// of: `PID <... CALL resumed>ARGUMENTS) = RESULT`.
+fn parse(line: &str) -> Option<Line> {
+    let (pid, rest) = line.split_once(' ')?;
+    let (pid, rest) = (pid.parse().ok()?, rest.trim_start());
+    let (call, arguments, resumed) = match rest.strip_prefix("<... ") {
+        Some(rest) => {
+            let (call, arguments) = rest.split_once(" resumed>")?;
+            (call, arguments, true)
+        }
+        None => {
+            let (call, arguments) = rest.split_once('(')?;
+            (call, arguments, false)
+        }
+    };
+    let is_call = call.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_call.then(|| Line { pid, call: call.into(), arguments: arguments.into(), resumed })
 }
 
 fn attach(pid: u32, log: &Path) -> Child {
@@ -62,18 +98,10 @@ fn threads(pid: u32) -> BTreeSet<u32> {
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Reads strace's log: lines of `PID CALL(ARGUMENTS) = RESULT`, where a call that another thread's came
-/// in between of has a second line, which begins with `<...`.
-fn count(text: &str, threads: &BTreeSet<u32>) -> Counts {
+fn count(lines: &[Line]) -> Counts {
     let mut counts = Counts::default();
-    for line in text.lines() {
-        let Some((pid, rest)) = line.split_once(' ') else { continue };
-        let Some((call, arguments)) = rest.trim_start().split_once('(') else { continue };
-        let ours = pid.parse().is_ok_and(|pid| threads.contains(&pid));
-        if !ours || call.starts_with(['<', '-', '+', '?']) {
-            continue;
-        }
-        match call {
+    for Line { call, arguments, .. } in lines.iter().filter(|line| !line.resumed) {
+        match call.as_str() {
             "fsync" | "fdatasync" if arguments.contains("-wal>") => counts.commits += 1,
             "fsync" | "fdatasync" | "syncfs" | "sync" => counts.syncs += 1,
             "clone" | "clone3" if arguments.contains("CLONE_THREAD") => continue,
