@@ -13,6 +13,7 @@
 //! | [`caps`], [`filter`], `seccomp` | what a guest's init may do (the filter's compiler: feature `seccomp`) |
 //! | [`pty`], [`unix`], [`epoll`], [`memfd`] | terminals, sockets that carry descriptors, event loops |
 //! | `reactor` | descriptors in tokio's event loop (feature `tokio`) |
+//! | [`fuse`] | ends what a guest's FUSE servers hold up |
 //! | [`resolve`] | paths that a guest controls |
 
 #![allow(unsafe_code)]
@@ -26,6 +27,7 @@ pub mod cgroup;
 pub mod command;
 pub mod epoll;
 pub mod filter;
+pub mod fuse;
 pub mod idmap;
 pub mod inherited;
 pub mod memfd;

@@ -1,6 +1,7 @@
 //! `sc delete`.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -14,6 +15,9 @@ use crate::{output, progress};
 
 /// How often an instance that others start again is killed.
 const TRIES: u32 = 20;
+
+/// For how long. A kill that has no effect takes longer than this to be told.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `sc delete`.
 #[derive(Debug, Args)]
@@ -59,10 +63,12 @@ async fn delete_stopped(context: &Context, name: &str) -> Result<()> {
 /// Kills and deletes. Others may start it between the two: another client, or a daemon that finishes
 /// the restart that the one before it had begun.
 async fn kill_and_delete(context: &Context, name: &str) -> Result<()> {
+    let begun = Instant::now();
     for _ in 1..TRIES {
         let Err(error) = kill_then_delete(context, name).await else { return Ok(()) };
         match context.client.instance(name).await {
-            Ok(now) if now.value.status_code != StatusCode::Stopped => {}
+            Ok(now)
+                if now.value.status_code != StatusCode::Stopped && begun.elapsed() < PATIENCE => {}
             _ => return Err(error),
         }
     }

@@ -75,6 +75,10 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     }
 }
 
+/// What each websocket takes of memory for as long as it is open. An exec has four of them, most of which
+/// say little.
+const READ_BUFFER: usize = 8 << 10;
+
 /// A request to turn the connection into a websocket.
 pub struct Upgrade(WebSocketUpgrade);
 
@@ -84,7 +88,7 @@ impl Upgrade {
         self,
         work: impl FnOnce(WebSocket) -> F + Send + 'static,
     ) -> Response {
-        self.0.on_upgrade(work)
+        self.0.read_buffer_size(READ_BUFFER).on_upgrade(work)
     }
 }
 

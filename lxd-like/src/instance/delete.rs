@@ -1,5 +1,7 @@
 //! Deleting an instance that does not run.
 
+use std::time::Duration;
+
 use sc_api::ErrorKind;
 use sc_storage::VolumeName;
 use sc_store::{Draft, IntentId, delete_doc};
@@ -9,6 +11,9 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::manager::remove_if_there;
 use crate::model::{InstanceRecord, Intent, PROJECT};
+
+/// How long a pool may take to remove a volume, which is a rename.
+const POOL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A deletion that failed.
 #[derive(Debug)]
@@ -43,8 +48,8 @@ pub(super) async fn delete(
     };
     if let Err(error) = erase(ctx, record, intent).await {
         let error = error.within(format!("delete instance {}", record.name));
-        // Without its root it is an instance no more.
-        if is_whole(ctx, record).await {
+        // Without its root it is an instance no more; and what a pool does not answer, it may still do.
+        if error.kind() != ErrorKind::Unavailable && is_whole(ctx, record).await {
             ctx.journal.clear(intent).await.map_err(Error::from)?;
             return Err(error.into());
         }
@@ -105,7 +110,17 @@ async fn remove_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<Removed> {
         }
         Err(error) => return Err(error),
     };
-    remove_if_there(pool, volume).await?;
+    let removed = tokio::time::timeout(POOL_PATIENCE, remove_if_there(pool, volume)).await;
+    removed.unwrap_or_else(|_| {
+        let (pool, seconds) = (&record.pool, POOL_PATIENCE.as_secs());
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "pool {pool} does not answer within {seconds} s: see to its disk or file system, then \
+                 delete the instance again"
+            ),
+        ))
+    })?;
     Ok(Removed::Now)
 }
 

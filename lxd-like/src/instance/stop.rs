@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use sc_agent_protocol::{Interface, Scope};
 use sc_store::{Draft, IntentId};
+use sc_sys::cgroup::InstanceCgroup;
+use sc_sys::idmap::{IdRange, RANGE_SIZE};
 
 use super::agent::{AgentEvent, AgentLink, GREETING_PAUSE};
 use super::run::{Active, Run};
@@ -27,18 +29,51 @@ pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(30);
 /// How long an agent may take to leave once its guest is gone.
 const AGENT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// After this time, what a killed guest waits for is ended where that can be done.
+const KILLED_AT_ONCE: Duration = Duration::from_secs(1);
+
 /// Kills a guest; returns when each of its tasks is on its way out.
 #[tracing::instrument(level = "debug", name = "stop: kill", skip_all)]
 pub(super) async fn kill(run: &Run) -> Result<()> {
-    let cgroup = run.cgroup.clone();
-    blocking(move || {
-        cgroup.kill()?;
-        match cgroup.wait_exiting(KILL_PATIENCE)? {
-            true => Ok(()),
-            false => Err(Error::internal("some of its processes do not end when killed")),
-        }
-    })
-    .await
+    let (cgroup, plan) = (run.cgroup.clone(), run.plan.clone());
+    blocking(move || end_tasks(&cgroup, &plan, KILL_PATIENCE)).await
+}
+
+fn end_tasks(cgroup: &InstanceCgroup, plan: &RunPlan, patience: Duration) -> Result<()> {
+    cgroup.kill()?;
+    if cgroup.wait_exiting(KILLED_AT_ONCE)? {
+        return Ok(());
+    }
+    // A guest's own file systems can keep it from ending, for ever.
+    let ids = IdRange::new(plan.id_base, RANGE_SIZE);
+    match ids.map_or(Ok(0), sc_sys::fuse::abort) {
+        Ok(0) => {}
+        Ok(aborted) => tracing::info!(instance = %plan.instance, aborted,
+            "its FUSE connections were aborted: it would not have ended"),
+        Err(error) => tracing::warn!(instance = %plan.instance, %error, "abort FUSE connections"),
+    }
+    match cgroup.wait_exiting(patience)? {
+        true => Ok(()),
+        false => Err(do_not_end(cgroup)),
+    }
+}
+
+/// Names what does not end, and what it waits for.
+fn do_not_end(cgroup: &InstanceCgroup) -> Error {
+    let tasks = cgroup.lasting().unwrap_or_default();
+    let shown = tasks.iter().map(|task| {
+        let waits_in = task.waits_in.as_deref().unwrap_or("the kernel");
+        format!("{} ({:?}, waits in {waits_in})", task.id, task.name)
+    });
+    let shown: Vec<String> = shown.collect();
+    Error::new(
+        sc_api::ErrorKind::Unavailable,
+        format!(
+            "some of its processes do not end when killed: {}; they end when what they wait for on \
+             the host answers, such as a disk or a file server: see to that, then try again",
+            shown.join(", ")
+        ),
+    )
 }
 
 /// What a run has left outside that could not be taken away.
@@ -160,10 +195,10 @@ async fn unplug(ctx: &Ctx, plan: &RunPlan, link: &LinkPlan) -> Result<()> {
 
 #[tracing::instrument(level = "debug", name = "stop: cgroup", skip_all)]
 async fn remove_cgroup(ctx: &Ctx, plan: &RunPlan) -> Result<()> {
-    let (ctx, id) = (ctx.clone(), plan.cgroup());
+    let (ctx, plan, id) = (ctx.clone(), plan.clone(), plan.cgroup());
     blocking(move || {
         let cgroup = ctx.host.cgroups.instance(&id)?;
-        cgroup.kill()?;
+        end_tasks(&cgroup, &plan, AGENT_PATIENCE)?;
         Ok(cgroup.remove()?)
     })
     .await

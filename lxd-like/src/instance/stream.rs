@@ -47,9 +47,10 @@ impl Stream {
     /// Reads what is there, at least one byte; empty at the end. A pty whose other side is closed
     /// has ended.
     pub async fn read(&self) -> std::io::Result<Bytes> {
-        let mut buffer = BytesMut::zeroed(CHUNK);
         loop {
             let mut ready = self.fd.readable().await?;
+            // Not before: many programs say nothing for a long time.
+            let mut buffer = BytesMut::zeroed(CHUNK);
             let result = ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut buffer[..])?));
             match result {
                 Ok(Ok(count)) => {

@@ -9,6 +9,17 @@ use crate::Mac;
 /// The prefix of an IPv4 subnet that is chosen and not given.
 pub const AUTO_IPV4_PREFIX: u8 = 24;
 
+/// Subnets that others take by default, and that cannot be seen before they have taken them: Podman's
+/// first network comes up with its first container, Docker's with Docker.
+const DEFAULTS_OF_OTHERS: [([u8; 4], u8); 2] = [([10, 88, 0, 0], 16), ([172, 17, 0, 0], 16)];
+
+fn is_default_of_others(net: Ipv4Net) -> bool {
+    DEFAULTS_OF_OTHERS
+        .into_iter()
+        .filter_map(|(address, prefix)| Ipv4Net::new(address.into(), prefix).ok())
+        .any(|theirs| theirs.contains(&net))
+}
+
 /// What the host uses: the destinations of its routes and the subnets of its addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InUse {
@@ -36,7 +47,7 @@ pub fn free_ipv4(in_use: &InUse, seed: u32) -> Option<Ipv4Net> {
         (0..count)
             .map(|step| base + (((seed % count + step) % count) << 8))
             .filter_map(|net| Ipv4Net::new(Ipv4Addr::from(net + 1), AUTO_IPV4_PREFIX).ok())
-            .find(|net| in_use.overlap(*net).is_none())
+            .find(|net| in_use.overlap(*net).is_none() && !is_default_of_others(*net))
     })
 }
 
@@ -73,6 +84,13 @@ mod tests {
 
     fn in_use(nets: &[&str]) -> InUse {
         InUse { nets: nets.iter().map(|net| net.parse().unwrap()).collect() }
+    }
+
+    #[test]
+    fn what_podman_and_docker_take_by_default_is_left_to_them() {
+        let first_of = |in_use: &InUse, seed| free_ipv4(in_use, seed).unwrap().to_string();
+        assert_eq!(first_of(&in_use(&[]), 88 << 8), "10.89.0.1/24");
+        assert_eq!(first_of(&in_use(&["10.0.0.0/8"]), 1 << 8), "172.18.0.1/24");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 
 use super::join::Join;
+use super::lasting::{LastingTask, lasting};
 use super::layout::V1Hierarchy;
 use super::tree::{enable_controllers, make_dir};
 use super::walk::{Visitor, walk};
@@ -98,6 +99,14 @@ impl InstanceCgroup {
         match self.open() {
             Err(error) if error.is(libc::ENOENT) => Ok(true),
             dir => v2::wait_exiting(dir?, timeout),
+        }
+    }
+
+    /// Some of the tasks that run on, though they were killed.
+    pub fn lasting(&self) -> Result<Vec<LastingTask>> {
+        match self.open() {
+            Err(error) if error.is(libc::ENOENT) => Ok(Vec::new()),
+            dir => lasting(dir?),
         }
     }
 

@@ -26,6 +26,8 @@ mod walk;
 #[cfg(feature = "cgroups")]
 mod instance;
 #[cfg(feature = "cgroups")]
+mod lasting;
+#[cfg(feature = "cgroups")]
 mod limits;
 #[cfg(feature = "cgroups")]
 mod scope;
@@ -45,6 +47,7 @@ pub use v2::{all_exiting, is_populated, kill, wait_exiting};
 #[cfg(feature = "cgroups")]
 pub use {
     instance::InstanceCgroup,
+    lasting::LastingTask,
     limits::CpuLimit,
     tree::{CgroupTree, FastAttach, TreeOptions},
     usage::Usage,

@@ -53,8 +53,15 @@ pub fn all_exiting(dir: impl AsFd) -> Result<bool> {
     walk(open_dir(&dir, ".")?, Path::new("control group"), &mut Exiting)
 }
 
+pub(super) fn tasks(group: BorrowedFd<'_>) -> Result<String> {
+    read(&group, "cgroup.threads").or_else(|error| {
+        // A group in a threaded subtree's invalid state lists processes only.
+        if error.is(libc::EOPNOTSUPP) { read(&group, "cgroup.procs") } else { Err(error) }
+    })
+}
+
 /// A task that is not there any more counts.
-fn is_exiting(task: &str) -> bool {
+pub(super) fn is_exiting(task: &str) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{task}/stat")) else {
         return true;
     };
@@ -70,11 +77,7 @@ struct Exiting;
 
 impl Visitor for Exiting {
     fn enter(&mut self, group: BorrowedFd<'_>) -> Result<bool> {
-        let tasks = read(&group, "cgroup.threads").or_else(|error| {
-            // A group in a threaded subtree's invalid state lists processes only.
-            if error.is(libc::EOPNOTSUPP) { read(&group, "cgroup.procs") } else { Err(error) }
-        })?;
-        Ok(tasks.lines().all(is_exiting))
+        Ok(tasks(group)?.lines().all(is_exiting))
     }
 
     fn leave(&mut self, _: BorrowedFd<'_>, _: &CString) -> Result<()> {
