@@ -32,6 +32,7 @@ fn each(act: impl Fn(&str) + Sync) -> Duration {
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
+                let _others_stop = StopOthers(&next);
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= GUESTS {
@@ -43,6 +44,17 @@ fn each(act: impl Fn(&str) + Sync) -> Duration {
         }
     });
     begun.elapsed()
+}
+
+/// Lets no client take up another guest when one has failed.
+struct StopOthers<'a>(&'a AtomicUsize);
+
+impl Drop for StopOthers<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(GUESTS, Ordering::Relaxed);
+        }
+    }
 }
 
 fn rate(took: Duration) -> String {
