@@ -19,7 +19,7 @@ host() {
     ip -oneline link | cut -d: -f2
     nft list tables 2>/dev/null || true
     findmnt --list --noheadings --output TARGET
-    find /sys/fs/cgroup -type d -name '*sc*'
+    find /sys/fs/cgroup -type d -name 'sc*'
     pgrep --list-full 'sc-agent|scd|dnsmasq' || true
     systemctl list-unit-files --no-legend 'sc*'
 }
@@ -51,6 +51,7 @@ what_is_left_after_the_removal_is_what_it_says() {
     grep "'apt-get autoremove' takes that away" "$told"
     grep 'removed /var/lib/sc' "$told"
     apt-get --quiet --quiet autoremove --purge --yes >/dev/null
+    eval "$(sed -n "s/.*'\(dpkg --purge .*\)' takes.*/\1/p" "$told")"
     host >/root/after
     diff "$before" /root/after
 }
