@@ -86,6 +86,7 @@ bzip2 packs test images
 iproute2 takes a test's bridge away
 libcap2-bin sets file capabilities in archives that tests unpack
 lxd-client has the client of LXD, which is tried at our socket
+python3 cuts the power of a disk in a file
 strace counts what an operation asks of the kernel
 util-linux has setsid, for tests with a terminal
 xz-utils packs test images

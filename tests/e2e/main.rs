@@ -22,6 +22,7 @@ mod isolation;
 mod limits;
 mod lxc;
 mod packages;
+mod power_cuts;
 mod random_kills;
 mod refusals;
 mod shared_objects;

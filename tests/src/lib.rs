@@ -24,9 +24,9 @@ pub use harness::caller::Caller;
 pub use harness::cgroup::cgroup_value;
 pub use harness::clean::clean_up;
 pub use harness::crash::{
-    MOST_STEPS, VICTIM, is_whole, killed_at_every_step, left_nothing, warmed,
+    MOST_STEPS, VICTIM, is_whole, killed_at_every_step, left_nothing, warmed, warmed_with,
 };
-pub use harness::daemon::{Daemon, Options};
+pub use harness::daemon::{Daemon, DiskKind, Options};
 pub use harness::docker::Docker;
 pub use harness::effects::{Effect, effects};
 pub use harness::host::Host;

@@ -30,7 +30,8 @@ pub fn clean_up(dir: &Path) -> Result<(), String> {
     if left.is_empty() { Ok(()) } else { Err(left.join(", ")) }
 }
 
-fn kill_all(dir: &Path, left: &mut Vec<String>) {
+/// Kills all processes of this `SC_DIR`.
+pub(super) fn kill_all(dir: &Path, left: &mut Vec<String>) {
     let end = Instant::now() + patient(PATIENCE);
     loop {
         let alive = processes(dir);

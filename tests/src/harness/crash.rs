@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, Options};
 use super::instance::status;
 use super::ran::Ran;
 use super::snapshot::HostSnapshot;
@@ -30,7 +30,13 @@ const BEHIND: Duration = Duration::from_secs(30);
 /// keeps (the image's layer) is there already; and what it has on the host.
 #[track_caller]
 pub fn warmed() -> (Daemon, HostSnapshot) {
-    let daemon = Daemon::start();
+    warmed_with(Options::default())
+}
+
+/// As [`warmed`], of a daemon with these options.
+#[track_caller]
+pub fn warmed_with(options: Options) -> (Daemon, HostSnapshot) {
+    let daemon = Daemon::start_with(options);
     Busybox::import(&daemon);
     daemon.sc(&["launch", BUSYBOX, "first"]).ok();
     daemon.sc(&["delete", "--force", "first"]).ok();

@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::begun::Begun;
 use super::caller::Caller;
-use super::clean::clean_up;
+use super::clean::{clean_up, kill_all};
+use super::disk::Disk;
 use super::programs::program;
 use super::ran::Ran;
 use super::wait::eventually;
@@ -33,10 +34,24 @@ pub struct Options {
     pub args: Vec<String>,
     /// Further variables of its environment.
     pub environment: Vec<(String, String)>,
+    /// What its `SC_DIR` lies on.
+    pub disk: DiskKind,
+}
+
+/// What the daemon's `SC_DIR` lies on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DiskKind {
+    /// The disk of the host.
+    #[default]
+    Shared,
+    /// A disk of its own, for [`Daemon::cut_power`].
+    Own,
 }
 
 /// A running `scd`, or one that was killed. Dropping it takes away all that it made.
 pub struct Daemon {
+    /// Goes before the folder that it is in.
+    disk: Option<Disk>,
     folder: tempfile::TempDir,
     child: Option<Child>,
     options: Options,
@@ -67,7 +82,9 @@ impl Daemon {
         std::fs::set_permissions(folder.path(), open).expect("the folder is ours");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
-        let mut daemon = Self { folder, child: None, options, runtime };
+        let disk = (options.disk == DiskKind::Own)
+            .then(|| Disk::make(folder.path().join("disk"), &folder.path().join("d")));
+        let mut daemon = Self { disk, folder, child: None, options, runtime };
         daemon.run();
         daemon
     }
@@ -134,6 +151,21 @@ impl Daemon {
         let mut child = self.child.take().expect("the daemon runs");
         child.kill().expect("our own child can be killed");
         child.wait().expect("our own child can be reaped");
+    }
+
+    /// Cuts the power of the daemon's own disk, and of all that is the daemon's.
+    #[track_caller]
+    pub fn cut_power(&mut self) {
+        let dir = self.dir();
+        let disk = self.disk.as_mut().expect("the daemon has a disk of its own");
+        disk.cut_power();
+        let mut child = self.child.take().expect("the daemon runs");
+        child.kill().expect("our own child can be killed");
+        child.wait().expect("our own child can be reaped");
+        let mut left = Vec::new();
+        kill_all(&dir, &mut left);
+        assert!(left.is_empty(), "cannot be killed: {left:?}");
+        disk.power_on();
     }
 
     /// Waits until `scd` has died of its fault.

@@ -6,6 +6,7 @@ pub mod cgroup;
 pub mod clean;
 pub mod crash;
 pub mod daemon;
+pub mod disk;
 pub mod docker;
 pub mod effects;
 pub mod host;
