@@ -60,13 +60,12 @@ pub(crate) fn hide_from_guest() -> Result<()> {
 /// Sets what is set from outside of the guest's namespaces: limits, memory score, processors.
 pub(crate) fn prepare_outside() -> Result<()> {
     for (resource, soft, hard) in GUEST {
-        let ceiling = limits(resource).hard;
-        let lower = |wanted: Option<u64>, most: Option<u64>| match (wanted, most) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        let wanted = Limit { soft, hard };
-        if set_limit(resource, wanted).is_err() {
+        if set_limit(resource, Limit { soft, hard }).is_err() {
+            let ceiling = limits(resource).hard;
+            let lower = |wanted: Option<u64>, most: Option<u64>| match (wanted, most) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
             set_limit(resource, Limit { soft: lower(soft, ceiling), hard: lower(hard, ceiling) })?;
         }
     }

@@ -20,6 +20,8 @@ pub(crate) struct Connection {
     token: u64,
     waiting: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
     waiting_bytes: usize,
+    /// What it is watched for.
+    interest: Interest,
     broken: bool,
 }
 
@@ -45,8 +47,10 @@ struct Numbered {
 impl Connection {
     /// Takes an accepted socket and has it watched under this token.
     pub(crate) fn new(socket: Seqpacket, token: u64, poller: &Poller) -> sc_sys::Result<Self> {
-        poller.add(&socket, token, Interest::Read)?;
-        Ok(Self { socket, token, waiting: VecDeque::new(), waiting_bytes: 0, broken: false })
+        let interest = Interest::Read;
+        poller.add(&socket, token, interest)?;
+        let waiting = VecDeque::new();
+        Ok(Self { socket, token, waiting, waiting_bytes: 0, interest, broken: false })
     }
 
     /// Returns the token that it is watched under.
@@ -63,10 +67,12 @@ impl Connection {
             Err(_) => return Incoming::Closed,
         };
         let Message { bytes, descriptors } = message;
-        match (ToAgent::decode(&bytes), serde_json::from_slice::<Numbered>(&bytes)) {
-            (Ok(request), _) => Incoming::Request(request, descriptors),
-            (Err(_), Ok(numbered)) => Incoming::Unknown(numbered.id),
-            (Err(_), Err(_)) => Incoming::Closed,
+        if let Ok(request) = ToAgent::decode(&bytes) {
+            return Incoming::Request(request, descriptors);
+        }
+        match serde_json::from_slice::<Numbered>(&bytes) {
+            Ok(numbered) => Incoming::Unknown(numbered.id),
+            Err(_) => Incoming::Closed,
         }
     }
 
@@ -112,8 +118,9 @@ impl Connection {
             }
         }
         let interest = if self.waiting.is_empty() { Interest::Read } else { Interest::Both };
-        if poller.modify(&self.socket, self.token, interest).is_err() {
-            self.broken = true;
+        if interest != self.interest {
+            self.interest = interest;
+            self.broken |= poller.modify(&self.socket, self.token, interest).is_err();
         }
     }
 

@@ -6,7 +6,8 @@
 use std::io;
 
 use caps::CapSet;
-use rustix::thread::CapabilitiesSecureBits;
+use rustix::io::Errno;
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
 use crate::Context;
 use crate::error::{Result, SysError};
@@ -27,36 +28,55 @@ pub const DROPPED_BY_DEFAULT: [Capability; 5] = [
 ///
 /// Called last before execve(2), as root of the guest's user namespace.
 pub fn restrict(dropped: &[Capability]) -> Result<()> {
-    let known = caps::runtime::thread_all_supported();
-    caps::clear(None, CapSet::Ambient).map_err(io).op("clear", "ambient capabilities")?;
-    caps::clear(None, CapSet::Inheritable).map_err(io).op("clear", "inheritable capabilities")?;
-    for capability in dropped.iter().filter(|capability| known.contains(capability)) {
-        caps::drop(None, CapSet::Bounding, *capability)
-            .map_err(io)
-            .op("drop from the bounding set", capability)?;
-        for set in [CapSet::Effective, CapSet::Permitted] {
-            caps::drop(None, set, *capability).map_err(io).op("drop", capability)?;
-        }
+    // The bounding set first: what allows this may be among what is dropped.
+    for capability in dropped {
+        remove_from_bounding_set(CapabilitySet::from_bits_retain(capability.bitmask()))?;
     }
-    reset_securebits()
-}
-
-/// Drops all capabilities but the given ones, as [`restrict`] does.
-pub fn keep(kept: &[Capability]) -> Result<()> {
-    let all = caps::runtime::thread_all_supported();
-    let dropped: Vec<_> = all.into_iter().filter(|c| !kept.contains(c)).collect();
-    restrict(&dropped)
+    let gone = dropped.iter().fold(0, |gone, capability| gone | capability.bitmask());
+    lower(CapabilitySet::from_bits_retain(gone))
 }
 
 /// Empties the calling thread's bounding, ambient and inheritable sets: once it has changed to an id other
 /// than root's, it has no capability and gets none by executing programs.
 pub fn empty_bounding_set() -> Result<()> {
-    caps::clear(None, CapSet::Ambient).map_err(io).op("clear", "ambient capabilities")?;
-    caps::clear(None, CapSet::Inheritable).map_err(io).op("clear", "inheritable capabilities")?;
-    for capability in caps::runtime::thread_all_supported() {
-        caps::drop(None, CapSet::Bounding, capability)
-            .map_err(io)
-            .op("drop from the bounding set", capability)?;
+    for number in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        if remove_from_bounding_set(capability)? == Known::No {
+            break;
+        }
+    }
+    lower(CapabilitySet::empty())
+}
+
+/// Whether this kernel has a capability.
+#[derive(Debug, PartialEq, Eq)]
+enum Known {
+    Yes,
+    No,
+}
+
+fn remove_from_bounding_set(capability: CapabilitySet) -> Result<Known> {
+    match rustix::thread::remove_capability_from_bounding_set(capability) {
+        Ok(()) => Ok(Known::Yes),
+        Err(Errno::INVAL) => Ok(Known::No),
+        Err(error) => {
+            Err(SysError::new("drop from the bounding set", format!("{capability:?}"), error))
+        }
+    }
+}
+
+/// Takes these out of the calling thread's sets, empties those that are handed on by execve(2), and puts
+/// the securebits back.
+fn lower(gone: CapabilitySet) -> Result<()> {
+    rustix::thread::clear_ambient_capability_set().op("clear", "ambient capabilities")?;
+    let now = rustix::thread::capabilities(None).op("read", "capabilities")?;
+    let rest = CapabilitySets {
+        effective: now.effective.difference(gone),
+        permitted: now.permitted.difference(gone),
+        inheritable: CapabilitySet::empty(),
+    };
+    if rest != now {
+        rustix::thread::set_capabilities(None, rest).op("set", "capabilities")?;
     }
     reset_securebits()
 }
@@ -88,13 +108,6 @@ pub fn parse(name: &str) -> Result<Capability> {
         let kind = io::ErrorKind::InvalidInput;
         SysError::message("parse capability", name, kind, "no such capability")
     })
-}
-
-fn io(error: caps::errors::CapsError) -> io::Error {
-    match io::Error::last_os_error() {
-        errno if errno.raw_os_error() != Some(0) => errno,
-        _ => io::Error::other(error.to_string()),
-    }
 }
 
 #[cfg(test)]

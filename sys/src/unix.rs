@@ -3,6 +3,7 @@
 //! Every call may be used on a non-blocking socket: an error whose `would_block()` is true then says that
 //! the event loop has to wait.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -53,6 +54,11 @@ pub struct Message {
     pub bytes: Vec<u8>,
     /// The descriptors that came along, closed on exec.
     pub descriptors: Vec<OwnedFd>,
+}
+
+thread_local! {
+    /// Where messages are received, whose length is not known before they are there.
+    static SPACE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// One end of a connection.
@@ -138,37 +144,44 @@ impl Seqpacket {
     ///
     /// # Errors
     ///
-    /// `ECONNRESET` when it was closed with messages unread.
+    /// `ECONNRESET` when it was closed with messages unread; `EMSGSIZE` for a message longer than
+    /// [`MESSAGE_MAX`], which is lost.
     pub fn receive(&self) -> Result<Option<Message>> {
-        // The length first, so that a message is neither cut off nor read into a buffer of the greatest
-        // size. Nobody else reads from this end between the two calls.
-        let flags = RecvFlags::PEEK | RecvFlags::TRUNC;
-        let length = loop {
-            let mut nothing = [0_u8; 0];
-            match rustix::net::recv(&self.fd, &mut nothing, flags) {
-                Err(rustix::io::Errno::INTR) => {}
-                outcome => break outcome.op("receive from", "socket")?.1,
+        SPACE.with_borrow_mut(|space| {
+            // Zeroed memory that is not touched takes none.
+            if space.is_empty() {
+                *space = vec![0; MESSAGE_MAX];
             }
-        };
-        let mut bytes = vec![0_u8; length];
+            self.receive_into(space)
+        })
+    }
+
+    fn receive_into(&self, bytes: &mut [u8]) -> Result<Option<Message>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let outcome = {
-            let mut parts = [IoSliceMut::new(&mut bytes)];
-            rustix::net::recvmsg(&self.fd, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
-                .op("receive from", "socket")?
+        let outcome = loop {
+            let mut parts = [IoSliceMut::new(bytes)];
+            let flags = RecvFlags::CMSG_CLOEXEC;
+            match rustix::net::recvmsg(&self.fd, &mut parts, &mut control, flags) {
+                Err(rustix::io::Errno::INTR) => {}
+                outcome => break outcome.op("receive from", "socket")?,
+            }
         };
         let descriptors = take_descriptors(&mut control);
         if outcome.bytes == 0 {
             return Ok(None);
         }
+        let lost = |errno| {
+            Err(SysError::new("receive from", "socket", io::Error::from_raw_os_error(errno)))
+        };
+        if outcome.flags.contains(ReturnFlags::TRUNC) {
+            return lost(libc::EMSGSIZE);
+        }
         if outcome.flags.contains(ReturnFlags::CTRUNC) {
             // Out of descriptors: those that came are closed with the error.
-            let full = io::Error::from_raw_os_error(libc::EMFILE);
-            return Err(SysError::new("receive descriptors from", "socket", full));
+            return lost(libc::EMFILE);
         }
-        bytes.truncate(outcome.bytes);
-        Ok(Some(Message { bytes, descriptors }))
+        Ok(Some(Message { bytes: bytes[..outcome.bytes].to_vec(), descriptors }))
     }
 
     /// Returns who is at the other end.
@@ -322,6 +335,15 @@ fn take_descriptors(control: &mut RecvAncillaryBuffer<'_>) -> Vec<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_that_is_too_long_is_lost_with_an_error_and_the_next_one_is_read() {
+        let (a, b) = Seqpacket::pair(Blocking::Yes).unwrap();
+        rustix::net::send(&a, &vec![7; MESSAGE_MAX + 1], SendFlags::empty()).unwrap();
+        a.send(b"next", &[]).unwrap();
+        assert!(b.receive().unwrap_err().is(libc::EMSGSIZE));
+        assert_eq!(b.receive().unwrap().unwrap().bytes, b"next");
+    }
 
     #[test]
     fn messages_keep_their_bounds_and_carry_descriptors() {

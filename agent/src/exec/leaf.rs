@@ -36,6 +36,8 @@ pub(super) struct Leaves {
     last: u64,
     /// Still in use by what a program has left running.
     lingering: Vec<(Rc<OwnedFd>, String)>,
+    /// Whether one was given up since they were looked at last.
+    is_due: bool,
 }
 
 impl Leaves {
@@ -59,10 +61,18 @@ impl Leaves {
         Err(SysError::new("create cgroup", ".sc-exec", Errno::EXIST))
     }
 
-    /// Removes one, now or once what runs in it has ended; looked at when a later program ends. The rest
-    /// goes with the instance's cgroup.
-    pub(super) fn remove(&mut self, leaf: &Leaf) {
+    /// Gives one up, to be removed at the next [`sweep`](Self::sweep).
+    pub(super) fn give_up(&mut self, leaf: &Leaf) {
         self.lingering.push((Rc::clone(&leaf.parent), leaf.name.clone()));
+        self.is_due = true;
+    }
+
+    /// Removes those that were given up, now or once what runs in them has ended; looked at when a later
+    /// program ends. The rest goes with the instance's cgroup.
+    pub(super) fn sweep(&mut self) {
+        if !std::mem::take(&mut self.is_due) {
+            return;
+        }
         self.lingering.retain(|(parent, name)| !remove(parent, name));
         let surplus = self.lingering.len().saturating_sub(MOST_LINGERING);
         self.lingering.drain(..surplus);

@@ -13,8 +13,6 @@ mod failure;
 mod leaf;
 mod stdio;
 
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -38,6 +36,8 @@ const HANG_UP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long the start of a program may take; less than a daemon waits for an answer.
 const START_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the failure of a start is at most, so that it comes in one piece (`PIPE_BUF`).
+const FAILURE_MAX: usize = 4096;
 /// How many may hang in the guest's files before it gets no more.
 const MOST_HANGING: usize = 16;
 
@@ -160,11 +160,11 @@ impl Execs {
     /// The agent must have entered the guest's pid namespace for its children.
     pub(crate) fn start(
         &mut self,
-        job: Job<'_>,
+        mut job: Job<'_>,
         owner: Owner,
     ) -> std::result::Result<(u64, BorrowedFd<'_>), ExecFailure> {
         self.refuse_more_hanging()?;
-        let stdio = stdio::open(&job)?;
+        let stdio = stdio::open(&mut job)?;
         let (status, tell) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
             .map_err(|error| SysError::new("create", "pipe", error))?;
         let leaf = match &job.host.cgroups.payload {
@@ -173,7 +173,8 @@ impl Execs {
         };
         let child = spawn(&job, &stdio, leaf.as_ref(), &tell).inspect_err(|_| {
             if let Some(leaf) = &leaf {
-                self.leaves.remove(leaf);
+                self.leaves.give_up(leaf);
+                self.leaves.sweep();
             }
         })?;
         self.last += 1;
@@ -223,7 +224,7 @@ impl Execs {
         let mut news: Vec<News> = self.check(self.running[at].id).into_iter().collect();
         let exec = self.running.swap_remove(at);
         if let Some(leaf) = &exec.leaf {
-            self.leaves.remove(leaf);
+            self.leaves.give_up(leaf);
         }
         match exec.stage {
             Stage::Executed => news.push(News::Exited { exec: exec.id, owner: exec.owner, exit }),
@@ -236,6 +237,11 @@ impl Execs {
             Stage::Failed | Stage::GivenUp => {}
         }
         Some(news)
+    }
+
+    /// Clears up behind programs that were reaped: who waits for the news of their end has it by now.
+    pub(crate) fn clear_up(&mut self) {
+        self.leaves.sweep();
     }
 
     /// Sends a signal to a program, to its process group where it has a terminal.
@@ -363,14 +369,17 @@ fn spawn(job: &Job<'_>, stdio: &Stdio, leaf: Option<&Leaf>, tell: &OwnedFd) -> R
 
 /// Returns how the execution went; `None` while it is open.
 fn read_status(status: &OwnedFd) -> Option<std::result::Result<(), ExecFailure>> {
-    let mut bytes = Vec::new();
-    let copy = status.try_clone().ok()?;
-    match File::from(copy).take(4096).read_to_end(&mut bytes) {
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && bytes.is_empty() => None,
-        _ if bytes.is_empty() => Some(Ok(())),
-        _ => Some(Err(serde_json::from_slice(&bytes).unwrap_or(ExecFailure {
+    let mut bytes = [0; FAILURE_MAX];
+    // It is written in one piece.
+    let read = match rustix::io::read(status, &mut bytes) {
+        Err(Errno::AGAIN | Errno::INTR) => return None,
+        read => read.unwrap_or(0),
+    };
+    Some(match &bytes[..read] {
+        [] => Ok(()),
+        told => Err(serde_json::from_slice(told).unwrap_or(ExecFailure {
             step: "read the program's status".into(),
             errno: Errno::IO.raw_os_error(),
-        }))),
-    }
+        })),
+    })
 }

@@ -4,7 +4,6 @@ use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 use sc_agent_protocol::WindowSize;
-use sc_sys::SysError;
 use sc_sys::mount::FsIds;
 use sc_sys::pty::{Pty, Size, set_size};
 
@@ -29,13 +28,15 @@ impl Stdio {
 }
 
 /// Opens a terminal, or takes the descriptors that came with the request.
-pub(super) fn open(job: &Job<'_>) -> Result<Stdio, ExecFailure> {
+pub(super) fn open(job: &mut Job<'_>) -> Result<Stdio, ExecFailure> {
     let ids = job.ids;
     let (user, group) = (job.request.user, job.request.group);
     if user >= ids.count || group >= ids.count {
         return Err(invalid("check user and group against the instance's ids"));
     }
-    let Some(WindowSize { columns, rows }) = job.request.terminal else { return streams(job) };
+    let Some(WindowSize { columns, rows }) = job.request.terminal else {
+        return streams(std::mem::take(&mut job.descriptors));
+    };
     // The terminal belongs to the user who works in it.
     let _ids = FsIds::assume(ids.base + user, ids.base + group)?;
     let pty = Pty::open_in(job.devpts)?;
@@ -43,13 +44,8 @@ pub(super) fn open(job: &Job<'_>) -> Result<Stdio, ExecFailure> {
     Ok(Stdio::Terminal(pty))
 }
 
-fn streams(job: &Job<'_>) -> Result<Stdio, ExecFailure> {
-    let mut copies = Vec::with_capacity(3);
-    for fd in &job.descriptors {
-        let copy = fd.try_clone().map_err(|error| SysError::new("duplicate", "stream", error))?;
-        copies.push(copy);
-    }
-    let streams = <[OwnedFd; 3]>::try_from(copies);
+fn streams(descriptors: Vec<OwnedFd>) -> Result<Stdio, ExecFailure> {
+    let streams = <[OwnedFd; 3]>::try_from(descriptors);
     streams.map(Stdio::Streams).map_err(|_| invalid("take three descriptors"))
 }
 

@@ -96,5 +96,6 @@ impl Supervisor {
                 News::Started { .. } | News::Exited { .. } => {}
             }
         }
+        self.execs.clear_up();
     }
 }
