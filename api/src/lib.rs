@@ -10,6 +10,7 @@
 
 mod error;
 mod event;
+pub mod exec;
 mod image;
 mod instance;
 mod name;

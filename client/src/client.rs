@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, ETAG, HOST, IF_MATCH};
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::header::{CONNECTION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt;
+use hyper::upgrade::Upgraded;
 use sc_api::{Envelope, Operation, ResponseType};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -148,18 +149,55 @@ impl Client {
         }
     }
 
+    /// Sends a request that asks for `protocol` on its connection from the answer on (RFC 9110,
+    /// section 7.8). A server that does not know it answers as if nothing had been asked for.
+    pub(crate) async fn switch<B: Serialize>(
+        &self,
+        path: &str,
+        body: &B,
+        protocol: &'static str,
+    ) -> Result<Switched> {
+        let mut request = json_request(Method::POST, path, body)?;
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        request.headers_mut().insert(UPGRADE, HeaderValue::from_static(protocol));
+        let described = describe(&request);
+        let answer = self.transport.send(request).await?;
+        if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return self.whole(described, answer).await.map(Switched::No);
+        }
+        let switched = hyper::upgrade::on(answer.response).await;
+        let broken =
+            |source: hyper::Error| Error::Broken { request: described, source: source.into() };
+        switched.map(Switched::Yes).map_err(broken)
+    }
+
     async fn receive(&self, request: Request<RequestBody>) -> Result<RawResponse> {
         let described = describe(&request);
-        let Answer { response, connection } = self.transport.send(request).await?;
+        let answer = self.transport.send(request).await?;
+        self.whole(described, answer).await
+    }
+
+    /// Reads an answer to its end.
+    async fn whole(&self, request: String, answer: Answer) -> Result<RawResponse> {
+        let Answer { response, connection } = answer;
         let (head, body) = response.into_parts();
         let body = body
             .collect()
             .await
-            .map_err(|source| Error::Broken { request: described, source: source.into() })?
+            .map_err(|source| Error::Broken { request, source: source.into() })?
             .to_bytes();
         self.transport.keep(connection);
         Ok(RawResponse { status: head.status.as_u16(), headers: head.headers, body })
     }
+}
+
+/// What became of a request for another protocol.
+#[derive(Debug)]
+pub(crate) enum Switched {
+    /// The connection, which speaks it now.
+    Yes(Upgraded),
+    /// An answer as to any other request.
+    No(RawResponse),
 }
 
 /// A request for a path of the API.
@@ -201,7 +239,7 @@ fn guarded(mut request: Request<RequestBody>, etag: Option<&str>) -> Request<Req
 }
 
 /// The value in a successful answer. Incus reports some failures in one, so the kind is looked at.
-fn read_metadata<T: DeserializeOwned>(request: &str, raw: &RawResponse) -> Result<T> {
+pub(crate) fn read_metadata<T: DeserializeOwned>(request: &str, raw: &RawResponse) -> Result<T> {
     let unexpected = |what: String| Error::Unexpected { request: request.to_owned(), what };
     match serde_json::from_slice::<Envelope<T>>(&raw.body) {
         Ok(envelope) if envelope.response_type != ResponseType::Error => Ok(envelope.metadata),

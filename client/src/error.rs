@@ -160,6 +160,9 @@ pub enum BrokenBy {
     /// As a websocket.
     #[error(transparent)]
     Websocket(#[from] tokio_tungstenite::tungstenite::Error),
+    /// As a stream of bytes.
+    #[error(transparent)]
+    Stream(#[from] io::Error),
     /// It ended before the answer did.
     #[error("the daemon closed it")]
     Closed,

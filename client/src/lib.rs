@@ -5,12 +5,14 @@
 //!   │        error      what failed, and what to do about it
 //!   ├─ server instances images profiles networks storage operations   one file a resource
 //!   ├─ operation        waits for long work, with progress
-//!   └─ websocket ── events exec console
+//!   ├─ exec             on the request's connection, or as LXD has it
+//!   └─ websocket ── events console exec
 //! ```
 //!
 //! It starts nothing that a single request does not need: no TLS, no pool, no look at the server
-//! first. A request, its operation and the wait for its end go over the same connection. Streams
-//! are as fast as their reader: what is not taken stays with the sender.
+//! first. A request, its operation and the wait for its end go over the same connection, and so does
+//! all that a program reads and writes. Streams are as fast as their reader: what is not taken stays
+//! with the sender.
 #![warn(missing_docs)]
 
 mod body;

@@ -119,7 +119,7 @@ impl Transport {
             .await
             .map_err(HandshakeError::Http)?;
         // Its failure reaches whoever waits for the answer.
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         Ok(Connection { sender, socket })
     }
 }

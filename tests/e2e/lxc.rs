@@ -1,19 +1,25 @@
 //! LXD's own client, as Debian has it, does everyday work at the daemon's socket.
 
+use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use sc_tests::guests::Busybox;
-use sc_tests::{Daemon, Ran, report, status};
+use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::{Daemon, Ran, eventually, report, status};
+use sha2::{Digest, Sha256};
 
-fn run(daemon: &Daemon, args: &[&str]) -> Ran {
+fn command(daemon: &Daemon, args: &[&str]) -> Command {
     let home = daemon.scratch().join("lxc");
     let mut command = Command::new("lxc");
     command.args(args).stdin(Stdio::null());
     command.env("LXD_DIR", daemon.dir()).env("LXD_CONF", &home).env("HOME", &home);
     command.env_remove("LXD_SOCKET").env_remove("LXD_PROJECT").env_remove("LXD_REMOTE");
+    command
+}
+
+fn run(daemon: &Daemon, args: &[&str]) -> Ran {
     let begin = Instant::now();
-    let output = command.output();
+    let output = command(daemon, args).output();
     let output = output.expect("lxc is started: it is in Debian's package lxd-client");
     Ran::new(format!("lxc {}", args.join(" ")), &output, begin.elapsed())
 }
@@ -88,5 +94,38 @@ fn profiles(daemon: &Daemon) {
     for object in ["network", "storage"] {
         let list = lxc(daemon, &[object, "list", "-f", "csv"]);
         assert!(!list.stdout.is_empty(), "{list:?}");
+    }
+}
+
+#[test]
+fn what_lxc_runs_inside_loses_nothing_and_ends_with_it() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    // More than every buffer takes, and nobody reads at first.
+    let script = "head -c 30000000 /dev/zero; sha256sum";
+    let mut reader = command(&daemon, &["exec", "-T", "c1", "--", "sh", "-c", script]);
+    let mut reader = reader.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = reader.stdin.take().unwrap();
+    let feeding = std::thread::spawn(move || stdin.write_all(&vec![b'x'; 10_000_000]).unwrap());
+    let output = reader.wait_with_output().unwrap();
+    feeding.join().unwrap();
+    let sum: String =
+        Sha256::digest(vec![b'x'; 10_000_000]).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(output.status.success() && output.stdout.len() > 30_000_000);
+    let told = String::from_utf8_lossy(&output.stdout[30_000_000..]);
+    assert!(told.starts_with(&sum), "{told}");
+
+    for (terminal, seconds) in [("-T", "1011"), ("-t", "1012")] {
+        let mut client = command(&daemon, &["exec", terminal, "c1", "--", "sleep", seconds]);
+        let mut client = client.stdout(Stdio::null()).spawn().unwrap();
+        let runs = || {
+            let line = format!("sleep {seconds}");
+            daemon.inside("c1", "ps -o args").lines().any(|args| args == line)
+        };
+        eventually("the program runs", Duration::from_secs(20), || runs().then_some(()));
+        client.kill().unwrap();
+        client.wait().unwrap();
+        eventually("the program ends", Duration::from_secs(20), || (!runs()).then_some(()));
     }
 }

@@ -16,6 +16,7 @@ mod database;
 mod docker;
 mod effects;
 mod every_step;
+mod exec_stream;
 mod hostile;
 mod http;
 mod isolation;

@@ -29,8 +29,8 @@ impl Execs {
     }
 
     /// The control messages that programs got.
-    pub fn control_messages(&self) -> Vec<String> {
-        self.control.lock().unwrap().clone()
+    pub fn control(&self) -> Arc<Mutex<Vec<String>>> {
+        self.control.clone()
     }
 
     fn place(&self, secret: String) -> oneshot::Receiver<WebSocket> {
@@ -56,18 +56,15 @@ pub fn start(shared: &Arc<Shared>, asked: &Asked) -> Response {
     let places: HashMap<_, _> =
         names.iter().map(|name| (*name, shared.execs.place(secret(name)))).collect();
     shared.update(&id, json!({"metadata": {"fds": fds}}));
-    let command: Vec<String> = serde_json::from_value(asked.body["command"].clone()).unwrap();
-    let environment = serde_json::from_value(asked.body["environment"].clone()).unwrap_or_default();
     let answer = asynchronous(shared.operation(&id).unwrap().borrow().clone());
-    tokio::spawn(run(shared.clone(), id, command, environment, places));
+    tokio::spawn(run(shared.clone(), id, asked.body.clone(), places));
     answer
 }
 
 async fn run(
     shared: Arc<Shared>,
     id: String,
-    command: Vec<String>,
-    environment: HashMap<String, String>,
+    body: serde_json::Value,
     mut places: HashMap<&str, oneshot::Receiver<WebSocket>>,
 ) {
     let log = shared.execs.control.clone();
@@ -77,7 +74,7 @@ async fn run(
         let Ok(socket) = place.await else { return };
         sockets.insert(name, socket);
     }
-    let Ok(mut child) = spawn(&command, environment) else {
+    let Ok(mut child) = spawn(&body) else {
         drop(sockets);
         shared.end(&id, 400, "Failure", "Command not found", json!({"return": 127}));
         return;
@@ -89,7 +86,11 @@ async fn run(
     shared.end(&id, 200, "Success", "", json!({"return": code}));
 }
 
-fn spawn(command: &[String], environment: HashMap<String, String>) -> std::io::Result<Child> {
+/// Starts the program that a request names.
+pub fn spawn(body: &serde_json::Value) -> std::io::Result<Child> {
+    let command: Vec<String> = serde_json::from_value(body["command"].clone()).unwrap();
+    let environment: HashMap<String, String> =
+        serde_json::from_value(body["environment"].clone()).unwrap_or_default();
     Command::new(&command[0])
         .args(&command[1..])
         .envs(environment)
@@ -155,12 +156,16 @@ async fn obey(place: oneshot::Receiver<WebSocket>, log: Arc<Mutex<Vec<String>>>,
             log.lock().unwrap().push(text.to_string());
             let value: serde_json::Value = serde_json::from_str(&text).unwrap();
             if value["command"] == "signal" {
-                let signal = value["signal"].to_string();
-                let kill = Command::new("kill").args(["-s", &signal, &pid.to_string()]).status();
-                assert!(kill.await.unwrap().success());
+                kill(pid, value["signal"].as_i64().unwrap().try_into().unwrap()).await;
             }
         }
     }
-    // As LXD does: who leaves takes the program along. (One that has ended is gone already.)
-    let _ = Command::new("kill").args(["-s", "9", &pid.to_string()]).status().await;
+    // As LXD does: who leaves takes the program along.
+    kill(pid, 9).await;
+}
+
+/// Sends a signal to a program. (One that has ended is gone already.)
+pub async fn kill(pid: u32, signal: i32) {
+    let words = ["-s", &signal.to_string(), &pid.to_string()];
+    let _ = Command::new("kill").args(words).status().await;
 }

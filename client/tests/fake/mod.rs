@@ -6,6 +6,7 @@
 
 mod exec;
 mod objects;
+mod stream;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use axum::extract::{Path, Query, Request, State, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use sc_api::exec::PROTOCOL;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, watch};
 
@@ -51,6 +53,16 @@ pub(crate) struct Shared {
     operations: Mutex<HashMap<String, Arc<watch::Sender<Value>>>>,
     events: broadcast::Sender<Value>,
     execs: exec::Execs,
+    exec_by: ExecBy,
+}
+
+/// The ways to `exec` that a server knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecBy {
+    /// Websockets alone, as LXD and every `scd` of before.
+    Websockets,
+    /// One connection as well.
+    Stream,
 }
 
 type Ctx = State<Arc<Shared>>;
@@ -58,6 +70,11 @@ type Ctx = State<Arc<Shared>>;
 impl Fake {
     /// Starts a server, which ends with the test program.
     pub fn start() -> Self {
+        Self::speaking(ExecBy::Stream)
+    }
+
+    /// As [`Fake::start`], with another way to `exec`.
+    pub fn speaking(exec_by: ExecBy) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("unix.socket");
         let state = Arc::new(Shared {
@@ -65,6 +82,7 @@ impl Fake {
             operations: Mutex::default(),
             events: broadcast::channel(64).0,
             execs: exec::Execs::default(),
+            exec_by,
         });
         let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -110,7 +128,7 @@ impl Fake {
 
     /// The control messages that running programs got.
     pub fn control_messages(&self) -> Vec<String> {
-        self.state.execs.control_messages()
+        self.state.execs.control().lock().unwrap().clone()
     }
 }
 
@@ -128,7 +146,8 @@ async fn answer(State(shared): Ctx, request: Request) -> Response {
         // Answered without a look at the body, as a server does that has seen enough.
         return failure(400, "no images today");
     }
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let asked = Asked {
         line: format!("{} {}", head.method, head.uri),
@@ -147,7 +166,11 @@ async fn answer(State(shared): Ctx, request: Request) -> Response {
         };
     }
     if asked.line.ends_with("/exec") {
-        return exec::start(&shared, &asked);
+        let asks = asked.headers.get(header::UPGRADE).is_some_and(|to| to == PROTOCOL);
+        return match upgrade.filter(|_| asks && shared.exec_by == ExecBy::Stream) {
+            Some(upgrade) => stream::start(&shared, &asked, upgrade),
+            None => exec::start(&shared, &asked),
+        };
     }
     objects::answer(&shared, &asked)
 }
@@ -301,8 +324,13 @@ pub(crate) fn asynchronous(operation: Value) -> Response {
 
 /// Answers with a failure.
 pub(crate) fn failure(code: u16, text: &str) -> Response {
+    failure_with(code, text, Value::Null)
+}
+
+/// Answers with a failure that has something to say in its metadata.
+pub(crate) fn failure_with(code: u16, text: &str, metadata: Value) -> Response {
     let body = json!({"type": "error", "status": "", "status_code": 0, "operation": "",
-                      "error_code": code, "error": text, "metadata": null});
+                      "error_code": code, "error": text, "metadata": metadata});
     (StatusCode::from_u16(code).unwrap(), format!("{body}\n")).into_response()
 }
 

@@ -34,12 +34,7 @@ pub async fn create(
     let size = Some(WindowSize { columns: post.width, rows: post.height })
         .filter(|size| size.columns > 0 && size.rows > 0);
     let (set, sockets) = attach::console_sockets();
-    let metadata = Map::from_iter([("fds".to_owned(), set.secrets().into())]);
-    let new = NewOperation {
-        metadata: Some(metadata),
-        sockets: Some(set),
-        ..NewOperation::on_instance("Showing console", &name)
-    };
+    let new = NewOperation::on_instance("Showing console", &name).on_websockets(Map::new(), set);
     let link = run.link.clone();
     let handle = operations.start(new, |_| attach::run_console(link, size, post.force, sockets));
     Ok(respond::operation(&handle))

@@ -1,54 +1,101 @@
 //! `/1.0/instances/NAME/exec`.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use sc_agent_protocol::ExecRequest;
-use sc_api::InstanceExecPost;
+use sc_api::exec::{PROTOCOL, SHELL_STATUS};
+use sc_api::{ErrorKind, InstanceExecPost};
 use sc_sys::idmap::RANGE_SIZE;
 use serde_json::{Map, Value};
+use tokio::sync::oneshot;
 
-use super::extract::{Json, Path};
+use super::extract::{ExecConnection, Json, Path};
 use super::respond;
 use crate::error::{Error, Result};
 use crate::instance::Instances;
-use crate::instance::attach;
-use crate::operation::{NewOperation, Operations, Output, SocketSet};
+use crate::instance::attach::{self, AgentLink, Program};
+use crate::operation::{Handle, NewOperation, Operations, Output};
 
-/// Runs a program inside, on websockets.
+/// Runs a program inside, on websockets or on the connection of the request.
 pub async fn create(
     State(instances): State<Instances>,
     State(operations): State<Operations>,
     Path(name): Path<String>,
+    ExecConnection(connection): ExecConnection,
     Json(post): Json<InstanceExecPost>,
 ) -> Result<Response> {
     let instance = instances.get(&name)?;
-    let run = instance.running()?;
+    let link = instance.running()?.link.clone();
     check(&post)?;
     let request = attach::request(&post, &instance.view().environment());
+    let new = NewOperation::on_instance("Executing command", &name);
+    if let Some(connection) = connection {
+        let new = new.conversation(metadata(&request));
+        return on_connection(&operations, new, link, request, connection).await;
+    }
+    if !post.wait_for_websocket {
+        return Err(Error::invalid("field \"wait-for-websocket\" must be true"));
+    }
     let (set, sockets) = attach::exec_sockets(post.interactive);
-    let new = NewOperation {
-        metadata: Some(metadata(&request, &set)),
-        sockets: Some(set),
-        ..NewOperation::on_instance("Executing command", &name)
-    };
-    let link = run.link.clone();
+    let new = new.on_websockets(metadata(&request), set);
     let handle = operations.start(new, |operation| async move {
         let outcome = match request.terminal {
             Some(_) => attach::run_terminal(link, request, sockets).await,
             None => attach::run_split(link, request, sockets).await,
         };
-        if let Err(error) = &outcome
-            && let Some(status) = attach::shell_status(error)
-        {
-            operation.update(Map::from_iter([("return".to_owned(), status.into())]));
-        }
-        outcome
+        outcome.inspect_err(|error| show_status(&operation, error))
     });
     Ok(respond::operation(&handle))
 }
 
-/// What clients are told of it: what runs, and how to connect.
-fn metadata(request: &ExecRequest, sockets: &SocketSet) -> Output {
+/// Why a program was not started: the kind of failure, and the words for it.
+type NotStarted = (ErrorKind, String, Option<i32>);
+
+/// Starts a program, and answers with that or with why it could not be.
+async fn on_connection(
+    operations: &Operations,
+    new: NewOperation,
+    link: Arc<AgentLink>,
+    request: ExecRequest,
+    connection: OnUpgrade,
+) -> Result<Response> {
+    let (tell, told) = oneshot::channel::<Result<(), NotStarted>>();
+    let handle = operations.start(new, |operation| async move {
+        let program = match Program::start(link, request).await {
+            Ok(program) => program,
+            Err(error) => {
+                show_status(&operation, &error);
+                let why = (error.kind(), error.chain(), attach::shell_status(&error));
+                let _ = tell.send(Err(why));
+                return Err(error);
+            }
+        };
+        let _ = tell.send(Ok(()));
+        match connection.await {
+            Ok(connection) => program.serve(TokioIo::new(connection)).await,
+            Err(_gone) => program.abandon().await,
+        }
+    });
+    match told.await {
+        Ok(Ok(())) => Ok(respond::switched(PROTOCOL, &handle)),
+        Ok(Err((kind, text, status))) => Ok(respond::not_started(kind, &text, status)),
+        Err(_) => Err(Error::internal("start a program inside: see the daemon's log")),
+    }
+}
+
+/// Notes what a shell shows for a program that could not be started.
+fn show_status(operation: &Handle, error: &Error) {
+    if let Some(status) = attach::shell_status(error) {
+        operation.update(Map::from_iter([(SHELL_STATUS.to_owned(), status.into())]));
+    }
+}
+
+/// What clients are told of it.
+fn metadata(request: &ExecRequest) -> Output {
     let variables = request.environment.iter();
     let variables: Map<_, _> =
         variables.map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect();
@@ -56,7 +103,6 @@ fn metadata(request: &ExecRequest, sockets: &SocketSet) -> Output {
         ("command".to_owned(), Value::from(request.command.clone())),
         ("environment".to_owned(), variables.into()),
         ("interactive".to_owned(), request.terminal.is_some().into()),
-        ("fds".to_owned(), sockets.secrets().into()),
     ])
 }
 
@@ -66,9 +112,6 @@ fn check(post: &InstanceExecPost) -> Result<()> {
     }
     if post.record_output {
         return Err(Error::invalid("field \"record-output\" is not supported: use websockets"));
-    }
-    if !post.wait_for_websocket {
-        return Err(Error::invalid("field \"wait-for-websocket\" must be true"));
     }
     for (field, id) in [("user", post.user), ("group", post.group)] {
         if id >= RANGE_SIZE {

@@ -1,9 +1,14 @@
 //! What handlers take out of a request. A refusal comes in the API's envelope and names the field
 //! or parameter.
 
+use std::convert::Infallible;
+
 use axum::extract::{FromRequest, FromRequestParts, Request, WebSocketUpgrade, ws::WebSocket};
+use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use hyper::upgrade::OnUpgrade;
+use sc_api::exec;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
@@ -100,6 +105,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
         Ok(Self(upgrade.map_err(|rejection| {
             Error::invalid(format!("this path wants a websocket: {}", rejection.body_text()))
         })?))
+    }
+}
+
+/// The connection itself, where the request asks for [`exec::PROTOCOL`] on it. Other protocols that
+/// it may ask for are passed over (RFC 9110, section 7.8).
+pub struct ExecConnection(pub Option<OnUpgrade>);
+
+impl<S: Send + Sync> FromRequestParts<S> for ExecConnection {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let asked = parts.headers.get(header::UPGRADE).is_some_and(|asked| asked == exec::PROTOCOL);
+        // HTTP/1.0 has no upgrades, and hyper gives none.
+        Ok(Self(parts.extensions.remove::<OnUpgrade>().filter(|_| asked)))
     }
 }
 

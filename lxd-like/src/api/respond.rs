@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use sc_api::exec::SHELL_STATUS;
 use sc_api::{Envelope, ErrorKind};
 use serde::Serialize;
 
@@ -79,6 +80,28 @@ impl IntoResponse for Error {
 /// A failure of HTTP's own, for which there is no kind of error.
 pub fn failure(status: StatusCode, text: impl Into<String>) -> Response {
     json(status, &Envelope::error(status.as_u16(), printable(text.into())))
+}
+
+/// The refusal of a program that could not be started, which was logged with its operation. Its
+/// metadata has the status that a shell shows, where it has one for that.
+pub fn not_started(kind: ErrorKind, text: &str, shell_status: Option<i32>) -> Response {
+    let status = StatusCode::from_u16(kind.http_status()).expect("kinds map to valid statuses");
+    let mut envelope = Envelope::error(status.as_u16(), printable(text.to_owned()));
+    if let Some(shell_status) = shell_status {
+        envelope.metadata = serde_json::json!({ SHELL_STATUS: shell_status });
+    }
+    json(status, &envelope)
+}
+
+/// The connection is `protocol`'s from here on, for the sake of an operation.
+pub fn switched(protocol: &'static str, handle: &Handle) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static(protocol));
+    set_location(&mut response, &format!("/1.0/operations/{}", handle.view().id));
+    response
 }
 
 fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {

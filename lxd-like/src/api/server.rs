@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use sc_api::exec;
 use sc_api::{ConfigMap, Environment, Server, ServerPut};
 
 use super::extract::Json;
@@ -10,9 +11,10 @@ use super::respond;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 
-/// What works beyond the first version of LXD's API. Of `resources` there are those of pools, which
-/// LXD's clients ask for under that name; what does not work at all is not among them.
-const EXTENSIONS: [&str; 20] = [
+/// What works beyond the first version of LXD's API, and what is our own (`sc_...`). Of `resources`
+/// there are those of pools, which LXD's clients ask for under that name; what does not work at all
+/// is not among them.
+const EXTENSIONS: [&str; 21] = [
     "api_filtering",
     "container_exec_user_group_cwd",
     "container_full",
@@ -31,6 +33,7 @@ const EXTENSIONS: [&str; 20] = [
     "patch",
     "projects",
     "resources",
+    exec::EXTENSION,
     "sc_instance_parts",
     "storage",
 ];

@@ -51,9 +51,10 @@ pub use registry::Instances;
 pub use update::Update;
 
 pub mod attach {
-    //! What connects a client's websockets to an instance.
+    //! What connects a client to an instance.
+    pub use super::agent::AgentLink;
     pub use super::console::{run as run_console, sockets as console_sockets};
     pub use super::exec::{
-        request, run_split, run_terminal, shell_status, sockets as exec_sockets,
+        Program, request, run_split, run_terminal, shell_status, sockets as exec_sockets,
     };
 }

@@ -44,37 +44,38 @@ impl Stream {
         self.fd.get_ref()
     }
 
-    /// Reads what is there, at least one byte; empty at the end. A pty whose other side is closed
-    /// has ended.
+    /// Reads what is there, at least one byte; empty at the end, as [`Stream::read_into`].
     pub async fn read(&self) -> std::io::Result<Bytes> {
+        // Room for it not before it is there: many programs say nothing for a long time.
+        drop(self.fd.readable().await?);
+        let mut buffer = BytesMut::zeroed(CHUNK);
+        let count = self.read_into(&mut buffer).await?;
+        buffer.truncate(count);
+        Ok(buffer.freeze())
+    }
+
+    /// Reads what is there, at least one byte; none at the end. A pty whose other side is closed has
+    /// ended.
+    pub async fn read_into(&self, buffer: &mut [u8]) -> std::io::Result<usize> {
         loop {
             let mut ready = self.fd.readable().await?;
-            // Not before: many programs say nothing for a long time.
-            let mut buffer = BytesMut::zeroed(CHUNK);
-            let result = ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut buffer[..])?));
+            let result = ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut *buffer)?));
             match result {
-                Ok(Ok(count)) => {
-                    buffer.truncate(count);
-                    return Ok(buffer.freeze());
-                }
                 Ok(Err(error))
                     if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) =>
                 {
-                    return Ok(Bytes::new());
+                    return Ok(0);
                 }
                 Ok(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) => return Err(error),
+                Ok(outcome) => return outcome,
                 Err(_would_block) => {}
             }
         }
     }
 
-    /// What is there to be read at this moment; empty when that is nothing.
-    fn read_now(&self) -> Bytes {
-        let mut buffer = BytesMut::zeroed(CHUNK);
-        let count = rustix::io::read(self.fd(), &mut buffer[..]).unwrap_or(0);
-        buffer.truncate(count);
-        buffer.freeze()
+    /// Reads what is there at this moment; none when that is nothing.
+    pub fn read_now(&self, buffer: &mut [u8]) -> usize {
+        rustix::io::read(self.fd(), buffer).unwrap_or(0)
     }
 
     /// Writes everything.
@@ -103,7 +104,12 @@ pub async fn send_output(
         let bytes = tokio::select! {
             bytes = stream.read() => bytes,
             // On a busy machine the time may be over before what came in it was looked at.
-            () = lingered(ended) => Ok(stream.read_now()),
+            () = lingered(ended) => {
+                let mut late = vec![0; CHUNK];
+                let read = stream.read_now(&mut late);
+                late.truncate(read);
+                Ok(late.into())
+            }
         };
         match bytes {
             Ok(bytes) if bytes.is_empty() => break,
@@ -156,7 +162,8 @@ pub enum ClientLeft {
     No,
 }
 
-async fn lingered(ended: &CancellationToken) {
+/// Comes a while after `ended`: what a child of the program holds open is waited for no longer.
+pub async fn lingered(ended: &CancellationToken) {
     ended.cancelled().await;
     tokio::time::sleep(LINGER).await;
 }
@@ -191,10 +198,12 @@ mod tests {
     #[tokio::test]
     async fn what_is_there_is_read_without_waiting_for_more() {
         let (reader, writer) = pipe();
-        assert!(reader.read_now().is_empty());
+        let mut buffer = [0; 8];
+        assert_eq!(reader.read_now(&mut buffer), 0);
         writer.write_all(b"late").await.unwrap();
-        assert_eq!(reader.read_now(), "late");
-        assert!(reader.read_now().is_empty());
+        assert_eq!(reader.read_now(&mut buffer), 4);
+        assert_eq!(&buffer[..4], b"late");
+        assert_eq!(reader.read_now(&mut buffer), 0);
     }
 
     #[tokio::test]

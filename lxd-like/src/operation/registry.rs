@@ -30,7 +30,9 @@ pub struct NewOperation {
     pub may_cancel: bool,
     /// Its first metadata.
     pub metadata: Option<Output>,
-    /// Websockets that clients connect to, for the class `websocket`.
+    /// Whether it is work, or a conversation with a client.
+    pub class: OperationClass,
+    /// Websockets that clients connect to.
     pub sockets: Option<Arc<SocketSet>>,
 }
 
@@ -47,8 +49,22 @@ impl NewOperation {
             resources: BTreeMap::from([(kind.to_owned(), vec![path])]),
             may_cancel: false,
             metadata: None,
+            class: OperationClass::Task,
             sockets: None,
         }
+    }
+
+    /// A conversation with the client that asks for it, of which it is told `metadata`.
+    pub fn conversation(mut self, metadata: Output) -> Self {
+        self.class = OperationClass::Websocket;
+        self.metadata = Some(metadata);
+        self
+    }
+
+    /// A conversation on websockets, whose secrets it is told too.
+    pub fn on_websockets(self, mut metadata: Output, sockets: Arc<SocketSet>) -> Self {
+        metadata.insert("fds".to_owned(), sockets.secrets().into());
+        Self { sockets: Some(sockets), ..self.conversation(metadata) }
     }
 
     /// Allows a DELETE to end it.
@@ -213,8 +229,8 @@ impl Operations {
         Ok(())
     }
 
-    /// Waits until every task-class operation has ended. Websockets are conversations that may
-    /// last for days; they do not hold up the daemon's end.
+    /// Waits until every task-class operation has ended. Conversations may last for days; they do
+    /// not hold up the daemon's end.
     pub async fn drained(&self) {
         let tasks: Vec<_> = self.lock().values().cloned().collect();
         for handle in tasks {
@@ -226,13 +242,9 @@ impl Operations {
 
     fn register(&self, new: NewOperation) -> Arc<Handle> {
         let now = Timestamp::now();
-        let class = match new.sockets {
-            Some(_) => OperationClass::Websocket,
-            None => OperationClass::Task,
-        };
         let operation = Operation {
             id: uuid::Uuid::new_v4().to_string(),
-            class,
+            class: new.class,
             description: new.description.into(),
             created_at: now,
             updated_at: now,

@@ -1,4 +1,4 @@
-//! `exec`: a program inside, connected to the websockets of its operation.
+//! A program whose client connects to the websockets of its operation.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,14 +9,13 @@ use axum::extract::ws::{Message, WebSocket};
 use futures::StreamExt;
 use futures::future::{OptionFuture, try_join_all};
 use sc_agent_protocol::{ExecRequest, WindowSize};
-use sc_api::{ErrorKind, InstanceExecPost};
 use serde::Deserialize;
-use serde_json::Map;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::agent::{AgentLink, RunningExec};
-use super::stream::{self, ClientLeft, Stream};
+use super::super::agent::{AgentLink, RunningExec};
+use super::super::stream::{self, ClientLeft, Stream};
+use super::{ExitStatus, finished, hang_up, pipe, resize, signal};
 use crate::error::{Context, Error, Result};
 use crate::operation::{Output, SocketSet, SocketSlot};
 
@@ -32,27 +31,6 @@ pub fn sockets(interactive: bool) -> (Arc<SocketSet>, Sockets) {
         if interactive { &["0", "control"] } else { &["0", "1", "2", "control"] };
     let (set, receivers) = SocketSet::new(names);
     (Arc::new(set), receivers)
-}
-
-/// The agent's form of a request.
-pub fn request(post: &InstanceExecPost, environment: &BTreeMap<String, String>) -> ExecRequest {
-    let mut merged = environment.clone();
-    merged.extend(post.environment.clone());
-    ExecRequest {
-        command: post.command.clone(),
-        environment: merged.into_iter().collect(),
-        cwd: Some(post.cwd.clone()).filter(|cwd| !cwd.is_empty()),
-        user: post.user,
-        group: post.group,
-        terminal: post.interactive.then(|| window(post.width, post.height)),
-    }
-}
-
-fn window(width: u16, height: u16) -> WindowSize {
-    match (width, height) {
-        (0, _) | (_, 0) => WindowSize { columns: 80, rows: 25 },
-        (columns, rows) => WindowSize { columns, rows },
-    }
 }
 
 /// Runs the program with its three streams on three websockets.
@@ -85,10 +63,17 @@ pub async fn run_split(
     let feeding = tokio::spawn(feed_split(input_ours, stdin, ended.clone()));
     let watcher = ControlWatcher { link: &link, exec: id, terminal: None };
     let status = tokio::select! {
-        status = &mut exit => status,
-        () = watcher.run(control) => hang_up(&link, id, exit).await,
+        status = &mut exit => Some(status),
+        () = watcher.run(control) => None,
         // Without a control websocket the client has gone when it takes no output any more.
-        () = left.cancelled() => hang_up(&link, id, exit).await,
+        () = left.cancelled() => None,
+    };
+    let status = match status {
+        Some(status) => status,
+        None => {
+            hang_up(&link, id).await;
+            exit.await
+        }
     };
     ended.cancel();
     let _ = showing.await;
@@ -113,7 +98,10 @@ pub async fn run_terminal(
     drop(terminal);
     match status {
         Some(status) => finished(status),
-        None => finished(hang_up(&link, id, exit).await),
+        None => {
+            hang_up(&link, id).await;
+            finished(exit.await)
+        }
     }
 }
 
@@ -153,34 +141,6 @@ async fn join(
         None
     };
     tokio::join!(running, showing).0
-}
-
-/// Tells a program that its client has gone, and waits for its end.
-async fn hang_up(link: &AgentLink, exec: u64, exit: oneshot::Receiver<i32>) -> ExitStatus {
-    if let Err(error) = link.hang_up(exec).await {
-        tracing::debug!(error = %error.chain(), "hang up a program inside");
-    }
-    exit.await
-}
-
-/// How a program ended; the error is that its agent has ended first.
-type ExitStatus = std::result::Result<i32, oneshot::error::RecvError>;
-
-/// The result of an exec: its exit status; an agent that has gone took the program with it.
-fn finished(status: ExitStatus) -> Result<Option<Output>> {
-    // 137 is what a program shows that was killed, which is what has happened to it.
-    let status = status.unwrap_or(137);
-    Ok(Some(Map::from_iter([("return".to_owned(), status.into())])))
-}
-
-/// The status that a shell shows for a program that could not be started; `None` where it is not
-/// the program's fault.
-pub fn shell_status(error: &Error) -> Option<i32> {
-    match error.kind() {
-        ErrorKind::NotFound => Some(127),
-        ErrorKind::Forbidden => Some(126),
-        _ => None,
-    }
 }
 
 async fn copy_output(from: OwnedFd, to: WebSocket, ended: &CancellationToken) -> ClientLeft {
@@ -252,26 +212,18 @@ impl ControlWatcher<'_> {
             return;
         };
         match message.command.as_str() {
-            "signal" => self.signal(message.signal).await,
+            "signal" => signal(self.link, self.exec, message.signal).await,
             "window-resize" => self.resize(&message.args.unwrap_or_default()),
             other => tracing::debug!(command = other, "unknown command on a control websocket"),
         }
     }
 
-    async fn signal(&self, signal: i32) {
-        if let Err(error) = self.link.signal(self.exec, signal).await {
-            tracing::debug!(error = %error.chain(), "signal a program inside");
-        }
-    }
-
     fn resize(&self, args: &BTreeMap<String, String>) {
         let number = |key: &str| args.get(key).and_then(|text| text.parse::<u16>().ok());
-        let (Some(columns), Some(rows)) = (number("width"), number("height")) else { return };
-        let Some(terminal) = self.terminal else { return };
-        let size =
-            rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        if let Err(error) = rustix::termios::tcsetwinsize(terminal.fd(), size) {
-            tracing::debug!(%error, "give a terminal another size");
+        if let (Some(columns), Some(rows)) = (number("width"), number("height"))
+            && let Some(terminal) = self.terminal
+        {
+            resize(terminal, WindowSize { columns, rows });
         }
     }
 }
@@ -281,7 +233,7 @@ fn take(sockets: &mut Sockets, name: SocketSlot) -> Option<oneshot::Receiver<Web
 }
 
 /// Waits for the client to connect these websockets.
-pub(super) async fn connected<const N: usize>(
+pub async fn connected<const N: usize>(
     sockets: &mut Sockets,
     names: [SocketSlot; N],
 ) -> Result<[WebSocket; N]> {
@@ -302,36 +254,14 @@ pub(super) async fn connected<const N: usize>(
     }
 }
 
-/// A pipe: its reading end and its writing end.
-fn pipe() -> Result<(OwnedFd, OwnedFd)> {
-    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("make a pipe")
-}
-
 #[cfg(test)]
 mod tests {
     use sc_agent_protocol::{Packet, Phase, Reply, Request, ToAgent, ToDaemon};
+    use sc_api::{ErrorKind, InstanceExecPost};
     use sc_sys::unix::{Blocking, Listener};
 
+    use super::super::request;
     use super::*;
-
-    #[test]
-    fn a_client_without_a_terminal_gets_one_of_the_usual_size() {
-        assert_eq!(window(0, 0), WindowSize { columns: 80, rows: 25 });
-        assert_eq!(window(132, 50), WindowSize { columns: 132, rows: 50 });
-    }
-
-    #[test]
-    fn the_requests_environment_is_laid_over_the_instances() {
-        let post = InstanceExecPost {
-            command: vec!["env".into()],
-            environment: BTreeMap::from([("A".into(), "2".into())]),
-            ..InstanceExecPost::default()
-        };
-        let environment = BTreeMap::from([("A".into(), "1".into()), ("B".into(), "1".into())]);
-        let request = request(&post, &environment);
-        assert_eq!(request.environment, [("A".into(), "2".into()), ("B".into(), "1".into())]);
-        assert_eq!(request.terminal, None);
-    }
 
     /// An agent of before that greets, knows no other request, and hands back what it was asked.
     fn listening_agent(listener: Listener) -> std::thread::JoinHandle<Vec<Request>> {

@@ -1,0 +1,165 @@
+//! `exec` on one connection, by clients that `sc` is not.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use sc_api::exec::{ExecFrame, ExecStream, FrameBuffer, WINDOW};
+use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::{Daemon, eventually};
+
+fn with_guest() -> Daemon {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    daemon
+}
+
+/// Asks for a program on the connection itself; returns the answer's head, and what came behind it.
+fn ask(daemon: &Daemon, command: &[&str]) -> (UnixStream, String, Vec<u8>) {
+    let mut stream = UnixStream::connect(daemon.dir().join("unix.socket")).unwrap();
+    let body = serde_json::json!({ "command": command }).to_string();
+    let head = format!(
+        "POST /1.0/instances/c1/exec HTTP/1.1\r\nHost: sc\r\nConnection: Upgrade\r\n\
+         Upgrade: sc-exec/1\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        let read = stream.read(&mut piece).unwrap();
+        assert!(read > 0, "an answer: {answer:?}");
+        answer.extend_from_slice(&piece[..read]);
+        if let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            let behind = answer.split_off(end + 4);
+            return (stream, String::from_utf8(answer).unwrap(), behind);
+        }
+    }
+}
+
+/// A program that runs, on its connection.
+struct Running {
+    stream: UnixStream,
+    frames: FrameBuffer,
+    operation: String,
+}
+
+impl Running {
+    fn start(daemon: &Daemon, command: &[&str]) -> Self {
+        let (stream, head, behind) = ask(daemon, command);
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let mut frames = FrameBuffer::default();
+        frames.room().extend(behind);
+        let operation = head.lines().find_map(|line| line.strip_prefix("location: "));
+        Self { stream, frames, operation: operation.unwrap().to_owned() }
+    }
+
+    fn send(&mut self, frame: ExecFrame<'_>) {
+        self.stream.write_all(&frame.encode()).unwrap();
+    }
+
+    /// Takes frames up to the program's end; `None` where the connection ends without it.
+    fn exit(mut self) -> Option<i32> {
+        loop {
+            while let Some(frame) = self.frames.take().unwrap() {
+                if let ExecFrame::Exit(status) = frame {
+                    return Some(status);
+                }
+            }
+            let mut piece = [0; 4096];
+            match self.stream.read(&mut piece) {
+                Ok(0) | Err(_) => return None,
+                Ok(read) => self.frames.room().extend_from_slice(&piece[..read]),
+            }
+        }
+    }
+}
+
+fn runs(daemon: &Daemon, words: &str) -> bool {
+    daemon.inside("c1", "ps -o args").lines().any(|line| line == words)
+}
+
+fn ends(daemon: &Daemon, words: &str) {
+    eventually("the program ends", Duration::from_secs(20), || {
+        (!runs(daemon, words)).then_some(())
+    });
+}
+
+#[test]
+fn what_runs_on_a_connection_is_an_operation_and_takes_signals() {
+    let daemon = with_guest();
+    let mut sleep = Running::start(&daemon, &["sleep", "1003"]);
+    let list = daemon.sc(&["operation", "list", "-f", "csv"]).ok().to_owned();
+    assert!(list.contains("Executing command"), "{list}");
+    sleep.send(ExecFrame::Signal(15));
+    assert_eq!(sleep.exit(), Some(128 + 15));
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_refused_with_a_shells_status() {
+    let daemon = with_guest();
+    for (command, line, part) in [
+        ("nothing-such", "HTTP/1.1 404 ", "\"return\":127"),
+        ("/etc", "HTTP/1.1 403 ", "\"return\":126"),
+        ("", "HTTP/1.1 400 ", "name a program"),
+    ] {
+        let (mut stream, head, mut body) = ask(&daemon, &[command]);
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        stream.read_to_end(&mut body).unwrap();
+        let body = String::from_utf8(body).unwrap();
+        assert!(head.starts_with(line) && body.contains(part), "{head}{body}");
+    }
+}
+
+#[test]
+fn input_that_nobody_reads_is_kept_as_far_as_there_is_credit_and_signals_pass_it() {
+    let daemon = with_guest();
+    let mut sleep = Running::start(&daemon, &["sleep", "1004"]);
+    let piece = vec![b'x'; 1 << 14];
+    for _ in 0..WINDOW as usize / piece.len() {
+        sleep.send(ExecFrame::Data(ExecStream::Stdin, &piece));
+    }
+    sleep.send(ExecFrame::Signal(10));
+    assert_eq!(sleep.exit(), Some(128 + 10));
+}
+
+#[test]
+fn a_client_that_does_not_keep_to_the_protocol_loses_its_program() {
+    let daemon = with_guest();
+    let too_much = vec![b'x'; 1 << 14];
+    let too_much = ExecFrame::Data(ExecStream::Stdin, &too_much).encode();
+    let pieces = 2 * WINDOW as usize / (1 << 14);
+    for (seconds, bytes) in [
+        // No such frame; one of the server's; more input than there is credit for.
+        ("1005", vec![9, 0, 0, 0, 0]),
+        ("1006", ExecFrame::Exit(0).encode()),
+        ("1007", too_much.repeat(pieces)),
+    ] {
+        let mut sleep = Running::start(&daemon, &["sleep", seconds]);
+        // It may be closed before all is written.
+        let _ = sleep.stream.write_all(&bytes);
+        assert_eq!(sleep.exit(), None);
+        ends(&daemon, &format!("sleep {seconds}"));
+    }
+}
+
+#[test]
+fn a_client_that_leaves_output_of_an_ended_program_unread_changes_nothing_of_its_end() {
+    let daemon = with_guest();
+    let script = "head -c 1000000 /dev/zero & exit 7";
+    let Running { stream, operation, .. } = Running::start(&daemon, &["sh", "-c", script]);
+    eventually("the program ends", Duration::from_secs(20), || {
+        (!runs(&daemon, "sh -c head -c 1000000 /dev/zero & exit 7")).then_some(())
+    });
+    drop(stream);
+    let ended = daemon.json(&["query", &format!("{operation}/wait")]);
+    assert_eq!(ended["status"], "Success");
+    assert_eq!(ended["metadata"]["return"], 7);
+}
+
+#[test]
+fn a_program_of_a_client_that_leaves_with_its_answer_ends() {
+    let daemon = with_guest();
+    drop(Running::start(&daemon, &["sleep", "1008"]));
+    ends(&daemon, "sleep 1008");
+}
