@@ -45,7 +45,7 @@ fn a_launch_an_exec_a_list_and_a_deletion_cost_no_more_than_they_did() {
         std::thread::sleep(Duration::from_secs(2));
 
         let exec = traced(&daemon, || drop(daemon.exec("c1", &["true"])));
-        at_most("exec", &exec, &Counts { calls: 150, ..Counts::default() });
+        at_most("exec", &exec, &Counts { calls: 50, ..Counts::default() });
 
         let list = traced(&daemon, || {
             daemon.sc(&["list"]).ok();

@@ -158,7 +158,7 @@ pub struct FrameBuffer {
 
 impl FrameBuffer {
     /// How much room there is at least for what comes next.
-    const ROOM: usize = 16 << 10;
+    const ROOM: usize = HEADER + DATA_MAX;
 
     /// Where what comes next is to be appended.
     pub fn room(&mut self) -> &mut Vec<u8> {

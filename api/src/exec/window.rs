@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 
 /// What may be sent on each stream before the first credit, and so the most that its receiver has
 /// to keep.
-pub const WINDOW: u32 = 128 << 10;
+pub const WINDOW: u32 = 256 << 10;
 
 /// The sender's end of a stream: how much it may send.
 #[derive(Debug)]

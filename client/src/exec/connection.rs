@@ -24,9 +24,8 @@ use tokio::sync::{Mutex, mpsc};
 use super::{ExecControl, ExecStreams};
 use crate::error::{BrokenBy, Error, Result};
 
-/// How much of the input is read at a time, and of what is kept.
-const CHUNK: usize = 32 << 10;
-const _: () = assert!(CHUNK <= DATA_MAX);
+/// How much of the input is read at first; where that was there, a whole frame is read at a time.
+const LITTLE: usize = 4 << 10;
 
 /// The server's end, and how much goes there and comes from it.
 struct Server<W> {
@@ -133,7 +132,7 @@ impl<W: AsyncWrite + Unpin> Server<W> {
     ) -> Result<()> {
         let failed = |source| Error::Stream { action, source };
         let window = if stream == ExecStream::Stderr { &self.stderr } else { &self.stdout };
-        let mut piece = Vec::with_capacity(CHUNK);
+        let mut piece = Vec::with_capacity(DATA_MAX);
         while let Ok(1..) = kept.read_buf(&mut piece).await {
             to.write_all(&piece).await.map_err(failed)?;
             to.flush().await.map_err(failed)?;
@@ -147,16 +146,18 @@ impl<W: AsyncWrite + Unpin> Server<W> {
 
     /// Sends what is read until it ends, and then its end. Returns only when reading fails.
     async fn feed(&self, from: &mut (impl AsyncRead + Unpin)) -> Error {
-        let mut frame = vec![0; HEADER + CHUNK];
+        let mut frame = vec![0; HEADER + LITTLE];
         loop {
-            let most = self.stdin.open().await.min(CHUNK);
-            match from.read(&mut frame[HEADER..HEADER + most]).await {
+            let end = frame.len().min(HEADER + self.stdin.open().await);
+            match from.read(&mut frame[HEADER..end]).await {
                 Ok(read) => {
                     self.stdin.take(read);
                     frame[..HEADER].copy_from_slice(&ExecStream::Stdin.header(read));
                     self.send(&frame[..HEADER + read]).await;
-                    if read == 0 {
-                        return std::future::pending().await;
+                    match read {
+                        0 => return std::future::pending().await,
+                        LITTLE => frame.resize(HEADER + DATA_MAX, 0),
+                        _ => {}
                     }
                 }
                 Err(source) => return Error::Stream { action: "read standard input", source },

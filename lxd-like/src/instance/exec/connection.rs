@@ -28,9 +28,8 @@ use super::{finished, hang_up, pipe, resize, shown, signal};
 use crate::error::{Context, Error, Result};
 use crate::operation::Output;
 
-/// How much is read at a time.
-const CHUNK: usize = 32 << 10;
-const _: () = assert!(CHUNK <= DATA_MAX);
+/// How much is read at a time of a stream that has brought little so far; then it is a whole frame.
+const LITTLE: usize = 4 << 10;
 
 /// A program that was started, and whose client is not connected to it yet.
 #[derive(Debug)]
@@ -198,14 +197,13 @@ impl<W: AsyncWrite + Unpin> Client<W> {
         window: &SendWindow,
         ended: &CancellationToken,
     ) -> Result<(), Gone> {
-        let mut frame = Vec::new();
+        let mut frame = vec![0; HEADER + LITTLE];
         loop {
-            let most = window.open().await.min(CHUNK);
-            frame.resize(HEADER + most, 0);
+            let end = frame.len().min(HEADER + window.open().await);
             let read = tokio::select! {
-                read = from.read_into(&mut frame[HEADER..]) => read,
+                read = from.read_into(&mut frame[HEADER..end]) => read,
                 // On a busy machine the time may be over before what came in it was looked at.
-                () = lingered(ended) => Ok(from.read_now(&mut frame[HEADER..])),
+                () = lingered(ended) => Ok(from.read_now(&mut frame[HEADER..end])),
             };
             match read {
                 Ok(0) => return Ok(()),
@@ -213,6 +211,9 @@ impl<W: AsyncWrite + Unpin> Client<W> {
                     window.take(read);
                     frame[..HEADER].copy_from_slice(&stream.header(read));
                     self.send(&frame[..HEADER + read]).await?;
+                    if read == LITTLE {
+                        frame.resize(HEADER + DATA_MAX, 0);
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(%error, "reading a program's output ended");
@@ -229,7 +230,7 @@ impl<W: AsyncWrite + Unpin> Client<W> {
         input: Input,
         outputs: &Outputs,
     ) -> std::convert::Infallible {
-        let mut piece = Vec::with_capacity(CHUNK);
+        let mut piece = Vec::with_capacity(DATA_MAX);
         let mut pipe = None;
         let mut input = Some(input);
         while let Ok(1..) = kept.read_buf(&mut piece).await {
