@@ -148,11 +148,6 @@ fn survives(cuts: u32) {
 }
 
 #[test]
-fn what_was_acknowledged_outlives_five_power_cuts() {
-    survives(5);
-}
-
-#[test]
 #[ignore = "takes minutes"]
 fn what_was_acknowledged_outlives_twenty_power_cuts() {
     survives(20);
