@@ -137,16 +137,23 @@ impl Layout {
         Temporary::new(self, parent, name, path)
     }
 
-    /// Moves an entry to the trash. Not there is as good as moved.
+    /// Moves an entry to the trash. Not there is as good as moved; that the trash itself was taken away
+    /// is the same error of the kernel's, and is one.
     pub(crate) fn discard<Fd: AsFd>(&self, parent: Fd, name: &str) -> Result<(), Errno> {
-        match rustix::fs::renameat_with(
-            parent,
+        let moved = rustix::fs::renameat_with(
+            &parent,
             name,
             &self.trash,
             self.unique(),
             RenameFlags::NOREPLACE,
-        ) {
-            Err(Errno::NOENT) => Ok(()),
+        );
+        match moved {
+            Err(Errno::NOENT) => {
+                match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Err(Errno::NOENT) => Ok(()),
+                    _ => Err(Errno::NOENT),
+                }
+            }
             other => other,
         }
     }

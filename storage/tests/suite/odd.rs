@@ -10,6 +10,7 @@ use crate::support::{Mounted, Pool, fingerprint, root, volume};
 crate::on_every_driver!(
     a_volume_replaced_by_a_link_fails_alone,
     odd_entries_are_left_alone,
+    a_volume_is_not_deleted_without_a_trash_to_move_it_to,
     what_a_volume_that_is_away_needs_is_kept,
 );
 
@@ -62,6 +63,20 @@ fn odd_entries_are_left_alone(kind: DriverKind) {
     assert_eq!(Mounted::new(&*pool.driver, &good).read("etc/hostname"), "image\n");
     let refused = pool.driver.plan(&bad);
     assert!(matches!(refused, Err(Error::Volume { .. })), "{refused:?}");
+}
+
+fn a_volume_is_not_deleted_without_a_trash_to_move_it_to(kind: DriverKind) {
+    if !root() {
+        return;
+    }
+    let (pool, image) = Pool::with_image(kind);
+    let kept = pool.create("web1", &image);
+    fs::remove_dir(pool.path.join("trash")).unwrap();
+    assert!(pool.driver.delete_volume(&kept).is_err());
+    assert_eq!(pool.driver.volumes().unwrap(), [kept.clone()]);
+    let pool = pool.reopen();
+    pool.driver.delete_volume(&kept).unwrap();
+    assert!(pool.driver.volumes().unwrap().is_empty());
 }
 
 fn what_a_volume_that_is_away_needs_is_kept(kind: DriverKind) {
