@@ -42,6 +42,22 @@ pub enum OpenError {
         /// The copies made before migrations, newest first.
         copies: Vec<PathBuf>,
     },
+    /// The log is not what was written, and more than the last transaction would be lost. It is left as it is.
+    #[error(
+        "the store's log {} is damaged: {detail}; it was left as it is; put it back as it was, or, to go on with \
+         the commits before (all later ones are lost): truncate --size={good} {} && truncate --size={size} {}",
+        path.display(), path.display(), path.display()
+    )]
+    Log {
+        /// The log.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+        /// How many of its bytes are good.
+        good: u64,
+        /// How many it is to have.
+        size: u64,
+    },
     /// A newer version of the software has written it.
     #[error("the store {} has schema version {found}, and this version of the software knows {known} at most{}", path.display(), remedy(path, copies))]
     Newer {
@@ -161,8 +177,16 @@ pub enum CommitError {
         /// The file.
         path: PathBuf,
     },
-    /// The disk or the file failed; the store takes no commits until it is opened anew.
-    #[error("commit to the store {} failed, and it takes no more until the daemon is restarted: {reason}", path.display())]
+    /// The disk or the file failed, and nothing of the commit is in it. Later commits may do better.
+    #[error("commit to the store {} failed, nothing was changed: {reason}", path.display())]
+    Undone {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+    /// The disk or the file failed, and the file could not be opened anew: each later commit tries that.
+    #[error("commit to the store {} failed, and it takes no more until it can be opened again: {reason}", path.display())]
     Failed {
         /// The file.
         path: PathBuf,
@@ -180,7 +204,9 @@ impl CommitError {
         match self {
             Self::Conflict { .. } => ErrorKind::Conflict,
             Self::TooMany { .. } | Self::TooLarge { .. } => ErrorKind::Invalid,
-            Self::NoSpace { .. } | Self::Failed { .. } | Self::Closed => ErrorKind::Unavailable,
+            Self::NoSpace { .. } | Self::Undone { .. } | Self::Failed { .. } | Self::Closed => {
+                ErrorKind::Unavailable
+            }
             Self::Twice { .. } | Self::NotJson { .. } => ErrorKind::Internal,
         }
     }

@@ -27,6 +27,7 @@ mod index;
 mod journal;
 mod key;
 mod lock;
+mod log;
 mod migrate;
 mod sqlite;
 mod steps;

@@ -24,16 +24,17 @@ use crate::error::OpenError;
 use crate::index::Contents;
 use crate::key::Key;
 use crate::lock::Lock;
+use crate::log;
 use crate::migrate::{self, copies, suffixed, sync_parent};
 
 /// The size of the log, in bytes.
-const LOG_BYTES: u64 = 8 * 1024 * 1024;
+pub(crate) const LOG_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The pages that fit into the log: each has a header of 24 bytes, and the log one of 32.
 const LOG_PAGES: u32 = ((LOG_BYTES - 32) / (PAGE_BYTES + 24)) as u32;
 
 /// The size of a page, in bytes.
-const PAGE_BYTES: u64 = 4096;
+pub(crate) const PAGE_BYTES: u64 = 4096;
 
 thread_local! {
     /// The pages in the log, as SQLite told this thread after its last commit. Its hook is a plain
@@ -79,16 +80,20 @@ impl Database {
             }
             create(&path, schema)?;
         }
+        log::check(&path)?;
         let (mut connection, version) = open_checked(&path)?;
         if version > schema.len() {
             let (found, known) = (version, schema.len());
             return Err(OpenError::Newer { found, known, copies: copies(&path), path });
         }
         extend_log(&log)?;
-        configure(&connection).map_err(database_error("set up", &path))?;
+        configure(&connection).map_err(judge(&path, "set up"))?;
         migrate::migrate(&mut connection, &path, version, schema)?;
         let contents = read(&connection, &path)?;
-        Ok((Self { connection, path, _lock: lock }, contents))
+        let mut database = Self { connection, path, _lock: lock };
+        // What a crash has left of its last transaction is in nobody's way any more.
+        database.checkpoint().map_err(database_error("empty the log of", &database.path))?;
+        Ok((database, contents))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -109,6 +114,27 @@ impl Database {
             counter.execute([last.revision])?;
         }
         Ok(transaction.commit()?)
+    }
+
+    /// Opens the file anew after a failure, checked as at the first time, with everything brought out of the
+    /// log and synced: a sync of the log that has failed once may tell nothing the next time. Returns the
+    /// newest commit that is there.
+    pub(crate) fn open_anew(&mut self) -> Result<Revision, OpenError> {
+        let path = self.path.clone();
+        // SQLite's locks are the process's: the old connection must have closed the file before.
+        let none = Connection::open_in_memory().map_err(database_error("close", &path))?;
+        drop(std::mem::replace(&mut self.connection, none));
+        let log = suffixed(&path, "-wal");
+        for (file, other) in [(&path, &log), (&log, &path)] {
+            if !file.try_exists().map_err(io_error("look for", file))? {
+                let (path, left) = (file.clone(), other.clone());
+                return Err(OpenError::Missing { left, copies: copies(&self.path), path });
+            }
+        }
+        self.connection = open_checked(&path)?.0;
+        configure(&self.connection).map_err(database_error("set up", &path))?;
+        self.checkpoint().map_err(database_error("empty the log of", &path))?;
+        Ok(read(&self.connection, &path)?.revision)
     }
 
     /// How full the log is: 1 is the size that it is kept at.
@@ -132,11 +158,12 @@ fn write_batch(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
         match change {
             Change::Put { key, json } => {
                 let mut put = connection.prepare_cached(
-                    "INSERT INTO documents (key, revision, json) VALUES (?1, ?2, ?3)
+                    "INSERT INTO documents (key, revision, json, sum) VALUES (?1, ?2, ?3, ?4)
                      ON CONFLICT (key) DO UPDATE
-                     SET revision = excluded.revision, json = excluded.json",
+                     SET revision = excluded.revision, json = excluded.json, sum = excluded.sum",
                 )?;
-                put.execute(params![key.as_str(), batch.revision, json])?;
+                let sum = sum(key, batch.revision, json);
+                put.execute(params![key.as_str(), batch.revision, json, sum])?;
             }
             Change::Delete { key } => {
                 let mut delete =
@@ -146,6 +173,15 @@ fn write_batch(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The sum by which a document is known that was damaged where SQLite has none of its own: FNV-1a, of 64
+/// bits.
+fn sum(key: &Key, revision: Revision, json: &str) -> i64 {
+    let revision = revision.0.to_be_bytes();
+    let bytes = key.as_str().bytes().chain(revision).chain(json.bytes());
+    let step = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.fold(0xcbf2_9ce4_8422_2325, step).cast_signed()
 }
 
 impl ToSql for Revision {
@@ -218,17 +254,14 @@ fn open_checked(path: &Path) -> Result<(Connection, usize), OpenError> {
         // To SQLite that is a new database, whose log it would remove.
         return Err(damaged("it is empty".to_owned()));
     }
-    let judge = |error: rusqlite::Error| match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(error.to_string()),
-        _ => database_error("open", path)(error),
-    };
-    let connection = connect(path).map_err(judge)?;
-    let version = migrate::version(&connection).map_err(judge)?;
+    let connection = connect(path).map_err(judge(path, "open"))?;
+    let version = migrate::version(&connection).map_err(judge(path, "open"))?;
     if version == 0 {
         return Err(damaged("it has no schema".to_owned()));
     }
-    let problem: String =
-        connection.pragma_query_value(None, "integrity_check", |row| row.get(0)).map_err(judge)?;
+    let problem: String = connection
+        .pragma_query_value(None, "integrity_check", |row| row.get(0))
+        .map_err(judge(path, "check"))?;
     if problem != "ok" {
         return Err(damaged(problem.replace('\n', " ")));
     }
@@ -265,25 +298,50 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 fn read(connection: &Connection, path: &Path) -> Result<Contents, OpenError> {
     let damaged =
         |detail: String| OpenError::Damaged { path: path.to_owned(), detail, copies: copies(path) };
-    let fail = database_error("read", path);
     let mut contents = Contents::default();
     let mut load = || -> rusqlite::Result<Result<(), OpenError>> {
         let counter = connection.query_row("SELECT revision FROM counter", [], |row| row.get(0))?;
         contents.revision = counter;
-        let mut statement = connection.prepare("SELECT key, revision, json FROM documents")?;
+        let mut statement = connection.prepare("SELECT key, revision, json, sum FROM documents")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (key, revision) = (row.get_ref(0)?.as_str()?, row.get(1)?);
             let Ok(key) = Key::parse(key) else {
                 return Ok(Err(damaged(format!("it has a document at {key:?}, which is no key"))));
             };
+            let json = row.get_ref(2)?.as_str()?;
+            // There is none of what was written before there were sums.
+            if row.get::<_, Option<i64>>(3)?.is_some_and(|known| known != sum(&key, revision, json))
+            {
+                return Ok(Err(damaged(format!("its document {key} is not what was written"))));
+            }
             contents.revision = contents.revision.max(revision);
-            contents.documents.insert(key, (revision, row.get_ref(2)?.as_str()?.into()));
+            contents.documents.insert(key, (revision, json.into()));
         }
         Ok(Ok(()))
     };
-    load().map_err(fail)??;
+    load().map_err(judge(path, "read"))??;
     Ok(contents)
+}
+
+/// What a failure at the opening means: the file is damaged, unless the system has failed.
+fn judge(path: &Path, step: &'static str) -> impl FnOnce(rusqlite::Error) -> OpenError {
+    move |error| match error.sqlite_error_code() {
+        Some(
+            ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen
+            | ErrorCode::OutOfMemory
+            | ErrorCode::DiskFull
+            | ErrorCode::PermissionDenied
+            | ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked,
+        ) => database_error(step, path)(error),
+        _ => OpenError::Damaged {
+            path: path.to_owned(),
+            detail: error.to_string(),
+            copies: copies(path),
+        },
+    }
 }
 
 fn io_error(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {

@@ -2,14 +2,20 @@
 //!
 //! The guards of a group are checked one commit after the other against the index and what the
 //! group has already changed. One that fails is answered and leaves no trace, so that it fails
-//! nobody else. The rest goes into one transaction. If that fails, each is tried by itself.
+//! nobody else. The rest goes into one transaction. If there is no room for that, each is tried by itself.
+//! If the disk fails, the file is opened anew, and what is in it decides whether the transaction has
+//! happened: a sync that fails says neither. As long as it cannot be opened nothing is taken.
 //!
 //! ```text
-//!  queue ─> group ─> guards ─> transaction ─> index ─> answers
-//!                                  └─ fails: one by one
+//!  queue ─> group ─> guards ─> transaction ─────────────────> index ─> answers
+//!                               ├─ no room: one by one          ^
+//!                               └─ failed: opened anew ─┬─ it is there
+//!                                                       ├─ it is not: refused, and on with the next
+//!                                                       └─ cannot be: refused, and tried at the next
 //! ```
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -114,8 +120,30 @@ fn join(thread: JoinHandle<()>) {
 struct Task {
     database: Database,
     index: Arc<Index>,
-    /// Why nothing is written any more.
+    /// Why nothing is written at present.
     failure: Option<String>,
+}
+
+/// Why a group was not written.
+#[derive(Debug, Clone)]
+enum Refusal {
+    /// There is no room for it.
+    NoSpace,
+    /// It failed, and nothing of it is in the file.
+    Undone(String),
+    /// Nothing is known of the file.
+    Broken(String),
+}
+
+impl Refusal {
+    fn error(&self, path: &Path) -> CommitError {
+        let path = path.to_owned();
+        match self.clone() {
+            Self::NoSpace => CommitError::NoSpace { path },
+            Self::Undone(reason) => CommitError::Undone { path, reason },
+            Self::Broken(reason) => CommitError::Failed { path, reason },
+        }
+    }
 }
 
 impl Task {
@@ -161,42 +189,65 @@ impl Task {
             }
             // What is too much together may fit one by one; and a conflict with a commit that did
             // not happen is none.
-            Err(CommitError::NoSpace { .. }) if group.len() > 1 => {
+            Err(Refusal::NoSpace) if group.len() > 1 => {
                 for request in group {
                     self.commit_group(vec![request]);
                 }
             }
-            Err(_) => {
+            Err(refusal) => {
                 for request in group {
-                    let _ = request.answer.send(Err(self.refusal()));
+                    let _ = request.answer.send(Err(refusal.error(self.database.path())));
                 }
             }
         }
     }
 
-    fn write(&mut self, batches: &[Batch]) -> Result<(), CommitError> {
+    fn write(&mut self, batches: &[Batch]) -> Result<(), Refusal> {
         if self.failure.is_some() {
-            return Err(self.refusal());
+            self.open_anew(self.index.revision())?;
         }
         if batches.is_empty() {
             return Ok(());
         }
-        self.database.write(batches).map_err(|error| {
-            if let WriteError::Failed(error) = error {
-                tracing::error!(%error, "the store failed");
-                self.failure = Some(error.to_string());
-            }
-            self.refusal()
-        })
+        match self.database.write(batches) {
+            Ok(()) => Ok(()),
+            Err(WriteError::NoSpace) => Err(Refusal::NoSpace),
+            Err(WriteError::Failed(error)) => self.settle(batches, &error.to_string()),
+        }
     }
 
-    /// Why the last write was not made.
-    fn refusal(&self) -> CommitError {
-        let path = self.database.path().to_owned();
-        match &self.failure {
-            Some(reason) => CommitError::Failed { path, reason: reason.clone() },
-            None => CommitError::NoSpace { path },
+    /// Finds out whether a transaction that failed has happened.
+    fn settle(&mut self, batches: &[Batch], reason: &str) -> Result<(), Refusal> {
+        tracing::error!(reason, "the store failed: it is opened anew");
+        self.failure = Some(reason.to_owned());
+        let written = batches.last().map_or_else(|| self.index.revision(), |last| last.revision);
+        match self.open_anew(written) {
+            Err(Refusal::Undone(_)) => Err(Refusal::Undone(reason.to_owned())),
+            settled => settled,
         }
+    }
+
+    /// Opens the file anew after a failure. It must end with the commit that readers see, or with the one
+    /// that is `expected`; refused where it does not end with that.
+    fn open_anew(&mut self, expected: Revision) -> Result<(), Refusal> {
+        let first = self.failure.clone().unwrap_or_default();
+        let also = match self.database.open_anew() {
+            Ok(found) if found == expected => {
+                self.failure = None;
+                return Ok(());
+            }
+            Ok(found) if found == self.index.revision() => {
+                self.failure = None;
+                return Err(Refusal::Undone(first));
+            }
+            Ok(found) => format!("it ends with commit {found}, which was told to have failed"),
+            Err(error) => match std::error::Error::source(&error) {
+                Some(source) => format!("{error}: {source}"),
+                None => error.to_string(),
+            },
+        };
+        tracing::error!(also, "the store cannot be opened anew");
+        Err(Refusal::Broken(format!("{first}; {also}")))
     }
 }
 

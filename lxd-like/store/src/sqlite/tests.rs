@@ -16,6 +16,11 @@ impl Database {
             .unwrap();
     }
 
+    /// Makes every later write over this connection fail, as a disk that fails does.
+    pub(crate) fn refuse_writes(&self) {
+        self.connection.pragma_update(None, "query_only", true).unwrap();
+    }
+
     /// Makes every later write fail for a reason that is not a full disk.
     pub(crate) fn break_schema(&self) {
         self.connection.execute_batch("DROP TABLE documents").unwrap();
@@ -129,23 +134,24 @@ fn each_migration_leaves_a_copy_of_what_was_before() {
     filled(dir.path(), 20);
     let schema = [
         SCHEMA[0],
+        SCHEMA[1],
         "ALTER TABLE documents ADD COLUMN second TEXT",
         "ALTER TABLE documents ADD COLUMN third TEXT",
     ];
     let (database, contents) = Database::open(dir.path(), &schema).unwrap();
-    assert_eq!(migrate::version(&database.connection).unwrap(), 3);
+    assert_eq!(migrate::version(&database.connection).unwrap(), 4);
     assert_eq!(contents.documents.len(), 20);
     drop(database);
 
-    let copy = dir.path().join("store.db.before-v2");
-    let three = dir.path().join("store.db.before-v3");
-    assert_eq!(copies(&dir.path().join("store.db")), [three, copy.clone()]);
+    let copy = dir.path().join("store.db.before-v3");
+    let four = dir.path().join("store.db.before-v4");
+    assert_eq!(copies(&dir.path().join("store.db")), [four, copy.clone()]);
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
 
     // The older software names the copy, and works with it in a folder of its own.
     let error = open(dir.path()).err().unwrap();
-    assert!(matches!(error, OpenError::Newer { found: 3, known: 1, .. }), "{error}");
-    assert!(error.to_string().contains("store.db.before-v2"), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 4, known: 2, .. }), "{error}");
+    assert!(error.to_string().contains("store.db.before-v3"), "{error}");
     let other = tempfile::tempdir().unwrap();
     fs::copy(&copy, other.path().join("store.db")).unwrap();
     assert_eq!(open(other.path()).unwrap().1.documents.len(), 20);
@@ -155,9 +161,10 @@ fn each_migration_leaves_a_copy_of_what_was_before() {
 fn a_failed_migration_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path(), 3);
-    let schema = [SCHEMA[0], "ALTER TABLE documents ADD COLUMN second TEXT; SELECT nonsense"];
+    let schema =
+        [SCHEMA[0], SCHEMA[1], "ALTER TABLE documents ADD COLUMN second TEXT; SELECT nonsense"];
     let error = Database::open(dir.path(), &schema).err().unwrap();
-    assert!(matches!(error, OpenError::Migrate { version: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::Migrate { version: 3, .. }), "{error}");
     assert_eq!(open(dir.path()).unwrap().1.documents.len(), 3);
     // A second attempt keeps the copy of the first.
     let _ = Database::open(dir.path(), &schema).err().unwrap();
@@ -242,4 +249,122 @@ fn a_log_that_ends_anywhere_holds_the_commits_before() {
     }
     assert_eq!((seen.first(), seen.last()), (Some(&5), Some(&40)));
     assert!(seen.len() > 10, "{seen:?}");
+}
+
+#[test]
+fn a_store_from_before_there_were_sums_is_migrated_with_a_copy_and_keeps_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    create(&path, &SCHEMA[..1]).unwrap();
+    let old = "INSERT INTO documents VALUES ('/a', 1, '\"x\"')";
+    Connection::open(&path).unwrap().execute_batch(old).unwrap();
+    let (mut database, contents) = open(dir.path()).unwrap();
+    assert_eq!(contents.documents.len(), 1);
+    database.write(&[batch(2, "/b", "2")]).unwrap();
+    drop(database);
+    assert_eq!(open(dir.path()).unwrap().1.documents.len(), 2);
+    let copy = Connection::open(dir.path().join("store.db.before-v2")).unwrap();
+    let kept: i64 = copy.query_row("SELECT count(*) FROM documents", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 1);
+}
+
+/// A store with all of its documents in the file and the last ten in the log as well, as a daemon that was
+/// killed leaves it.
+fn killed(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    filled(dir, 60);
+    let (mut database, _) = open(dir).unwrap();
+    for revision in 61..=70 {
+        let json = format!("\"{}\"", "y".repeat(500));
+        database.write(&[batch(revision, &format!("/k/{revision}"), &json)]).unwrap();
+    }
+    drop(database);
+    let read = |name: &str| (name.to_owned(), fs::read(dir.join(name)).unwrap());
+    ["store.db", "store.db-wal"].map(read).into()
+}
+
+/// Puts the files into a folder of their own, one of them changed, and opens that.
+fn opened_with(
+    files: &[(String, Vec<u8>)],
+    name: &str,
+    change: impl FnOnce(&mut Vec<u8>),
+) -> Result<usize, OpenError> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut change = Some(change);
+    for (file, bytes) in files {
+        let mut bytes = bytes.clone();
+        if let Some(change) = change.take_if(|_| file == name) {
+            change(&mut bytes);
+        }
+        fs::write(dir.path().join(file), bytes).unwrap();
+    }
+    let (_, contents) = open(dir.path())?;
+    for (key, (_, json)) in &contents.documents {
+        let number: u64 = key.as_str()[3..].parse().unwrap();
+        let letter = if number > 60 { "y" } else { "x" };
+        assert_eq!(**json, *format!("\"{}\"", letter.repeat(500)), "{key}");
+    }
+    Ok(contents.documents.len())
+}
+
+#[test]
+fn a_flipped_byte_loses_the_last_transaction_at_most_or_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = killed(dir.path());
+    let (mut whole, mut refused) = (0, 0);
+    for (name, bytes) in &files {
+        let used = if name == "store.db" { bytes.len() } else { 25 * 4120 };
+        // Every byte of the headers, and some of everything else.
+        for at in (0..100).chain((100..used).step_by(509)) {
+            match opened_with(&files, name, |bytes| bytes[at] ^= 0x15) {
+                Ok(count) => {
+                    assert!(count >= 69, "{name} at {at}: {count} documents");
+                    whole += 1;
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(text.contains(name.as_str()), "{name} at {at}: {text}");
+                    assert!(
+                        text.contains("store.db-wal to") || text.contains("truncate"),
+                        "{text}"
+                    );
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(whole > 50 && refused > 50, "{whole} whole, {refused} refused");
+}
+
+#[test]
+fn a_log_that_is_gone_or_cut_off_is_told_and_the_remedy_helps() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = killed(dir.path());
+    for length in [0, 10, 4096, 40_000, 8_000_000] {
+        let error =
+            opened_with(&files, "store.db-wal", |bytes| bytes.truncate(length)).unwrap_err();
+        let OpenError::Log { good, size, .. } = error else { panic!("{length}: {error}") };
+        let mended = |bytes: &mut Vec<u8>| {
+            bytes.truncate(length);
+            bytes.truncate(good as usize);
+            bytes.resize(size as usize, 0);
+        };
+        let count = opened_with(&files, "store.db-wal", mended).unwrap();
+        assert!((60..=70).contains(&count), "{length}: {count}");
+    }
+    fs::remove_file(dir.path().join("store.db-wal")).unwrap();
+    let error = open(dir.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Log { .. }), "{error}");
+}
+
+#[test]
+fn a_database_with_the_log_of_another_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    killed(dir.path());
+    let other = tempfile::tempdir().unwrap();
+    create(&other.path().join("store.db"), &SCHEMA[..1]).unwrap();
+    drop(open(other.path()).unwrap());
+    let copy = other.path().join("store.db.before-v2");
+    fs::copy(copy, dir.path().join("store.db")).unwrap();
+    let error = open(dir.path()).err().unwrap();
+    assert!(error.to_string().contains("belongs to another database"), "{error}");
 }

@@ -93,6 +93,53 @@ fn one_that_the_disk_has_no_room_for_fails_alone() {
 }
 
 #[test]
+fn a_store_whose_disk_failed_once_goes_on_and_says_that_nothing_was_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut task = task(dir.path());
+    commit(&mut task, vec![(vec![], vec![put("/a", "1")])]);
+    task.database.refuse_writes();
+    let outcomes = commit(&mut task, vec![(vec![], vec![put("/b", "1")])]);
+    let error = outcomes[0].as_ref().unwrap_err();
+    assert!(matches!(error, CommitError::Undone { .. }), "{error}");
+    assert!(error.to_string().contains("readonly"), "{error}");
+    assert_eq!(task.index.list("/").len(), 1);
+    let later = commit(&mut task, vec![(vec![], vec![put("/c", "3")])]);
+    assert_eq!(*later[0].as_ref().unwrap(), Revision(2));
+    drop(task);
+    let (_database, contents) = Database::open(dir.path(), SCHEMA).unwrap();
+    assert_eq!(contents.documents.keys().map(Key::as_str).collect::<Vec<_>>(), ["/a", "/c"]);
+}
+
+#[test]
+fn a_transaction_that_failed_and_is_there_all_the_same_has_happened() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut task = task(dir.path());
+    let batch = Batch { revision: Revision(1), changes: vec![put("/a", "1")] };
+    task.database.write(std::slice::from_ref(&batch)).unwrap();
+    task.settle(&[batch], "its sync failed").unwrap();
+    assert!(task.failure.is_none());
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_anew_takes_no_more_until_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut task = task(dir.path());
+    commit(&mut task, vec![(vec![], vec![put("/a", "1")])]);
+    let (file, away) = (dir.path().join("store.db"), dir.path().join("away"));
+    std::fs::rename(&file, &away).unwrap();
+    task.database.refuse_writes();
+    for _ in 0..2 {
+        let outcomes = commit(&mut task, vec![(vec![], vec![put("/b", "1")])]);
+        let error = outcomes[0].as_ref().unwrap_err();
+        assert!(matches!(error, CommitError::Failed { .. }), "{error}");
+        assert!(error.to_string().contains("store.db is not there"), "{error}");
+    }
+    std::fs::rename(&away, &file).unwrap();
+    let outcomes = commit(&mut task, vec![(vec![], vec![put("/b", "1")])]);
+    assert_eq!(*outcomes[0].as_ref().unwrap(), Revision(2));
+}
+
+#[test]
 fn a_store_that_failed_takes_no_more_and_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let mut task = task(dir.path());
