@@ -140,7 +140,7 @@ impl Network {
         let Inner { name, files, context, .. } = &*self.0;
         let mut errors = take_away(name, files, context).await;
         errors.extend(files.remove_all().err());
-        all_gone(name, errors)
+        all_gone(|| format!("network {name}"), errors)
     }
 
     /// Takes everything away that a network of this name made, in whatever state it was left: the
@@ -149,7 +149,7 @@ impl Network {
         let files = Files::new(state_dir);
         let mut errors = take_away(name, &files, context).await;
         errors.extend(files.remove_all().err());
-        all_gone(name, errors)
+        all_gone(|| format!("network {name}"), errors)
     }
 
     /// Its configuration.
@@ -249,11 +249,11 @@ async fn take_away(name: &str, files: &Files, context: &Context) -> Vec<NetworkE
     errors
 }
 
-fn all_gone(network: &str, errors: Vec<NetworkError>) -> Result<()> {
+fn all_gone(what: impl FnOnce() -> String, errors: Vec<NetworkError>) -> Result<()> {
     if errors.is_empty() {
         return Ok(());
     }
-    Err(NetworkError::Teardown { network: network.to_owned(), errors })
+    Err(NetworkError::Teardown { what: what(), errors })
 }
 
 /// The first free interface name of this prefix and a number: `scbr0`, `scbr1` and so on.

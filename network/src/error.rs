@@ -197,11 +197,11 @@ pub enum NetworkError {
         /// The user.
         user: String,
     },
-    /// Some of a network could not be taken away; everything else was.
-    #[error("network {network} was not wholly removed: {}", join(errors))]
+    /// Some of a network, or of what a device has on it, could not be taken away; everything else was.
+    #[error("{what} was not wholly removed: {}", join(errors))]
     Teardown {
-        /// The network.
-        network: String,
+        /// Of what.
+        what: String,
         /// Each failure.
         errors: Vec<NetworkError>,
     },

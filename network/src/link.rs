@@ -6,7 +6,8 @@ mod dump;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use rtnetlink::packet_route::link::{
     BridgeStpState, InfoBridge, InfoData, InfoKind, InfoVeth, LinkMessage,
@@ -23,18 +24,42 @@ pub use device::{Counters, Device};
 /// opened it.
 #[derive(Clone)]
 pub struct Links {
-    handle: Handle,
+    connection: Arc<std::sync::Mutex<Connection>>,
     /// Whose list it is that the socket brings.
     turn: Arc<Mutex<()>>,
-    _connection: Arc<Connection>,
 }
 
-/// The task that drives the socket; it ends with the last handle.
-struct Connection(AbortHandle);
+/// A socket, and the task that drives it, which ends with the last handle. It ends early when a call on the
+/// socket fails, as for want of memory for all that the kernel has to tell.
+struct Connection {
+    handle: Handle,
+    task: AbortHandle,
+    /// Set before anybody hears that a request has failed.
+    ended: Arc<AtomicBool>,
+}
+
+impl Connection {
+    fn open() -> Result<Self> {
+        let (mut connection, handle, _) = rtnetlink::new_connection().map_err(|source| {
+            NetworkError::Netlink { op: "open", object: "route netlink socket".to_owned(), source }
+        })?;
+        // The end of a list may say that it has changed.
+        connection.set_forward_done(true);
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = ended.clone();
+        let task = tokio::spawn(async move {
+            (&mut connection).await;
+            end.store(true, Ordering::Release);
+            // With it go the requests that are under way.
+            drop(connection);
+        });
+        Ok(Self { handle, task: task.abort_handle(), ended })
+    }
+}
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -57,13 +82,24 @@ impl Links {
     /// Opens a socket in the calling thread's network namespace. Must be called inside a tokio
     /// runtime, which then drives it.
     pub fn new() -> Result<Self> {
-        let (mut connection, handle, _) = rtnetlink::new_connection().map_err(|source| {
-            NetworkError::Netlink { op: "open", object: "route netlink socket".to_owned(), source }
-        })?;
-        // The end of a list may say that it has changed.
-        connection.set_forward_done(true);
-        let task = tokio::spawn(connection).abort_handle();
-        Ok(Self { handle, turn: Arc::default(), _connection: Arc::new(Connection(task)) })
+        let connection = Arc::new(std::sync::Mutex::new(Connection::open()?));
+        Ok(Self { connection, turn: Arc::default() })
+    }
+
+    /// A handle to a socket that works. One that has failed is replaced.
+    fn handle(&self) -> Handle {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if connection.ended.load(Ordering::Acquire) {
+            match Connection::open() {
+                Ok(new) => *connection = new,
+                // The request will fail, and the next one tries again.
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, "open another netlink socket");
+                }
+            }
+        }
+        connection.handle.clone()
     }
 
     /// Makes a bridge, down, without spanning tree. Its hardware address is set in the same request,
@@ -74,7 +110,7 @@ impl Links {
             .address(mac.0.to_vec())
             .mtu(mtu)
             .build();
-        self.handle.link().add(message).execute().await.map_err(failed("create bridge", name))
+        self.handle().link().add(message).execute().await.map_err(failed("create bridge", name))
     }
 
     /// Makes a veth pair whose one end is a port of a bridge and whose other end is born in the
@@ -96,31 +132,31 @@ impl Links {
     }
 
     async fn add(&self, message: LinkMessage) -> Result<(), rtnetlink::Error> {
-        self.handle.link().add(message).execute().await
+        self.handle().link().add(message).execute().await
     }
 
     /// Brings an interface up.
     pub async fn set_up(&self, name: &str) -> Result<()> {
         let message = LinkUnspec::new_with_name(name).up().build();
-        self.handle.link().set(message).execute().await.map_err(failed("bring up", name))
+        self.handle().link().set(message).execute().await.map_err(failed("bring up", name))
     }
 
     /// Makes an interface a port of a bridge, both by their index.
     pub async fn plug(&self, index: u32, name: &str, bridge: u32) -> Result<()> {
         let message = LinkUnspec::new_with_index(index).controller(bridge).build();
-        self.handle.link().set(message).execute().await.map_err(failed("plug in", name))
+        self.handle().link().set(message).execute().await.map_err(failed("plug in", name))
     }
 
     /// Sets an interface's size of packets, in bytes.
     pub async fn set_mtu(&self, name: &str, mtu: u32) -> Result<()> {
         let message = LinkUnspec::new_with_name(name).mtu(mtu).build();
-        self.handle.link().set(message).execute().await.map_err(failed("set mtu of", name))
+        self.handle().link().set(message).execute().await.map_err(failed("set mtu of", name))
     }
 
     /// Takes an interface away; one that is not there is no error.
     pub async fn delete(&self, name: &str) -> Result<()> {
         let message = LinkUnspec::new_with_name(name).build();
-        let deleted = self.handle.link().del_with_message(message).execute().await;
+        let deleted = self.handle().link().del_with_message(message).execute().await;
         match deleted.map_err(failed("delete interface", name)) {
             Err(error) if error.is_missing() => Ok(()),
             other => other,
@@ -134,6 +170,7 @@ fn failed(op: &'static str, object: &str) -> impl FnOnce(rtnetlink::Error) -> Ne
     move |error| {
         let source = match error {
             rtnetlink::Error::NetlinkError(message) => message.to_io(),
+            rtnetlink::Error::RequestFailed => io::Error::other("the netlink socket has failed"),
             other => io::Error::other(other.to_string()),
         };
         NetworkError::Netlink { op, object, source }

@@ -57,7 +57,10 @@ impl Network {
         // Only now: from here on somebody else may get the addresses.
         let held = self.ipam().release(instance, device);
         if let Some(held) = held {
-            if let Some(dnsmasq) = &*dns {
+            if let Some(dnsmasq) = &*dns
+                && self.forget_leases(dnsmasq, &held, Whose::Own).await.is_err()
+            {
+                // Nobody comes back for it: that a device had them is not known any more.
                 errors.extend(self.forget_leases(dnsmasq, &held, Whose::Own).await.err());
             }
             let index = self.index();
@@ -67,7 +70,7 @@ impl Network {
                 errors.extend(forgotten.err());
             }
         }
-        all_gone(&self.0.name, errors)
+        all_gone(|| self.device(instance, device), errors)
     }
 
     /// Makes a device's interface: the host's end on the bridge and up, the other end in the network
@@ -108,7 +111,12 @@ impl Network {
         self.ports().remove(host_name);
         errors.extend(self.0.files.remove_names(instance, device).err());
         errors.extend(self.0.context.links.delete(host_name).await.err());
-        all_gone(&self.0.name, errors)
+        all_gone(|| self.device(instance, device), errors)
+    }
+
+    /// What a device has on the network, for messages.
+    fn device(&self, instance: &str, device: &str) -> String {
+        format!("device {device} of {instance} on network {}", self.0.name)
     }
 
     /// Tells DNS the addresses that a device really has, as its guest shows them. Those outside the

@@ -24,7 +24,8 @@ impl Links {
 
     /// Adds an address to an interface, usable at once; one that is there already is no error.
     pub async fn add_address(&self, index: u32, net: IpNet) -> Result<()> {
-        let mut request = self.handle.address().add(index, net.addr(), net.prefix_len()).replace();
+        let mut request =
+            self.handle().address().add(index, net.addr(), net.prefix_len()).replace();
         if net.addr().is_ipv6() {
             // Nobody else is on the bridge yet; waiting for duplicates would only keep dnsmasq from
             // listening.
@@ -41,7 +42,7 @@ impl Links {
             .into_iter()
             .find(|message| message.header.index == index && self::net(message) == Some(net));
         let Some(message) = found else { return Ok(()) };
-        let deleted = self.handle.address().del(message).execute().await;
+        let deleted = self.handle().address().del(message).execute().await;
         deleted.map_err(failed("delete address", &net.to_string()))
     }
 
@@ -88,7 +89,7 @@ impl Links {
             }
         };
         message.attributes.push(NeighbourAttribute::Destination(destination));
-        let deleted = self.handle.neighbours().del(message).execute().await;
+        let deleted = self.handle().neighbours().del(message).execute().await;
         match deleted.map_err(failed("forget neighbour", &address.to_string())) {
             Err(error) if error.is_missing() => Ok(()),
             other => other,

@@ -46,7 +46,7 @@ pub struct Device {
 impl Links {
     /// Returns one interface, or `None` if there is none of this name.
     pub async fn get(&self, name: &str) -> Result<Option<Device>> {
-        let found = self.handle.link().get().match_name(name).execute().try_next().await;
+        let found = self.handle().link().get().match_name(name).execute().try_next().await;
         match found.map_err(failed("look up interface", name)) {
             Ok(message) => Ok(message.map(device)),
             Err(error) if error.is_missing() => Ok(None),

@@ -54,7 +54,7 @@ impl Links {
             tries += 1;
             let mut message = NetlinkMessage::from(request.clone());
             message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-            let dump = gather(self.handle.clone().request(message)?, read).await?;
+            let dump = gather(self.handle().request(message)?, read).await?;
             if !dump.was_interrupted || tries == MOST_TRIES {
                 return Ok(dump.all);
             }
