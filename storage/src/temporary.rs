@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, RenameFlags};
+use rustix::fs::{AtFlags, Mode, RenameFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
@@ -30,8 +30,12 @@ impl<'a> Temporary<'a> {
     ) -> Result<Self> {
         rustix::fs::mkdirat(parent, &name, Mode::RWXU)
             .map_err(Error::io("make directory", &path))?;
-        let folder = rustix::fs::openat(parent, &name, folder::DIRECTORY, Mode::empty())
-            .map_err(Error::io("open", &path))?;
+        let opened = rustix::fs::openat(parent, &name, folder::DIRECTORY, Mode::empty());
+        let folder = opened.map_err(|error| {
+            // It is empty, and nobody's who would discard it.
+            let _ = rustix::fs::unlinkat(parent, &name, AtFlags::REMOVEDIR);
+            Error::io("open", &path)(error)
+        })?;
         Ok(Self { layout, parent, name, path, folder, placed: false })
     }
 
