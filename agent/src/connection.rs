@@ -91,7 +91,7 @@ impl Connection {
         let is_behind =
             self.waiting.len() >= MOST_WAITING || self.waiting_bytes >= MOST_WAITING_BYTES;
         if bytes.len() > MAX_MESSAGE || is_behind {
-            self.broken = true;
+            self.give_up();
             return;
         }
         self.waiting_bytes += bytes.len();
@@ -110,18 +110,26 @@ impl Connection {
                 }
                 Err(error) if error.would_block() => break,
                 Err(_) => {
-                    // Reading it tells the same, and what the daemon said last may still be there.
+                    // What the daemon said last may still be there.
                     self.waiting.clear();
                     self.waiting_bytes = 0;
-                    self.broken = true;
+                    self.give_up();
                 }
             }
         }
         let interest = if self.waiting.is_empty() { Interest::Read } else { Interest::Both };
         if interest != self.interest {
             self.interest = interest;
-            self.broken |= poller.modify(&self.socket, self.token, interest).is_err();
+            if poller.modify(&self.socket, self.token, interest).is_err() {
+                self.give_up();
+            }
         }
+    }
+
+    /// Lets the daemon know that it has to come again, and the poller that there is nothing more to come.
+    fn give_up(&mut self) {
+        self.broken = true;
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
     }
 
     /// Whether all was sent, or can never be.

@@ -12,6 +12,7 @@
 //! | [`init`] | which init it is, and what follows from that |
 //! | [`console`], [`exec`], [`network`] | terminal, programs inside, addresses inside |
 //! | [`stop`], [`verdict`] | how an instance is asked to end, and what its end means |
+//! | [`farewell`] | why it could not begin |
 
 mod birth;
 mod boot;
@@ -21,6 +22,7 @@ mod console;
 mod environment;
 mod exec;
 mod failure;
+mod farewell;
 mod host;
 mod init;
 mod log;
@@ -73,15 +75,35 @@ fn run() -> Result<(), BootFailure> {
         let usage = "listener on descriptor 3 and spec on 4; scd starts this program";
         return Err(plain("start", usage, Errno::BADF));
     };
+    // Until it is served by the loop.
+    let spare = listener.try_clone();
+    let spare = spare.map_err(|error| sc_sys::SysError::new("duplicate", "listener", error));
+    let spare = spare.step("start")?;
+    let (mut supervisor, spec) = match prepare(listener, spec) {
+        Ok(prepared) => prepared,
+        Err(failure) => {
+            farewell::tell(spare, &failure);
+            return Err(failure);
+        }
+    };
+    drop(spare);
+    supervisor.begin(descriptors.collect(), |trees, user| mount(&spec, trees, user));
+    supervisor.run().step("supervise")
+}
+
+/// Opens what is needed to serve a daemon.
+fn prepare(
+    listener: OwnedFd,
+    spec: OwnedFd,
+) -> Result<(Supervisor, Rc<InstanceSpec>), BootFailure> {
     let spec = Rc::new(read_spec(spec)?);
     let mut journal = Journal::open(&spec.agent_log, &spec.exit_record).step("open log")?;
     let console_log =
         BoundedFile::open(&spec.console_log, spec.console_log_bytes).step("open console log")?;
     journal.say(format!("agent {} of instance {}", env!("CARGO_PKG_VERSION"), spec.name));
     birth::raise_own_limits();
-    let mut supervisor = Supervisor::new(&spec, listener, console_log, journal).step("start")?;
-    supervisor.begin(descriptors.collect(), |trees, user| mount(&spec, trees, user));
-    supervisor.run().step("supervise")
+    let supervisor = Supervisor::new(&spec, listener, console_log, journal).step("start")?;
+    Ok((supervisor, spec))
 }
 
 fn read_spec(spec: OwnedFd) -> Result<InstanceSpec, BootFailure> {

@@ -216,9 +216,12 @@ impl Listener {
         let path = path.as_ref();
         let address = address(path)?;
         let fd = socket()?;
-        if rustix::net::bind(&fd, &address) == Err(rustix::io::Errno::ADDRINUSE) {
-            remove_stale(path, &address)?;
-            rustix::net::bind(&fd, &address).op("listen at", path.display())?;
+        match rustix::net::bind(&fd, &address) {
+            Err(rustix::io::Errno::ADDRINUSE) => {
+                remove_stale(path, &address)?;
+                rustix::net::bind(&fd, &address).op("listen at", path.display())?;
+            }
+            bound => bound.op("listen at", path.display())?,
         }
         rustix::net::listen(&fd, 128).op("listen at", path.display())?;
         set_blocking(&fd, blocking)?;

@@ -87,8 +87,22 @@ impl Boot {
         network: BorrowedFd<'_>,
     ) -> Result<(), BootFailure> {
         send(&self.sync, &ToInit::Enter(entry), &[user, network])
-            .map_err(|error| lost("start boot", &error))?;
+            .map_err(|error| self.said().unwrap_or_else(|| lost("start boot", &error)))?;
         self.sync.set_blocking(Blocking::No).step("start boot")
+    }
+
+    /// What was said of a failure by a process that takes no messages any more, or is no more. Nothing that
+    /// comes before it is obeyed.
+    pub(crate) fn said(&self) -> Option<BootFailure> {
+        // It may be there and silent: then it was not its end that kept something from being told.
+        self.sync.set_blocking(Blocking::No).ok()?;
+        loop {
+            match receive(&self.sync) {
+                Ok(Some((FromInit::Failed(failure), _))) => return Some(failure),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return None,
+            }
+        }
     }
 
     /// Lets init run as soon as everything is prepared.

@@ -59,6 +59,8 @@ const FIRST_BOOT_PATIENCE: Duration = Duration::from_secs(60);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// The same where no daemon has ever come to hear why the boot failed.
 const LONELY_FAREWELL: Duration = Duration::from_secs(10);
+/// How often children are looked for again when that fails.
+const REAP_ATTEMPTS: u32 = 3;
 /// Pending connections that have not said hello; one daemon needs one.
 const MOST_CONNECTIONS: usize = 8;
 
@@ -245,7 +247,7 @@ impl Supervisor {
     fn handle(&mut self, event: Ready) -> Result<()> {
         match event.token {
             token::LISTENER => self.accept(),
-            token::SIGNALS => self.take_signals()?,
+            token::SIGNALS => self.take_signals(),
             token::BOOT => self.advance_boot(),
             token::CONSOLE_MASTER => self.console.master_ready(&self.poller),
             token::CONSOLE_CLIENT => self.console.client_ready(event.hung_up, &self.poller),
@@ -259,26 +261,51 @@ impl Supervisor {
         Ok(())
     }
 
-    fn take_signals(&mut self) -> Result<()> {
-        while let Some(signal) = self.signals.read()? {
-            if signal != SIGCHLD {
-                self.journal
-                    .say(format!("signal {signal} is ignored: the agent ends with its instance"));
+    fn take_signals(&mut self) {
+        loop {
+            match self.signals.read() {
+                Ok(Some(SIGCHLD)) => {}
+                Ok(Some(signal)) => {
+                    let what = "is ignored: the agent ends with its instance";
+                    self.journal.say(format!("signal {signal} {what}"));
+                }
+                Ok(None) => break,
+                // It is told again.
+                Err(error) => {
+                    self.journal.say(format!("{error}: {}", error.io()));
+                    break;
+                }
             }
         }
-        // Signals of the same kind merge: every child that has ended is looked for.
-        while let Some((pid, exit)) = sc_sys::process::reap_any()? {
-            if self.guest.as_ref().is_some_and(|guest| guest.pid == pid) {
-                self.guest_ended(exit);
-            } else if let Some(news) = self.execs.reaped(pid, exit) {
-                self.tell_execs(news);
-            } else if let State::Waiting(boot) | State::Booting(boot, _) = &self.state
-                && boot.is_starter(pid)
-            {
-                self.advance_boot();
+        self.reap();
+    }
+
+    /// Reaps what has ended. Signals of the same kind merge: every child is looked for. A guest does not die
+    /// of a call that fails.
+    fn reap(&mut self) {
+        let mut failures = 0;
+        while failures < REAP_ATTEMPTS {
+            match sc_sys::process::reap_any() {
+                Ok(Some((pid, exit))) => self.reaped(pid, exit),
+                Ok(None) => return,
+                Err(error) => {
+                    failures += 1;
+                    self.journal.say(format!("{error}: {}", error.io()));
+                }
             }
         }
-        Ok(())
+    }
+
+    fn reaped(&mut self, pid: i32, exit: sc_sys::process::Exit) {
+        if self.guest.as_ref().is_some_and(|guest| guest.pid == pid) {
+            self.guest_ended(exit);
+        } else if let Some(news) = self.execs.reaped(pid, exit) {
+            self.tell_execs(news);
+        } else if let State::Waiting(boot) | State::Booting(boot, _) = &self.state
+            && boot.is_starter(pid)
+        {
+            self.advance_boot();
+        }
     }
 
     /// Takes note of a change. Until it is told no more are listened to: they cost the agent nothing then,

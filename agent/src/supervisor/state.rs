@@ -97,7 +97,9 @@ impl Supervisor {
             let (State::Waiting(boot) | State::Booting(boot, _)) = &mut self.state else { return };
             let Some(progress) = boot.advance() else { return };
             let outcome = match progress {
-                Progress::Cloned(pid) => self.cloned(pid),
+                Progress::Cloned(pid) => {
+                    self.cloned(pid).map_err(|failure| self.first_cause().unwrap_or(failure))
+                }
                 Progress::Prepared { devpts, master } => {
                     if let Some(guest) = &mut self.guest {
                         guest.devpts = Some(devpts);
@@ -110,6 +112,14 @@ impl Supervisor {
             if let Err(failure) = outcome {
                 self.fail(failure);
             }
+        }
+    }
+
+    /// What PID 1 has said of its own failure: that it cannot be held any more only follows from that.
+    fn first_cause(&self) -> Option<BootFailure> {
+        match &self.state {
+            State::Waiting(boot) | State::Booting(boot, _) => boot.said(),
+            _ => None,
         }
     }
 

@@ -50,7 +50,12 @@ impl UserNamespace {
         std::thread::scope(|scope| {
             let maker =
                 Maker { owner: range.start(), tell: tell.as_raw_fd(), hold: hold.as_raw_fd() };
-            let helper = scope.spawn(move || run_maker(&maker));
+            // With the maker's end of the pipe: where there is no maker, or one that cannot say anything,
+            // the pipe has an end.
+            let helper = scope.spawn(move || {
+                let _tell = tell;
+                run_maker(&maker)
+            });
             let outcome = finish(range, &ready);
             // Lets the maker go, whatever came out, so that the helper ends.
             drop(release);
@@ -153,10 +158,12 @@ extern "C" fn maker_main(argument: *mut libc::c_void) -> ! {
             Ok(()) => libc::syscall(libc::SYS_getpid) as i32,
             Err(errno) => -errno,
         };
-        libc::syscall(libc::SYS_write, maker.tell, &raw const answer, size_of::<i32>());
+        let told = libc::syscall(libc::SYS_write, maker.tell, &raw const answer, size_of::<i32>());
         let mut byte = 0_u8;
-        // Returns at the end of file, once the caller (or its death) has closed the other end.
-        libc::syscall(libc::SYS_read, maker.hold, &raw mut byte, 1);
+        if told > 0 {
+            // Returns at the end of file, once the caller (or its death) has closed the other end.
+            libc::syscall(libc::SYS_read, maker.hold, &raw mut byte, 1);
+        }
         libc::_exit(0)
     }
 }
