@@ -12,6 +12,7 @@ use sc_sys::idmap::{Allocator, Owner, WINDOW};
 use sc_sys::memfd::{self, Content};
 use sc_sys::unix::{Blocking, Listener};
 
+use crate::blocking::blocking;
 use crate::error::{Context, Error, Result};
 use crate::paths::Paths;
 
@@ -114,8 +115,10 @@ fn reap(child: sc_sys::process::Child) {
             Ok(pidfd) => drop(pidfd.readable().await),
             Err(error) => tracing::warn!(%error, "watch an agent for its end"),
         }
-        if let Err(error) = child.wait(sc_sys::process::Wait::Block) {
-            tracing::warn!(%error, "reap an agent");
+        // Where it could not be watched this waits as long as it lives.
+        let reaped = blocking(move || Ok(child.wait(sc_sys::process::Wait::Block)?)).await;
+        if let Err(error) = reaped {
+            tracing::warn!(error = %error.chain(), "reap an agent");
         }
     });
 }

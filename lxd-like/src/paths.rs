@@ -93,6 +93,23 @@ impl Paths {
         self.root.join("database")
     }
 
+    /// Something that a daemon has made after its store, where there is nothing of the store; `None` where there
+    /// is a store, or was never one.
+    pub fn left_without_store(&self) -> Option<PathBuf> {
+        let first_in = |folder: &Path| {
+            let mut entries = std::fs::read_dir(folder).ok()?;
+            Some(entries.next()?.ok()?.path())
+        };
+        let store = self.store();
+        let files = ["store.db", "store.db-wal"].map(|name| store.join(name));
+        // What cannot be looked for counts as there: the store's opening tells why.
+        if files.iter().any(|file| file.try_exists().unwrap_or(true)) {
+            return None;
+        }
+        let kept = ["storage-pools", "networks", "images", "logs"];
+        kept.iter().find_map(|folder| first_in(&self.root.join(folder)))
+    }
+
     /// The folder of image files.
     pub fn images(&self) -> PathBuf {
         self.root.join("images")

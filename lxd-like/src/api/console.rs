@@ -24,7 +24,7 @@ pub async fn create(
     Path(name): Path<String>,
     Json(post): Json<InstanceConsolePost>,
 ) -> Result<Response> {
-    let run = instances.get(&name)?.running()?;
+    let run = instances.get(&name)?.reachable().await?;
     if !matches!(post.console_type.as_str(), "" | "console") {
         return Err(Error::invalid(format!(
             "console type {:?} is not supported",

@@ -29,7 +29,7 @@ pub async fn create(
     Json(post): Json<InstanceExecPost>,
 ) -> Result<Response> {
     let instance = instances.get(&name)?;
-    let link = instance.running()?.link.clone();
+    let link = instance.reachable().await?.link.clone();
     check(&post)?;
     let request = attach::request(&post, &instance.view().environment());
     let new = NewOperation::on_instance("Executing command", &name);

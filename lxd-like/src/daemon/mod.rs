@@ -121,6 +121,7 @@ fn raise_descriptor_limit() {
 /// Opens what the daemon stands on.
 async fn open(options: &Options, events: Events) -> Result<Ctx> {
     let paths = Arc::new(Paths::new(options.dir.clone())?);
+    refuse_a_lost_store(&paths)?;
     paths.create()?;
     let (store, host) = tokio::task::block_in_place(|| {
         Ok::<_, Error>((Store::open(&paths.store())?, Arc::new(Host::open(&paths)?)))
@@ -157,6 +158,20 @@ async fn open(options: &Options, events: Events) -> Result<Ctx> {
         journal,
         events,
     }))
+}
+
+/// Where there is no database and what belongs to one is there, an empty one would be of no use: nothing would
+/// be known of the instances, and what the daemon makes anew would be in the way of what is theirs.
+fn refuse_a_lost_store(paths: &Paths) -> Result<()> {
+    let Some(left) = paths.left_without_store() else { return Ok(()) };
+    let (store, root) = (paths.store(), paths.root().display());
+    Err(Error::conflict(format!(
+        "the database in {} is gone, and {} is there: put the database back that belongs to it (what its \
+         instances were is also in the backup.yaml beside each volume of a pool), or, to begin anew, move {root} \
+         away",
+        store.display(),
+        left.display(),
+    )))
 }
 
 /// The steps of this daemon's operations, with the faults it was told to run into.

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -42,12 +42,16 @@ pub enum AgentEvent {
 /// never waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How much of a program's name an error shows.
+const NAME_SHOWN: usize = 256;
+
 /// How long to wait before an agent that has refused a connection is greeted again.
 pub(super) const GREETING_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection to an agent.
 #[derive(Debug)]
 pub struct AgentLink {
+    path: PathBuf,
     socket: Arc<AsyncFd<Seqpacket>>,
     next: AtomicU64,
     shared: Arc<Mutex<Shared>>,
@@ -99,7 +103,9 @@ impl AgentLink {
         let (events, receiver) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         tokio::spawn(read(socket.clone(), shared.clone(), events, stop.clone()));
-        let link = Self { socket, next: AtomicU64::new(1), shared, _reader: stop.drop_guard() };
+        let path = path.to_owned();
+        let link =
+            Self { path, socket, next: AtomicU64::new(1), shared, _reader: stop.drop_guard() };
         let hello = Request::Hello { version: sc_agent_protocol::PROTOCOL_VERSION };
         match link.ask(hello, &[]).await?.reply {
             Reply::Welcome { phase, .. } => Ok((link, phase, receiver)),
@@ -107,9 +113,19 @@ impl AgentLink {
         }
     }
 
+    /// Whether its agent still listens, whatever has become of this connection.
+    pub fn agent_is_there(&self) -> bool {
+        Self::is_there(&self.path)
+    }
+
     /// Whether an agent listens at `path`.
     pub fn is_there(path: &Path) -> bool {
         Seqpacket::connect(path, Blocking::No).is_ok()
+    }
+
+    /// Whether the connection has ended; its owner then finds out what has become of the agent.
+    pub fn has_ended(&self) -> bool {
+        lock(&self.shared).is_none()
     }
 
     /// Lets init run.
@@ -130,11 +146,13 @@ impl AgentLink {
     /// Starts a program inside; `fds` are its stdin, stdout and stderr unless it has a terminal.
     pub async fn exec(&self, request: ExecRequest, fds: &[BorrowedFd<'_>]) -> Result<RunningExec> {
         let program = request.command.first().cloned().unwrap_or_default();
-        let mut answer = if fits_in_message(&request) {
-            self.ask(Request::Exec(request), fds).await?
+        let asked = if fits_in_message(&request) {
+            self.ask(Request::Exec(request), fds).await
         } else {
-            self.ask_by_file(request, fds).await?
+            self.ask_by_file(request, fds).await
         };
+        let shown = &program[..program.floor_char_boundary(NAME_SHOWN)];
+        let mut answer = asked.map_err(|error| error.within(format!("start {shown} inside")))?;
         match answer.reply {
             Reply::ExecStarted { exec, .. } => Ok(RunningExec {
                 id: exec,
@@ -159,7 +177,7 @@ impl AgentLink {
         let answer = self.ask(Request::ExecFile(request), &fds).await?;
         if answer.reply == Reply::Unsupported {
             let text = format!(
-                "start a program with {} bytes of command and environment: the instance was started \
+                "{} bytes of command and environment: the instance was started \
                  by an older sc, which takes {MAX_MESSAGE}: restart it, or hand them over in a file",
                 words.len()
             );
@@ -227,11 +245,17 @@ impl AgentLink {
             self.send(&packet, fds).await?;
             receiver.await.map_err(|_| gone())
         };
-        tokio::time::timeout(PATIENCE, answered).await.unwrap_or_else(|_| {
+        let answered = tokio::time::timeout(PATIENCE, answered).await.unwrap_or_else(|_| {
             let seconds = PATIENCE.as_secs();
             let text = format!("the instance's agent does not answer within {seconds} seconds");
             Err(Error::new(ErrorKind::Unavailable, text))
-        })
+        });
+        if answered.is_err()
+            && let Some(waiting) = &mut *lock(&self.shared)
+        {
+            waiting.replies.remove(&id);
+        }
+        answered
     }
 
     async fn send(&self, packet: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
@@ -239,11 +263,17 @@ impl AgentLink {
             let mut ready = self.socket.writable().await.context("wait for the agent's socket")?;
             match ready.try_io(|socket| Ok(socket.get_ref().send(packet, fds)?)) {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(_)) => return Err(gone()),
+                Ok(Err(error)) if is_end(&error) => return Err(gone()),
+                Ok(Err(error)) => return Err(error).context("ask the instance's agent"),
                 Err(_would_block) => {}
             }
         }
     }
+}
+
+/// Whether an error only says that the other end is closed.
+fn is_end(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset)
 }
 
 /// Whether a request fits in a message, with what goes around it.
@@ -303,7 +333,13 @@ async fn receive(socket: &AsyncFd<Seqpacket>) -> Option<(ToDaemon, Vec<OwnedFd>)
                 Ok(packet) => return Some((packet, descriptors)),
                 Err(error) => tracing::warn!(%error, "unreadable message from an agent"),
             },
-            Ok(Ok(None) | Err(_)) => return None,
+            Ok(Ok(None)) => return None,
+            Ok(Err(error)) => {
+                if !is_end(&error) {
+                    tracing::warn!(%error, "read what an agent says");
+                }
+                return None;
+            }
             Err(_would_block) => {}
         }
     }
@@ -330,7 +366,7 @@ fn lock(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
 }
 
 fn gone() -> Error {
-    Error::internal("the instance's agent has ended")
+    Error::internal("the connection to the instance's agent has ended")
 }
 
 fn unexpected(what: &str, reply: &Reply) -> Error {

@@ -9,7 +9,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sc_api::{InstanceName, InstanceType, InstancesPost, PoolName, ProfileName, Timestamp};
+use sc_api::{
+    ErrorKind, InstanceName, InstanceType, InstancesPost, PoolName, ProfileName, Timestamp,
+};
 use sc_profiles::{Effective, Origin};
 use sc_storage::{Source, VolumeName};
 use sc_store::{Change, CommitError, Draft, IntentId};
@@ -60,6 +62,9 @@ pub fn precheck(ctx: &Ctx, post: &InstancesPost) -> Result<InstanceName> {
     Ok(name)
 }
 
+/// An instance whose name is taken and whose volume is to be made.
+type Named = (InstanceRecord, Checked, Option<sc_storage::Fingerprint>, Claimed);
+
 impl Instances {
     /// Creates an instance, and starts it where that was asked for.
     #[tracing::instrument(level = "debug", name = "create", skip_all)]
@@ -69,6 +74,18 @@ impl Instances {
         post: InstancesPost,
         progress: &ProgressReporter,
     ) -> Result<()> {
+        let named = self.take_name(name.clone(), post, progress).await;
+        let (record, checked, layer, claimed) = named.map_err(|e| of_ours(e, &name))?;
+        self.make(record, checked, layer, claimed, progress).await
+    }
+
+    /// What comes before the commit, and the commit.
+    async fn take_name(
+        &self,
+        name: InstanceName,
+        post: InstancesPost,
+        progress: &ProgressReporter,
+    ) -> Result<Named> {
         let ctx = self.ctx();
         let launch = post.start;
         let profiles = update::profile_names(post.put.profiles.clone())?;
@@ -93,7 +110,7 @@ impl Instances {
         let claimed = claimed.await;
         drop((held, named));
         match claimed {
-            Ok((checked, claimed)) => self.make(record, checked, layer, claimed, progress).await,
+            Ok((checked, claimed)) => Ok((record, checked, layer, claimed)),
             Err(error) => {
                 nics::release(ctx, &record).await;
                 Err(error)
@@ -148,6 +165,16 @@ impl Instances {
             Ok(_) => Err(name_taken(name)),
             Err(_) => Ok(()),
         }
+    }
+}
+
+/// Says of which creation a failure is that is not the request's fault; a refusal says that itself.
+fn of_ours(error: Error, name: &InstanceName) -> Error {
+    match error.kind() {
+        ErrorKind::Internal | ErrorKind::Unavailable => {
+            error.within(format!("create instance {name}"))
+        }
+        _ => error,
     }
 }
 

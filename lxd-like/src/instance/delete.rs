@@ -38,19 +38,20 @@ pub(super) async fn delete(
     record: &InstanceRecord,
     begun: Option<IntentId>,
 ) -> Result<(), Failed> {
+    let named = |error: Error| error.within(format!("delete instance {}", record.name));
     let intent = match begun {
         Some(intent) => intent,
         None => {
             let (instance, pool) = (record.name.clone(), record.pool.clone());
             let intent = Intent::Delete { instance, pool };
-            ctx.journal.begin(&intent).await.map_err(Error::from)?
+            ctx.journal.begin(&intent).await.map_err(|error| named(error.into()))?
         }
     };
     if let Err(error) = erase(ctx, record, intent).await {
-        let error = error.within(format!("delete instance {}", record.name));
+        let error = named(error);
         // Without its root it is an instance no more; and what a pool does not answer, it may still do.
         if error.kind() != ErrorKind::Unavailable && is_whole(ctx, record).await {
-            ctx.journal.clear(intent).await.map_err(Error::from)?;
+            ctx.journal.clear(intent).await.map_err(|error| named(error.into()))?;
             return Err(error.into());
         }
         return Err(Failed { error, begun: Some(intent) });

@@ -1,6 +1,7 @@
 //! The handle through which everyone else deals with an instance's owner task.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sc_api::InstanceName;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -11,6 +12,9 @@ use super::update::Update;
 use super::view::{Phase, View};
 use crate::error::{Error, Result};
 use crate::etag::IfMatch;
+
+/// How long a new connection to an agent is waited for.
+const RECONNECTING: Duration = Duration::from_secs(10);
 
 /// A handle to an instance.
 #[derive(Debug)]
@@ -48,6 +52,16 @@ impl InstanceHandle {
                 self.name
             ))),
         }
+    }
+
+    /// Its run, with an agent that can be asked: where the connection to it has just ended, once it is known
+    /// what has become of the agent.
+    pub async fn reachable(&self) -> Result<Arc<Run>> {
+        let mut view = self.view.clone();
+        let known = view.wait_for(|view| view.phase.run().is_none_or(|run| !run.link.has_ended()));
+        // Else it is told by whoever asks the agent.
+        let _ = tokio::time::timeout(RECONNECTING, known).await;
+        self.running()
     }
 
     /// Starts it.

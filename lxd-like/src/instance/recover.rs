@@ -292,6 +292,15 @@ fn expanded(ctx: &Ctx, record: &InstanceRecord) -> Settings {
     })
 }
 
+/// Finds a run again whose connection has ended; `None` where its agent has.
+pub(super) async fn find_again(ctx: &Ctx, intent: IntentId, plan: &RunPlan) -> Option<Active> {
+    let socket = ctx.paths.agent_socket(plan.run);
+    if !AgentLink::is_there(&socket) {
+        return None;
+    }
+    reconnect(ctx, intent, plan, greet(ctx, plan).await?).await
+}
+
 /// Goes on with what the daemon before this one may have begun and not finished for a guest that runs.
 async fn resume(ctx: &Ctx, record: &mut InstanceRecord, active: &Active) {
     record.started_before = true;

@@ -113,11 +113,12 @@ pub(super) async fn start(
     mut creation: Option<IntentId>,
     begun: Option<Begun>,
 ) -> Result<(Active, InstanceRecord), Failed> {
+    let named = |error: Error| error.within(format!("start instance {}", record.name));
     let begun = match begun {
         Some(begun) => Ok(begun),
         None => begin(ctx, record, &checked.effective).await,
     };
-    let begun = begun.map_err(|error| Failed { error, left: None, creation })?;
+    let begun = begun.map_err(|error| Failed { error: named(error), left: None, creation })?;
     let Begun { plan, intent, starting, cgroup, .. } = begun;
     let started = async {
         let (run, mut events) = boot(ctx, record, checked, &plan, cgroup).await?;
@@ -135,8 +136,7 @@ pub(super) async fn start(
             // It was not running and is not: nothing that a new daemon would start by itself.
             stop::write(ctx, record).await;
             let left = stop::clear_up(ctx, plan, intent).await;
-            let error = Error::within(error, format!("start instance {}", record.name));
-            Err(Failed { error, left, creation })
+            Err(Failed { error: named(error), left, creation })
         }
     }
 }

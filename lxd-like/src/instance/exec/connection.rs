@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::agent::{AgentLink, RunningExec};
 use super::super::stream::{Stream, lingered};
-use super::{finished, hang_up, pipe, resize, shown, signal};
+use super::{ExitStatus, KILLED, finished, hang_up, pipes, resize, signal};
 use crate::error::{Context, Error, Result};
 use crate::operation::Output;
 
@@ -55,16 +55,16 @@ struct Gone;
 impl Program {
     /// Starts it.
     pub async fn start(link: Arc<AgentLink>, request: ExecRequest) -> Result<Self> {
+        let program = request.command.first().cloned().unwrap_or_default();
+        let what = |step: &str| format!("start {program} inside: {step}");
         if request.terminal.is_some() {
             let RunningExec { id, exit, terminal } = link.exec(request, &[]).await?;
             let terminal = terminal.ok_or_else(|| Error::internal("the agent sent no terminal"))?;
-            let terminal = Stream::new(terminal).context("open the program's terminal")?;
+            let terminal = Stream::new(terminal).context(what("open its terminal"))?;
             return Ok(Self { link, id, exit, streams: Streams::Terminal(terminal) });
         }
-        let (input, stdin) = pipe()?;
-        let (stdout, output) = pipe()?;
-        let (stderr, errors) = pipe()?;
-        let open = |fd| Stream::new(fd).context("read the program's output");
+        let [(input, stdin), (stdout, output), (stderr, errors)] = pipes(&request)?;
+        let open = |fd| Stream::new(fd).context(what("read its output"));
         let streams = Streams::Split { stdin, stdout: open(stdout)?, stderr: open(stderr)? };
         let fds = [input.as_fd(), output.as_fd(), errors.as_fd()];
         // The program's own ends go with this function, or the pipes would never end.
@@ -75,45 +75,55 @@ impl Program {
     /// Serves its client until it has ended; a client that goes before takes it along.
     pub async fn serve(self, client: impl AsyncRead + AsyncWrite + Send) -> Result<Option<Output>> {
         let Self { link, id, exit, streams } = self;
-        let mut end = End { told: exit, code: None };
+        let mut end = End { told: exit, status: None };
         let (from, to) = tokio::io::split(client);
         let client = Client::new(to);
         let (kept, keep) = simplex(WINDOW as usize);
         let (input, outputs) = streams.into_parts();
         let listener = Listener { link: &link, id, client: &client, terminal: outputs.terminal() };
         tokio::select! {
-            _told_or_gone = client.tell(&outputs, &mut end) => {}
+            _told_or_gone = client.tell(&link, &outputs, &mut end) => {}
             () = listener.listen(from, keep) => {}
             never = client.feed(kept, input, &outputs) => match never {},
         }
         // A terminal's last master, by whose end the kernel tells the programs in it.
         drop(outputs);
-        if end.code.is_none() {
+        if end.status.is_none() {
             hang_up(&link, id).await;
         }
-        finished(Ok(end.code().await))
+        finished(&link, end.status().await.clone())
     }
 
     /// Ends it: its client has gone before it was connected.
     pub async fn abandon(self) -> Result<Option<Output>> {
         drop(self.streams);
         hang_up(&self.link, self.id).await;
-        finished(self.exit.await)
+        finished(&self.link, self.exit.await)
     }
 }
 
 /// A program's end, which may be asked for again.
 struct End {
     told: oneshot::Receiver<i32>,
-    code: Option<i32>,
+    status: Option<ExitStatus>,
 }
 
 impl End {
-    /// Waits for it, and returns the exit code.
-    async fn code(&mut self) -> i32 {
-        match self.code {
-            Some(code) => code,
-            None => *self.code.insert(shown(&(&mut self.told).await)),
+    /// Waits for it.
+    async fn status(&mut self) -> &ExitStatus {
+        match self.status {
+            Some(ref status) => status,
+            None => self.status.insert((&mut self.told).await),
+        }
+    }
+
+    /// Waits for it, and returns the exit code; none where the program's agent is there and only the
+    /// connection to it has ended.
+    async fn code(&mut self, link: &AgentLink) -> Option<i32> {
+        match self.status().await {
+            Ok(code) => Some(*code),
+            Err(_) if link.agent_is_there() => None,
+            Err(_) => Some(KILLED),
         }
     }
 }
@@ -169,12 +179,13 @@ impl<W: AsyncWrite + Unpin> Client<W> {
     }
 
     /// Sends the output to its end, and then how the program ended.
-    async fn tell(&self, outputs: &Outputs, end: &mut End) -> Result<(), Gone> {
+    async fn tell(&self, link: &AgentLink, outputs: &Outputs, end: &mut End) -> Result<(), Gone> {
         let ended = CancellationToken::new();
         let ending = async {
-            let code = end.code().await;
+            let code = end.code(link).await;
             ended.cancel();
-            Ok(code)
+            // The client's connection ends without an exit code then.
+            code.ok_or(Gone)
         };
         let showing = self.show(ExecStream::Stdout, &outputs.stdout, &self.stdout, &ended);
         let complaining = async {

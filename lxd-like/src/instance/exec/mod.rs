@@ -52,16 +52,22 @@ async fn hang_up(link: &AgentLink, exec: u64) {
 /// How a program ended; the error is that its agent has ended first.
 type ExitStatus = std::result::Result<i32, oneshot::error::RecvError>;
 
-/// The result of an exec: its exit status; an agent that has gone took the program with it.
-fn finished(status: ExitStatus) -> Result<Option<Output>> {
-    Ok(Some(Map::from_iter([("return".to_owned(), shown(&status).into())])))
+/// The result of an exec: its exit status. An agent that has gone took the program with it; one that is
+/// there ends the programs of a connection that breaks.
+fn finished(link: &AgentLink, status: ExitStatus) -> Result<Option<Output>> {
+    let status = match status {
+        Ok(status) => status,
+        Err(_) if link.agent_is_there() => {
+            let text = "the connection to the instance's agent broke, and the program was ended";
+            return Err(Error::internal(text));
+        }
+        Err(_) => KILLED,
+    };
+    Ok(Some(Map::from_iter([("return".to_owned(), status.into())])))
 }
 
-/// The status that is shown of a program.
-fn shown(status: &ExitStatus) -> i32 {
-    // 137 is what a program shows that was killed, which is what has happened to it.
-    *status.as_ref().unwrap_or(&137)
-}
+/// What a program shows that was killed, which is what has happened to it when its agent has gone.
+const KILLED: i32 = 137;
 
 /// The status that a shell shows for a program that could not be started; `None` where it is not
 /// the program's fault.
@@ -93,9 +99,14 @@ fn resize(terminal: &Stream, size: WindowSize) {
     }
 }
 
-/// A pipe: its reading end and its writing end.
-fn pipe() -> Result<(OwnedFd, OwnedFd)> {
-    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("make a pipe")
+/// A pipe for each of a program's streams: its reading end and its writing end.
+fn pipes(request: &ExecRequest) -> Result<[(OwnedFd, OwnedFd); 3]> {
+    let pipe = || {
+        let program = request.command.first().map_or("", String::as_str);
+        let made = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+        made.context(format!("start {program} inside: make a pipe"))
+    };
+    Ok([pipe()?, pipe()?, pipe()?])
 }
 
 #[cfg(test)]

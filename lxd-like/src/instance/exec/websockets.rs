@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::agent::{AgentLink, RunningExec};
 use super::super::stream::{self, ClientLeft, Stream};
-use super::{ExitStatus, finished, hang_up, pipe, resize, signal};
+use super::{ExitStatus, finished, hang_up, pipes, resize, signal};
 use crate::error::{Context, Error, Result};
 use crate::operation::{Output, SocketSet, SocketSlot};
 
@@ -41,9 +41,7 @@ pub async fn run_split(
 ) -> Result<Option<Output>> {
     let control = take(&mut sockets, "control");
     let [stdin, stdout, stderr] = connected(&mut sockets, ["0", "1", "2"]).await?;
-    let (input, input_ours) = pipe()?;
-    let (output_ours, output) = pipe()?;
-    let (errors_ours, errors) = pipe()?;
+    let [(input, input_ours), (output_ours, output), (errors_ours, errors)] = pipes(&request)?;
     let fds = [input.as_fd(), output.as_fd(), errors.as_fd()];
     let RunningExec { id, mut exit, .. } = link.exec(request, &fds).await?;
     // Ours must go, or the pipes would never end.
@@ -78,7 +76,7 @@ pub async fn run_split(
     ended.cancel();
     let _ = showing.await;
     feeding.abort();
-    finished(status)
+    finished(&link, status)
 }
 
 /// Runs the program on a terminal of its own, on one websocket.
@@ -97,10 +95,10 @@ pub async fn run_terminal(
     // Its last master, by whose end the kernel tells the programs in the terminal.
     drop(terminal);
     match status {
-        Some(status) => finished(status),
+        Some(status) => finished(&link, status),
         None => {
             hang_up(&link, id).await;
-            finished(exit.await)
+            finished(&link, exit.await)
         }
     }
 }
@@ -237,13 +235,16 @@ pub async fn connected<const N: usize>(
     sockets: &mut Sockets,
     names: [SocketSlot; N],
 ) -> Result<[WebSocket; N]> {
-    let receivers =
-        names.map(|name| {
-            let receiver = take(sockets, name).expect("the socket was made with the operation");
-            async move {
-                receiver.await.map_err(|_| Error::internal("the operation's websockets are gone"))
-            }
-        });
+    let receivers = names.map(|name| {
+        let receiver = take(sockets, name).expect("the socket was made with the operation");
+        async move {
+            let broken = |_| {
+                let text = format!("the connection of websocket {name:?} broke as it was made");
+                Error::internal(text)
+            };
+            receiver.await.map_err(broken)
+        }
+    });
     match tokio::time::timeout(CONNECTING, try_join_all(receivers)).await {
         Ok(connected) => Ok(connected?.try_into().expect("as many as there are names")),
         Err(_) => Err(Error::invalid(format!(
@@ -316,7 +317,8 @@ mod tests {
         let post = InstanceExecPost { command, ..Default::default() };
         let error = link.exec(request(&post, &BTreeMap::new()), &[]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
-        assert!(error.to_string().ends_with("restart it, or hand them over in a file"), "{error}");
+        let text = error.chain();
+        assert!(text.ends_with("restart it, or hand them over in a file"), "{text}");
         drop(link);
         tokio::task::spawn_blocking(|| agent.join().unwrap()).await.unwrap();
     }

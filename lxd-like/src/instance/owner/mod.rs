@@ -181,7 +181,7 @@ impl Owner {
         let (State::Running(active) | State::Stopping(active, _)) = &mut self.state else { return };
         let name = active.run.plan.instance.as_str();
         match event {
-            AgentEvent::Gone => self.ended().await,
+            AgentEvent::Gone => self.lost_agent().await,
             AgentEvent::Event(Event::Ended(exit)) => active.exit = Some(exit),
             // While it is being stopped that is no news: a kill in its first second looks like it.
             AgentEvent::Event(Event::Failed(failure)) if !stopping => {

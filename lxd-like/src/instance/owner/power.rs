@@ -9,7 +9,7 @@ use crate::instance::queue::Ask;
 use crate::instance::run::Active;
 use crate::instance::start::{Begun, Launch};
 use crate::instance::view::Phase;
-use crate::instance::{config, fit, start, stop};
+use crate::instance::{config, fit, recover, start, stop};
 use crate::model::Intent;
 
 impl Owner {
@@ -209,6 +209,27 @@ impl Owner {
                 self.stop_failed(stopping, error).await;
             }
             other => self.state = other,
+        }
+    }
+
+    /// The connection to the agent has ended: it has gone, or a fault of either side broke the connection
+    /// alone. Then its guest goes on, and so does a stop that is under way.
+    pub(super) async fn lost_agent(&mut self) {
+        let active = match &mut self.state {
+            State::Running(active) => active,
+            State::Stopping(active, stopping) if !stopping.acknowledged => active,
+            // Its guest was killed.
+            _ => return self.ended().await,
+        };
+        let plan = active.run.plan.clone();
+        match recover::find_again(&self.ctx, active.intent, &plan).await {
+            None => self.ended().await,
+            Some(again) => {
+                tracing::warn!(instance = %plan.instance, "the connection to an agent was broken: made anew");
+                *active = again;
+                let state = std::mem::replace(&mut self.state, State::Stopped);
+                self.enter(state);
+            }
         }
     }
 
