@@ -17,6 +17,7 @@ mod docker;
 mod effects;
 mod every_step;
 mod exec_stream;
+mod faults;
 mod hostile;
 mod http;
 mod isolation;

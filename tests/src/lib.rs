@@ -29,6 +29,7 @@ pub use harness::crash::{
 pub use harness::daemon::{Daemon, DiskKind, Options};
 pub use harness::docker::Docker;
 pub use harness::effects::{Effect, effects};
+pub use harness::faults::{Fault, Hit, Injector, Set, Whose};
 pub use harness::host::Host;
 pub use harness::instance::{address, namespace_owner, pid, state, status};
 pub use harness::ran::Ran;

@@ -7,6 +7,7 @@ pub mod archive;
 mod busybox;
 mod debian;
 
+pub(crate) use busybox::run;
 pub use busybox::{BUSYBOX, Busybox};
 pub use debian::{Debian, stock_tar};
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::snapshot::{bridges, cgroups, mounts, processes};
+use super::snapshot::{bridges, cgroups, is_mounted, mounts, processes};
 use super::wait::patient;
 
 /// How long processes may take to end and groups to become empty.
@@ -22,6 +22,9 @@ pub fn clean_up(dir: &Path) -> Result<(), String> {
     }
     for mount in mounts(dir).iter().rev() {
         quiet(Command::new("umount").args(["--lazy", mount]));
+    }
+    if is_mounted(dir) {
+        quiet(Command::new("umount").arg("--lazy").arg(dir));
     }
     remove_cgroups(dir, &mut left);
     if let Err(error) = release_ids(dir) {

@@ -18,6 +18,7 @@ use super::disk::Disk;
 use super::programs::program;
 use super::ran::Ran;
 use super::wait::eventually;
+use crate::guests::run;
 
 /// How long a daemon may take to answer.
 const READY: Duration = Duration::from_secs(60);
@@ -46,6 +47,8 @@ pub enum DiskKind {
     Shared,
     /// A disk of its own, for [`Daemon::cut_power`].
     Own,
+    /// A disk of so many MiB, to be filled.
+    Small(u64),
 }
 
 /// A running `scd`, or one that was killed. Dropping it takes away all that it made.
@@ -85,6 +88,9 @@ impl Daemon {
         let disk = (options.disk == DiskKind::Own)
             .then(|| Disk::make(folder.path().join("disk"), &folder.path().join("d")));
         let mut daemon = Self { disk, folder, child: None, options, runtime };
+        if let DiskKind::Small(size) = daemon.options.disk {
+            mount_disk(&daemon.folder.path().join("disk"), size, &daemon.dir());
+        }
         daemon.run();
         daemon
     }
@@ -109,6 +115,11 @@ impl Daemon {
     pub fn run_again(&mut self) {
         self.options.fault = None;
         self.run();
+    }
+
+    /// Gives it other arguments from its next start on.
+    pub fn set_args(&mut self, args: Vec<String>) {
+        self.options.args = args;
     }
 
     /// Starts `scd` again after it was killed, into a fault.
@@ -332,6 +343,17 @@ impl Drop for Daemon {
             eprintln!("could not be taken away: {left}");
         }
     }
+}
+
+/// Makes a file system in a file and mounts it.
+fn mount_disk(file: &Path, mib: u64, at: &Path) {
+    let made = File::create(file).and_then(|file| file.set_len(mib << 20));
+    made.expect("a scratch file");
+    std::fs::create_dir(at).expect("a scratch folder");
+    // Without what only root may use: the daemon is root.
+    run(Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(file));
+    run(Command::new("mount").args(["-o", "loop"]).arg(file).arg(at));
+    std::fs::remove_dir(at.join("lost+found")).expect("a new file system has it");
 }
 
 fn show_tail(path: &Path) {

@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod disk;
 pub mod docker;
 pub mod effects;
+pub mod faults;
 pub mod host;
 pub mod instance;
 pub mod programs;

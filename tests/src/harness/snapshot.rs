@@ -88,6 +88,12 @@ pub fn mounts(dir: &Path) -> Vec<String> {
     points.filter(|point| point.starts_with(&prefix)).map(str::to_owned).collect()
 }
 
+/// Whether the folder itself is a mount point.
+pub fn is_mounted(dir: &Path) -> bool {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    text.lines().any(|line| line.split(' ').nth(4) == dir.to_str())
+}
+
 fn loop_devices(dir: &Path) -> Vec<String> {
     let backing = names_in(Path::new("/sys/block")).into_iter().filter_map(|name| {
         let path = format!("/sys/block/{name}/loop/backing_file");
