@@ -22,9 +22,12 @@ use others::{Seen, Standing};
 /// How often a transaction is tried that another program's came in between of.
 const MOST_TRIES: u32 = 3;
 
+/// What the names of networks' tables begin with.
+const TABLES: &str = "sc_";
+
 /// The name of a network's table, in the family `inet`.
 pub fn table_name(network: &str) -> String {
-    format!("sc_{network}")
+    format!("{TABLES}{network}")
 }
 
 /// The transaction that puts a network's table in place of an old one, on a host without other rules.
@@ -34,19 +37,27 @@ pub fn ruleset(config: &BridgeConfig) -> String {
 
 fn transaction(config: &BridgeConfig, seen: &Seen) -> String {
     let table = table_name(&config.name);
-    let mut text = removal(&config.name);
-    // Writing to a string cannot fail.
-    let _ = write!(
-        text,
-        "table inet {table} {{\n{}{}{}{}{}}}\n{}",
+    let (chains, rules) = (chains(config, seen), others::rules(config, seen));
+    format!("{}table inet {table} {{\n{chains}}}\n{rules}", removal(&config.name))
+}
+
+/// The chains of a network's own table.
+fn chains(config: &BridgeConfig, seen: &Seen) -> String {
+    [
         prerouting(config),
         input(config),
         forward(config),
         chain("beside", FORWARD_HOOK, &others::kept_closed(config, seen)),
         nat(config),
-        others::rules(config, seen)
-    );
-    text
+    ]
+    .concat()
+}
+
+/// How many rules there are in them: a line each, as each chain's hook is.
+fn count_rules(config: &BridgeConfig, seen: &Seen) -> usize {
+    let chains = chains(config, seen);
+    let lines = |indent: &str| chains.lines().filter(|line| line.starts_with(indent)).count();
+    lines("    ") - lines("  chain ")
 }
 
 /// The transaction that removes a network's table. To add it first is what makes deleting succeed
@@ -147,7 +158,7 @@ async fn apply(config: &BridgeConfig, context: &Context) -> Result<Standing> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let seen = look(name, context).await?;
+        let seen = look(name, context).await?.unwrap_or_default();
         let standing = Standing::of(config, &seen);
         match run(name, context, &["-f", "-"], &transaction(config, &seen)).await {
             Ok(_) => return Ok(standing),
@@ -165,7 +176,7 @@ pub(crate) async fn remove(network: &str, context: &Context) -> Result<()> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let seen = look(network, context).await?;
+        let seen = look(network, context).await?.unwrap_or_default();
         let text = removal(network) + &others::removal(&seen);
         match run(network, context, &["-f", "-"], &text).await {
             Ok(_) => return Ok(()),
@@ -175,27 +186,31 @@ pub(crate) async fn remove(network: &str, context: &Context) -> Result<()> {
     }
 }
 
-/// Looks at the rules of this host. What cannot be read is taken for absent: a network without its own
-/// table would be worse.
-async fn look(network: &str, context: &Context) -> Result<Seen> {
-    let list = |what: &'static [&'static str]| async move {
-        let args: Vec<&str> = ["-j", "list"].into_iter().chain(what.iter().copied()).collect();
-        run(network, context, &args, "").await
+/// Looks at the rules of this host; `None` where they cannot be read.
+async fn look(network: &str, context: &Context) -> Result<Option<Seen>> {
+    let list = |what: Vec<String>| async move {
+        let args = ["-j", "list"].map(str::to_owned).into_iter().chain(what);
+        nft(context, network).run(&args.collect::<Vec<_>>(), "").await
     };
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let seen = async {
-        let mut seen = Seen::of_chains(&list(&["chains"]).await?);
+        let mut seen = Seen::of_chains(&list(words(&["chains"])).await?);
         for forward in &mut seen.forwards {
-            let rules = list(forward.family.filter_table()).await?;
+            let rules = list(words(forward.family.filter_table())).await?;
             forward.read_rules(&rules, network);
+        }
+        if seen.has_table(network) {
+            let table = table_name(network);
+            seen.own = others::count_rules(&list(words(&["table", "inet", &table])).await?);
         }
         Ok(seen)
     };
     match seen.await {
         Err(error @ NetworkError::Program { .. }) => {
-            tracing::warn!(network, %error, "the firewall rules of others cannot be read");
-            Ok(Seen::default())
+            tracing::debug!(network, %error, "the firewall rules of others cannot be read");
+            Ok(None)
         }
-        other => other,
+        other => other.map(Some),
     }
 }
 

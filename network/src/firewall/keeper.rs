@@ -174,7 +174,9 @@ async fn keep(
 
 /// Puts the network's rules in again if they are not what they should be.
 async fn settle(config: &BridgeConfig, context: &Context, standing: &mut Standing) -> Result<()> {
-    if standing.holds(config, &look(&config.name, context).await?) {
+    // What cannot be read would be put in for ever, as that is a change itself.
+    let Some(seen) = look(&config.name, context).await? else { return Ok(()) };
+    if standing.holds(config, &seen) {
         return Ok(());
     }
     let now = apply(config, context).await?;

@@ -17,7 +17,7 @@ use std::fmt::Write;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::table_name;
+use super::{TABLES, count_rules as count_own, table_name};
 use crate::BridgeConfig;
 
 /// Whose tables are looked at: those that iptables and ip6tables write.
@@ -75,6 +75,8 @@ pub(super) struct Forward {
     drops: bool,
     /// This network's rules in it.
     ours: Vec<Tagged>,
+    /// Whether rules of others, which are no network's, stand behind them.
+    followed: bool,
     /// The bridges that Docker's chains beside it are about.
     docker: BTreeSet<String>,
 }
@@ -85,6 +87,8 @@ pub(super) struct Seen {
     pub forwards: Vec<Forward>,
     /// The tables of networks, other daemons' too.
     tables: BTreeSet<String>,
+    /// How many rules the network's own table has.
+    pub own: usize,
 }
 
 /// Which chains of others were opened, and which bridges stay closed to guests all the same.
@@ -92,14 +96,16 @@ pub(super) struct Seen {
 pub(super) struct Standing {
     opened: Vec<Family>,
     closed: BTreeSet<String>,
+    /// How many rules the network's own table has.
+    own: usize,
 }
 
 impl Standing {
     /// What a network needs on such a host.
     pub fn of(config: &BridgeConfig, seen: &Seen) -> Self {
         let opened = dropping(config, seen).map(|forward| forward.family).collect();
-        let closed = dropping(config, seen).flat_map(|forward| forward.docker.clone()).collect();
-        Self { opened, closed }
+        let closed = closed(config, seen);
+        Self { opened, closed, own: count_own(config, seen) }
     }
 
     /// Whether what is seen is what a network needs, and what was put in when this standing was made.
@@ -111,8 +117,12 @@ impl Standing {
                 if wanted.opened.contains(&forward.family) { &[Way::From, Way::To] } else { &[] };
             ways == wanted
         };
-        let has_table = seen.tables.contains(&table_name(&config.name));
-        has_table && wanted == *self && seen.forwards.iter().all(right)
+        // What others refuse by a rule is to be refused: theirs come first. (Networks of several daemons
+        // would overtake each other for ever.)
+        let is_last = |forward: &Forward| forward.ours.is_empty() || !forward.followed;
+        let has_table = seen.has_table(&config.name) && seen.own == self.own;
+        let forwards = &seen.forwards;
+        has_table && wanted == *self && forwards.iter().all(right) && forwards.iter().all(is_last)
     }
 
     /// Tells once what was done.
@@ -128,12 +138,22 @@ impl Standing {
     }
 }
 
+/// The bridges of Docker's that guests are kept from.
+fn closed(config: &BridgeConfig, seen: &Seen) -> BTreeSet<String> {
+    dropping(config, seen).flat_map(|forward| forward.docker.clone()).collect()
+}
+
 /// The chains that would drop what the network lets through.
 fn dropping<'a>(config: &'a BridgeConfig, seen: &'a Seen) -> impl Iterator<Item = &'a Forward> {
     seen.forwards.iter().filter(|forward| forward.drops && forward.family.is_open(config))
 }
 
 impl Seen {
+    /// Whether a network's table is there.
+    pub fn has_table(&self, network: &str) -> bool {
+        self.tables.contains(&table_name(network))
+    }
+
     /// Reads nft's list of all chains, which has no rules.
     pub fn of_chains(json: &str) -> Self {
         let mut seen = Self::default();
@@ -151,7 +171,8 @@ impl Seen {
 
     fn forward(&mut self, family: Family, policy: Option<String>) {
         let drops = policy.is_some_and(|policy| policy == "drop");
-        self.forwards.push(Forward { family, drops, ours: Vec::new(), docker: BTreeSet::new() });
+        let (ours, docker) = (Vec::new(), BTreeSet::new());
+        self.forwards.push(Forward { family, drops, ours, followed: false, docker });
     }
 }
 
@@ -160,8 +181,13 @@ impl Forward {
     pub fn read_rules(&mut self, json: &str, network: &str) {
         let tag = table_name(network);
         for rule in listed(json).filter_map(|entry| entry.rule) {
-            if rule.chain == "FORWARD" && rule.comment.as_deref() == Some(&tag) {
-                self.ours.push(Tagged { handle: rule.handle, way: way(&rule.expr) });
+            if rule.chain == "FORWARD" {
+                let comment = rule.comment.as_deref().unwrap_or_default();
+                if comment == tag {
+                    self.ours.push(Tagged { handle: rule.handle, way: way(&rule.expr) });
+                } else if !self.ours.is_empty() && !comment.starts_with(TABLES) {
+                    self.followed = true;
+                }
             }
             // What users write is in DOCKER-USER, and may be about any interface.
             if rule.chain.starts_with("DOCKER") && rule.chain != "DOCKER-USER" {
@@ -169,6 +195,11 @@ impl Forward {
             }
         }
     }
+}
+
+/// Counts the rules in nft's list of a table.
+pub(super) fn count_rules(json: &str) -> usize {
+    listed(json).filter(|entry| entry.rule.is_some()).count()
 }
 
 fn way(expression: &Value) -> Way {
@@ -229,7 +260,7 @@ pub(super) fn removal(seen: &Seen) -> String {
 /// port was published (which is translation of its destination).
 pub(super) fn kept_closed(config: &BridgeConfig, seen: &Seen) -> String {
     let name = &config.name;
-    let closed = Standing::of(config, seen).closed;
+    let closed = closed(config, seen);
     if closed.is_empty() {
         return String::new();
     }
@@ -353,9 +384,13 @@ add rule ip filter FORWARD oifname \"scbr0\" counter accept comment \"sc_scbr0\"
     fn what_stands_holds_until_a_rule_the_table_or_the_policy_goes() {
         let mut seen = with_rules();
         let standing = Standing::of(&both(), &seen);
+        seen.own = standing.own;
         assert!(!standing.holds(&both(), &seen), "no table");
         seen.tables.insert("sc_scbr0".into());
         assert!(standing.holds(&both(), &seen));
+        seen.own = 0;
+        assert!(!standing.holds(&both(), &seen), "its own table was flushed");
+        seen.own = standing.own;
         seen.forwards[0].drops = false;
         assert!(!standing.holds(&both(), &seen), "rules that nothing needs any more");
         seen.forwards[0].drops = true;

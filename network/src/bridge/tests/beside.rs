@@ -107,6 +107,11 @@ fn rules_among_those_of_others_come_and_go_with_what_needs_them() {
         until("the policy has come", is_open).await;
         nft("flush chain ip filter FORWARD");
         until("the rules were flushed", is_open).await;
+        nft("add rule ip filter FORWARD ip daddr 192.0.2.9 counter drop");
+        let is_first = || forward().first().is_some_and(|rule| rule.contains("192.0.2.9"));
+        until("what others refuse later comes first", || forward().len() == 3 && is_first()).await;
+        nft("flush chain ip filter FORWARD");
+        until("the rules were flushed again", is_open).await;
         set_policy("accept");
         until("nothing is dropped any more", || forward().is_empty()).await;
         set_policy("drop");
@@ -130,8 +135,10 @@ fn a_table_that_others_flush_is_put_in_again() {
     in_namespace(async {
         let (folder, context) = (Folder::new(), context());
         let network = Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap();
-        nft("flush ruleset");
-        until("all rules were flushed", || rules().contains("masquerade")).await;
+        for flush in ["flush ruleset", "flush table inet sc_scbr0"] {
+            nft(flush);
+            until(flush, || rules().contains("masquerade")).await;
+        }
         network.stop().await.unwrap();
         assert!(!rules().contains("sc_scbr0"));
     });
