@@ -18,7 +18,7 @@
 //! needed for a volume to be whole after a power cut or not there at all.
 
 use std::fs::{File, Permissions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -284,6 +284,19 @@ impl Layout {
         let folder = self.open_volume(name)?;
         let temporary = format!("{TEMPORARY}{}", self.unique());
         replace_file(&folder, &self.volume_path(name), BACKUP, &temporary, content)
+    }
+
+    pub(crate) fn read_backup(&self, name: &VolumeName) -> Result<Option<Vec<u8>>> {
+        let folder = self.open_volume(name)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let path = || self.volume_path(name).join(BACKUP);
+        let file = match rustix::fs::openat(&folder, BACKUP, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            opened => opened.map_err(Error::io("open", path()))?,
+        };
+        let mut content = Vec::new();
+        File::from(file).read_to_end(&mut content).map_err(Error::io("read", path()))?;
+        Ok(Some(content))
     }
 
     /// Waits until everything written to the pool's file system is on disk.

@@ -189,3 +189,23 @@ fn an_image_that_several_import_at_once_is_one_clients() {
         assert_eq!(left, 0, "files of no image");
     }
 }
+
+#[test]
+fn a_profile_that_a_launch_follows_is_not_deleted_meanwhile() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "first"]).ok();
+    for round in 0..20 {
+        daemon.sc(&["profile", "create", "work"]).ok();
+        let launching = daemon.begin(&["launch", BUSYBOX, "c1", "-p", "default", "-p", "work"]);
+        std::thread::sleep(Duration::from_millis(round));
+        let deleted = daemon.sc(&["profile", "delete", "work"]);
+        let launched = launching.ended();
+        assert!(deleted.code != 0 || launched.code != 0, "both were done: {launched:?}");
+        if launched.code == 0 {
+            daemon.sc(&["restart", "--force", "c1"]).ok();
+            daemon.sc(&["delete", "--force", "c1"]).ok();
+            daemon.sc(&["profile", "delete", "work"]).ok();
+        }
+    }
+}

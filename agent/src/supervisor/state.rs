@@ -264,7 +264,7 @@ impl Supervisor {
 
     /// Answers the request that awaits the boot.
     fn settle(&mut self, reply: Reply) {
-        if let State::Booting(_, pending) = &mut self.state
+        if let State::Preparing(pending) | State::Booting(_, pending) = &mut self.state
             && let Some(pending) = pending.take()
         {
             self.reply(pending, reply, Vec::new());

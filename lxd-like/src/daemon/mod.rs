@@ -44,6 +44,9 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
 /// How long it waits for requests that are.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long it waits for work that blocks.
+const BLOCKED_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How many descriptors the daemon asks for, where its hard limit allows it.
 const DESCRIPTORS: u64 = 1 << 20;
 
@@ -53,7 +56,11 @@ pub fn main() -> ExitCode {
     let events = Events::new();
     let outcome = logging::start(&options, &events).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.context("start the runtime")?.block_on(run(options, events))
+        let runtime = runtime.context("start the runtime")?;
+        let outcome = runtime.block_on(run(options, events));
+        // What a disk that does not answer keeps from ending has been told.
+        runtime.shutdown_timeout(BLOCKED_PATIENCE);
+        outcome
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -334,6 +334,8 @@ async fn receive(socket: &AsyncFd<Seqpacket>) -> Option<(ToDaemon, Vec<OwnedFd>)
                 Err(error) => tracing::warn!(%error, "unreadable message from an agent"),
             },
             Ok(Ok(None)) => return None,
+            // It left with something of ours unread. What it said before is still to come, and then the end.
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
             Ok(Err(error)) => {
                 if !is_end(&error) {
                     tracing::warn!(%error, "read what an agent says");

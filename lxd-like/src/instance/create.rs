@@ -63,7 +63,7 @@ pub fn precheck(ctx: &Ctx, post: &InstancesPost) -> Result<InstanceName> {
 }
 
 /// An instance whose name is taken and whose volume is to be made.
-type Named = (InstanceRecord, Checked, Option<sc_storage::Fingerprint>, Claimed);
+type Named = (Arc<InstanceHandle>, InstanceRecord, Option<sc_storage::Fingerprint>, Claimed);
 
 impl Instances {
     /// Creates an instance, and starts it where that was asked for.
@@ -75,8 +75,8 @@ impl Instances {
         progress: &ProgressReporter,
     ) -> Result<()> {
         let named = self.take_name(name.clone(), post, progress).await;
-        let (record, checked, layer, claimed) = named.map_err(|e| of_ours(e, &name))?;
-        self.make(record, checked, layer, claimed, progress).await
+        let (handle, record, layer, claimed) = named.map_err(|e| of_ours(e, &name))?;
+        self.make(&handle, record, layer, claimed, progress).await
     }
 
     /// What comes before the commit, and the commit.
@@ -96,11 +96,14 @@ impl Instances {
         let root = ctx.images.root(&post.source, progress).await?;
         let (root, layer) = ctx.images.ensure_layer(root, &pool, progress).await?;
         let mut record = new_record(name, post, profiles, pool, &root);
-        let held = ctx.references.hold().await;
+        // Until it is in the registry: a change of a profile concerns it, or comes before it.
+        let _following = ctx.profiles.following().await;
+        let _held = ctx.references.hold().await;
         // Before anything is held under its name, which may be another instance's.
-        let named = self.claim_name(&record.name)?;
+        let _named = self.claim_name(&record.name)?;
         refuse_foreign_volume(ctx, &record).await?;
-        nics::hold(ctx, &mut record, &before.effective)?;
+        let now = config::of_record(ctx, &record)?;
+        nics::hold(ctx, &mut record, &now.effective)?;
         let claimed = async {
             let checked = config::of_record(ctx, &record)?;
             let to_start = launch.then_some(&checked.effective);
@@ -108,9 +111,8 @@ impl Instances {
             Ok::<_, Error>((checked, claimed))
         };
         let claimed = claimed.await;
-        drop((held, named));
         match claimed {
-            Ok((checked, claimed)) => Ok((record, checked, layer, claimed)),
+            Ok((checked, claimed)) => Ok((spawn(self, &record, checked), record, layer, claimed)),
             Err(error) => {
                 nics::release(ctx, &record).await;
                 Err(error)
@@ -121,14 +123,13 @@ impl Instances {
     /// What comes after the commit.
     async fn make(
         &self,
+        handle: &InstanceHandle,
         record: InstanceRecord,
-        checked: Checked,
         layer: Option<sc_storage::Fingerprint>,
         (creation, mut begun): Claimed,
         progress: &ProgressReporter,
     ) -> Result<()> {
         let ctx = self.ctx();
-        let handle = spawn(self, &record, checked);
         let made = match &mut begun {
             Some(begun) => {
                 // Both to their end: what one of them makes after the other has failed would stay.
@@ -140,7 +141,7 @@ impl Instances {
         };
         match (made, begun) {
             // The creation is pending over the start as well: a crash takes back the whole launch.
-            (Ok(()), Some(begun)) => start(&handle, Launch { creation, begun }).await,
+            (Ok(()), Some(begun)) => start(handle, Launch { creation, begun }).await,
             (Ok(()), None) => handle.created(Creation::Made).await,
             (Err(error), begun) => {
                 handle.created(undo(ctx, &record, creation, begun).await).await?;

@@ -49,8 +49,10 @@ pub(super) async fn delete(
     };
     if let Err(error) = erase(ctx, record, intent).await {
         let error = named(error);
-        // Without its root it is an instance no more; and what a pool does not answer, it may still do.
-        if error.kind() != ErrorKind::Unavailable && is_whole(ctx, record).await {
+        // Without its root it is an instance no more; and what a pool does not answer, it may still do, also
+        // what an earlier try has asked of it.
+        let asked = begun.is_some() || error.kind() == ErrorKind::Unavailable;
+        if !asked && is_whole(ctx, record).await {
             ctx.journal.clear(intent).await.map_err(|error| named(error.into()))?;
             return Err(error.into());
         }

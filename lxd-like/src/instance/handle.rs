@@ -43,6 +43,11 @@ impl InstanceHandle {
         self.view.borrow().clone()
     }
 
+    /// Whether it is the owner with this end of the view that it leads to.
+    pub(super) fn is_shown_by(&self, view: &watch::Sender<View>) -> bool {
+        self.view.same_channel(&view.subscribe())
+    }
+
     /// Its run, or the refusal that LXD gives where it does not run.
     pub fn running(&self) -> Result<Arc<Run>> {
         match &self.view.borrow().phase {

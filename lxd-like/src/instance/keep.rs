@@ -3,10 +3,11 @@
 //! From it a lost database can be rebuilt: it holds everything that the instance is, what its
 //! profiles give included. It is written behind the requests that changed it, a moment later and by
 //! one task: a launch, which changes a record several times, neither waits for the disk nor has
-//! others wait for it, and an older state never comes last.
+//! others wait for it, and an older state never comes last. What a crash has kept from being written,
+//! the next daemon writes.
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sc_api::InstanceName;
@@ -14,7 +15,10 @@ use sc_profiles::Settings;
 use sc_storage::VolumeName;
 use serde::Serialize;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
+use super::handle::InstanceHandle;
 use super::registry::Instances;
 use super::view::View;
 use crate::blocking::blocking;
@@ -24,6 +28,9 @@ use crate::model::{InstanceRecord, NetworkRecord, ProfileRecord};
 
 /// How long a change waits for the ones that follow it.
 const REST: Duration = Duration::from_millis(500);
+
+/// How long copies that are being written are waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The instances whose copy is behind.
 #[derive(Debug, Default)]
@@ -54,18 +61,24 @@ impl Instances {
         }
     }
 
-    /// Writes the copies that are behind. A failure is logged: the store has what counts.
+    /// Writes the copies that are behind, those of each pool by themselves: one that does not answer
+    /// holds up no other. A failure is logged: the store has what counts.
     pub async fn write_copies(&self) {
         let names = std::mem::take(&mut *self.behind().lock());
-        for name in names {
-            // One that is no more has no copy either.
-            let Ok(handle) = self.get(name.as_str()) else { continue };
-            let (ctx, view) = (self.ctx().clone(), handle.view());
-            if let Err(error) = blocking(move || write(&ctx, &view)).await {
-                tracing::warn!(instance = %name, error = %error.chain(),
-                    "write the copy of an instance's configuration");
-            }
+        let mut pools: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        // One that is no more has no copy either.
+        for handle in names.iter().filter_map(|name| self.get(name.as_str()).ok()) {
+            pools.entry(handle.view().record.pool.clone()).or_default().push(handle);
         }
+        let mut writers = JoinSet::new();
+        for handles in pools.into_values() {
+            writers.spawn(write_all(self.ctx().clone(), handles));
+        }
+        if timeout(PATIENCE, async { while writers.join_next().await.is_some() {} }).await.is_err()
+        {
+            tracing::warn!("some copies of configurations are written when their pool answers");
+        }
+        writers.detach_all();
     }
 }
 
@@ -79,11 +92,25 @@ struct Copy<'a> {
     networks: Vec<NetworkRecord>,
 }
 
+async fn write_all(ctx: Ctx, handles: Vec<Arc<InstanceHandle>>) {
+    for handle in handles {
+        let ctx = ctx.clone();
+        let (name, view) = (handle.name().clone(), handle.view());
+        if let Err(error) = blocking(move || write(&ctx, &view)).await {
+            tracing::warn!(instance = %name, error = %error.chain(),
+                "write the copy of an instance's configuration");
+        }
+    }
+}
+
 fn write(ctx: &Ctx, view: &View) -> Result<()> {
     let pool = ctx.pools.get(view.record.pool.as_str())?;
     let volume = VolumeName::new(view.record.name.as_str())?;
-    let written = content(ctx, &view.record, &view.expanded)
-        .and_then(|text| Ok(pool.write_backup(&volume, &text)?));
+    let replaced = |text: Vec<u8>| match pool.read_backup(&volume)? {
+        Some(before) if before == text => Ok(()),
+        _ => Ok(pool.write_backup(&volume, &text)?),
+    };
+    let written = content(ctx, &view.record, &view.expanded).and_then(replaced);
     // It may be deleted, or be made, just now.
     if written.is_err() && !pool.has_volume(&volume)? {
         return Ok(());

@@ -254,6 +254,7 @@ async fn take_up(
     let view = View { record: Arc::new(record), expanded, phase };
     let leftover = Leftover { run: left, deletion: known.deletion };
     let handle = owner::spawn(instances, view, active, leftover);
+    instances.behind().note(name.clone());
     if gone && let Err(error) = handle.delete().await {
         tracing::error!(instance = %name, error = %error.chain(), "delete an ephemeral instance");
     }

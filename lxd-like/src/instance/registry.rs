@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sc_api::InstanceName;
+use tokio::sync::watch;
 
 use super::handle::InstanceHandle;
 use super::keep::Behind;
+use super::view::View;
 use crate::context::Ctx;
 use crate::error::Result;
 use crate::manager::Claims;
@@ -61,6 +63,14 @@ impl Instances {
 
     pub(super) fn remove(&self, name: &InstanceName) {
         self.write().remove(name);
+    }
+
+    /// Takes out the instance that an owner shows by `view`. Its name may be another's by now.
+    pub(super) fn remove_shown(&self, name: &InstanceName, view: &watch::Sender<View>) {
+        let mut all = self.write();
+        if all.get(name).is_some_and(|handle| handle.is_shown_by(view)) {
+            all.remove(name);
+        }
     }
 
     pub(super) fn count(&self) -> usize {

@@ -3,6 +3,7 @@
 
 use sc_api::{ErrorKind, PoolName, ProfileName, ProfilePut};
 use sc_store::{CommitError, Doc, Draft, Store};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::references::Held;
 use crate::error::{Error, Result};
@@ -12,17 +13,21 @@ use crate::model::{DEFAULT_PROFILE, PROJECT, ProfileRecord};
 #[derive(Debug)]
 pub struct Profiles {
     store: Store,
-    changing: tokio::sync::Mutex<()>,
+    changing: RwLock<()>,
 }
 
 /// The right to change profiles. One change at a time, so that none is lost.
 #[derive(Debug)]
-pub struct Changing<'a>(#[expect(dead_code, reason = "held")] tokio::sync::MutexGuard<'a, ()>);
+pub struct Changing<'a>(#[expect(dead_code, reason = "held")] RwLockWriteGuard<'a, ()>);
+
+/// Profiles stay as they are.
+#[derive(Debug)]
+pub struct Following<'a>(#[expect(dead_code, reason = "held")] RwLockReadGuard<'a, ()>);
 
 impl Profiles {
     /// The profiles in `store`.
     pub fn new(store: Store) -> Self {
-        Self { store, changing: tokio::sync::Mutex::default() }
+        Self { store, changing: RwLock::default() }
     }
 
     /// The profile of this name, with its revision.
@@ -70,7 +75,13 @@ impl Profiles {
 
     /// Waits for the right to change profiles.
     pub async fn changing(&self) -> Changing<'_> {
-        Changing(self.changing.lock().await)
+        Changing(self.changing.write().await)
+    }
+
+    /// Lets them stay as they are, for an instance that comes to follow some. To be asked for before
+    /// [`References::hold`](super::References::hold), as changes do.
+    pub async fn following(&self) -> Following<'_> {
+        Following(self.changing.read().await)
     }
 
     /// Replaces a profile; what it names is held.

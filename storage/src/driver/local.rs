@@ -282,6 +282,10 @@ impl<F: Flavour> Driver for Local<F> {
         self.pool.layout.write_backup(name, content)
     }
 
+    fn read_backup(&self, name: &VolumeName) -> Result<Option<Vec<u8>>> {
+        self.pool.layout.read_backup(name)
+    }
+
     fn empty_trash(&self) -> Result<()> {
         self.pool.layout.empty_trash()
     }

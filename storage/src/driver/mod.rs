@@ -178,6 +178,9 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// when this returns.
     fn write_backup(&self, name: &VolumeName, content: &[u8]) -> Result<()>;
 
+    /// The copy that lies there, if there is one.
+    fn read_backup(&self, name: &VolumeName) -> Result<Option<Vec<u8>>>;
+
     /// Removes what lies in the trash, for good. Slow; safe to interrupt, resumed by the next
     /// call. Goes on after an error and returns the first.
     fn empty_trash(&self) -> Result<()>;

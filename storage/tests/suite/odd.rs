@@ -73,7 +73,7 @@ fn a_volume_is_not_deleted_without_a_trash_to_move_it_to(kind: DriverKind) {
     let kept = pool.create("web1", &image);
     fs::remove_dir(pool.path.join("trash")).unwrap();
     assert!(pool.driver.delete_volume(&kept).is_err());
-    assert_eq!(pool.driver.volumes().unwrap(), [kept.clone()]);
+    assert_eq!(pool.driver.volumes().unwrap(), std::slice::from_ref(&kept));
     let pool = pool.reopen();
     pool.driver.delete_volume(&kept).unwrap();
     assert!(pool.driver.volumes().unwrap().is_empty());

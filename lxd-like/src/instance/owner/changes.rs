@@ -39,7 +39,7 @@ impl Owner {
         };
         match deleted {
             Ok(()) => {
-                self.instances.remove(&self.record().name);
+                self.instances.remove_shown(&self.record().name, &self.view);
                 self.lifecycle("instance-deleted");
                 self.state = State::Gone;
                 Ok(())

@@ -219,7 +219,7 @@ impl Owner {
             Creation::Made => {}
             Creation::ToStart(launch) => return self.start(Some(*launch)).await,
             Creation::TakenBack => {
-                self.instances.remove(&self.record().name);
+                self.instances.remove_shown(&self.record().name, &self.view);
                 self.enter(State::Gone);
             }
             Creation::Remains(intent, left) => {

@@ -1,5 +1,7 @@
 //! The owner starts, stops and restarts its guest, and sees it end.
 
+use std::sync::Arc;
+
 use super::stopping::{Restarting, Stopping, answer, forced};
 use super::{Leftover, Owner, State};
 use crate::error::{Error, Result};
@@ -63,6 +65,8 @@ impl Owner {
         let (creation, mut begun) = launch.map(|l| (l.creation, l.begun)).unzip();
         match self.make_ready(&mut begun).await {
             Ok(checked) => {
+                let expanded = Arc::new(checked.expanded.clone());
+                self.view.send_modify(|view| view.expanded = expanded);
                 let (active, record) =
                     start::start(&self.ctx, &self.record(), &checked, creation, begun).await?;
                 self.keep(record);
