@@ -20,7 +20,7 @@ host() {
     nft list tables 2>/dev/null || true
     findmnt --list --noheadings --output TARGET
     find /sys/fs/cgroup -type d -name 'sc*'
-    pgrep --list-full 'sc-agent|scd|dnsmasq' || true
+    pgrep --list-full '^(sc-agent|scd|dnsmasq)$' || true
     systemctl list-unit-files --no-legend 'sc*'
 }
 
