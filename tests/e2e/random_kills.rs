@@ -141,7 +141,8 @@ impl Known {
             // Until the next daemon is there.
             std::thread::sleep(Duration::from_millis(20));
         } else if !is_one_of(refusals) && !text.contains(BUSY) {
-            self.odd.push(format!("{}: {}", ran.command, ran.stderr.trim_end()));
+            let (command, code) = (&ran.command, ran.code);
+            self.odd.push(format!("{command} (exit {code}): {}", ran.stderr.trim_end()));
         }
     }
 
