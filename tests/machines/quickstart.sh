@@ -20,7 +20,10 @@ host() {
     nft list tables 2>/dev/null || true
     findmnt --list --noheadings --output TARGET
     find /sys/fs/cgroup -type d -name 'sc*'
-    pgrep --list-full '^(sc-agent|scd|dnsmasq)$' || true
+    # One by one: a pattern longer than a process's name finds nothing.
+    for program in sc-agent scd dnsmasq; do
+        pgrep --list-full --exact "$program" || true
+    done
     systemctl list-unit-files --no-legend 'sc*'
 }
 
