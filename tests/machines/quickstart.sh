@@ -24,7 +24,7 @@ host() {
     for program in sc-agent scd dnsmasq; do
         pgrep --list-full --exact "$program" || true
     done
-    systemctl list-unit-files --no-legend 'sc*'
+    systemctl list-unit-files --no-legend 'sc*' || true
 }
 
 a_fresh_debian_gets_a_guest_that_is_running() {
