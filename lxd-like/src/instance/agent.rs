@@ -337,9 +337,7 @@ async fn receive(socket: &AsyncFd<Seqpacket>) -> Option<(ToDaemon, Vec<OwnedFd>)
             // It left with something of ours unread. What it said before is still to come, and then the end.
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
             Ok(Err(error)) => {
-                if !is_end(&error) {
-                    tracing::warn!(%error, "read what an agent says");
-                }
+                tracing::warn!(%error, "read what an agent says");
                 return None;
             }
             Err(_would_block) => {}

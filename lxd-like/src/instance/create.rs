@@ -102,6 +102,8 @@ impl Instances {
         // Before anything is held under its name, which may be another instance's.
         let _named = self.claim_name(&record.name)?;
         refuse_foreign_volume(ctx, &record).await?;
+        // A profile may have changed while the image was fetched; the hardware addresses that are held
+        // belong to what the instance is checked with below.
         let now = config::of_record(ctx, &record)?;
         nics::hold(ctx, &mut record, &now.effective)?;
         let claimed = async {

@@ -2,9 +2,9 @@
 //!
 //! From it a lost database can be rebuilt: it holds everything that the instance is, what its
 //! profiles give included. It is written behind the requests that changed it, a moment later and by
-//! one task: a launch, which changes a record several times, neither waits for the disk nor has
-//! others wait for it, and an older state never comes last. What a crash has kept from being written,
-//! the next daemon writes.
+//! one task for each pool: a launch, which changes a record several times, neither waits for the disk
+//! nor has others wait for it, and an older state does not come last. (On a pool that has not answered
+//! for long it may.) What is behind when a daemon starts, as after a crash, it writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
