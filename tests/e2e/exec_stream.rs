@@ -163,3 +163,21 @@ fn a_program_of_a_client_that_leaves_with_its_answer_ends() {
     drop(Running::start(&daemon, &["sleep", "1008"]));
     ends(&daemon, "sleep 1008");
 }
+
+#[test]
+fn a_program_in_the_midst_of_its_output_hears_of_the_hang_up_before_its_pipe_breaks() {
+    let daemon = with_guest();
+    for number in 0..10 {
+        let script = format!(
+            "trap 'echo heard >/root/{number}.word; exit' HUP
+             touch /root/{number}.up
+             while :; do echo and so on; done"
+        );
+        let talker = Running::start(&daemon, &["sh", "-c", &script]);
+        let is_there = |file: String| daemon.inside("c1", "ls /root").lines().any(|it| it == file);
+        let soon = Duration::from_secs(20);
+        eventually("it talks", soon, || is_there(format!("{number}.up")).then_some(()));
+        drop(talker);
+        eventually("it hears", soon, || is_there(format!("{number}.word")).then_some(()));
+    }
+}

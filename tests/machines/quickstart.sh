@@ -55,8 +55,8 @@ what_is_left_after_the_removal_is_what_it_says() {
     grep 'removed /var/lib/sc' "$told"
     apt-get --quiet --quiet autoremove --purge --yes >/dev/null
     eval "$(sed -n "s/.*'\(dpkg --purge .*\)' takes.*/\1/p" "$told")"
-    host >/root/after
-    diff "$before" /root/after
+    host >"$told"
+    diff "$before" "$told"
 }
 
 { packages_to_run; } | cut -d' ' -f1 | grep --invert-match keyring | xargs apt-get --quiet --quiet autoremove --purge --yes >/dev/null

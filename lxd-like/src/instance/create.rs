@@ -277,7 +277,8 @@ async fn claim(
     let Some(effective) = to_start else {
         return Ok((commit(ctx, record, None).await?, None));
     };
-    let (begun, change) = Begun::new(ctx, record, effective)?;
+    let (begun, change) = Begun::new(ctx, record, effective)
+        .map_err(|error| error.within(format!("start instance {}", record.name)))?;
     match commit(ctx, &begun.starting, Some(change)).await {
         Ok(creation) => Ok((creation, Some(begun))),
         Err(error) => {

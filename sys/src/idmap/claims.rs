@@ -9,7 +9,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -31,18 +31,14 @@ pub(super) struct Claims {
 impl Claims {
     /// Locks and reads the claims in a directory, which is made where it does not exist.
     pub(super) fn lock(dir: &Path) -> Result<Self> {
-        // Root's alone: whoever may open the lock may hold it, and with it every start.
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        made.op("create", dir.display())?;
-        let private = std::fs::Permissions::from_mode(0o700);
-        std::fs::set_permissions(dir, private).op("close to others", dir.display())?;
         let lock_path = dir.join("lock");
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .op("open", lock_path.display())?;
+        let mut lock = open_lock(&lock_path);
+        if lock.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+            made.op("create", dir.display())?;
+            lock = open_lock(&lock_path);
+        }
+        let lock = lock.op("open", lock_path.display())?;
         loop {
             match rustix::fs::flock(&lock, FlockOperation::LockExclusive) {
                 Err(rustix::io::Errno::INTR) => {}
@@ -71,6 +67,11 @@ impl Claims {
         std::fs::write(&new, render(self.next, &self.list)).op("write", new.display())?;
         std::fs::rename(&new, &self.path).op("replace", self.path.display())
     }
+}
+
+/// Root's alone: whoever may open the lock may hold it, and with it every start.
+fn open_lock(path: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
 fn parse(text: &str) -> Option<(u32, Vec<Claim>)> {

@@ -9,6 +9,7 @@
 //! The connection is read all the time, whatever the program does: so signals arrive, and the
 //! client's end is noticed.
 
+use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -81,14 +82,28 @@ impl Program {
         let (kept, keep) = simplex(WINDOW as usize);
         let (input, outputs) = streams.into_parts();
         let listener = Listener { link: &link, id, client: &client, terminal: outputs.terminal() };
+        let pipes = outputs.terminal().is_none();
+        let serving = async {
+            tokio::select! {
+                _told_or_gone = client.tell(&link, &outputs, &mut end) => {}
+                () = listener.listen(from, keep) => {}
+            }
+            // Its pipes stay until it has ended: a broken one would end it before it hears why.
+            if pipes && end.status.is_none() {
+                hang_up(&link, id).await;
+                tokio::select! {
+                    _status = end.status() => {}
+                    never = outputs.discard() => match never {},
+                }
+            }
+        };
         tokio::select! {
-            _told_or_gone = client.tell(&link, &outputs, &mut end) => {}
-            () = listener.listen(from, keep) => {}
+            () = serving => {}
             never = client.feed(kept, input, &outputs) => match never {},
         }
         // A terminal's last master, by whose end the kernel tells the programs in it.
         drop(outputs);
-        if end.status.is_none() {
+        if !pipes && end.status.is_none() {
             hang_up(&link, id).await;
         }
         finished(&link, end.status().await.clone())
@@ -96,8 +111,16 @@ impl Program {
 
     /// Ends it: its client has gone before it was connected.
     pub async fn abandon(self) -> Result<Option<Output>> {
-        drop(self.streams);
-        hang_up(&self.link, self.id).await;
+        match self.streams {
+            Streams::Terminal(master) => {
+                drop(master);
+                hang_up(&self.link, self.id).await;
+            }
+            pipes @ Streams::Split { .. } => {
+                hang_up(&self.link, self.id).await;
+                drop(pipes);
+            }
+        }
         finished(&self.link, self.exit.await)
     }
 }
@@ -157,6 +180,17 @@ impl Streams {
 impl Outputs {
     fn terminal(&self) -> Option<&Stream> {
         self.stderr.is_none().then_some(&self.stdout)
+    }
+
+    /// Takes what comes, for nobody.
+    async fn discard(&self) -> Infallible {
+        let streams = std::iter::once(&self.stdout).chain(&self.stderr);
+        futures::future::join_all(streams.map(|stream| async {
+            let mut piece = [0; LITTLE];
+            while let Ok(1..) = stream.read_into(&mut piece).await {}
+        }))
+        .await;
+        std::future::pending().await
     }
 }
 
@@ -240,7 +274,7 @@ impl<W: AsyncWrite + Unpin> Client<W> {
         mut kept: ReadHalf<SimplexStream>,
         input: Input,
         outputs: &Outputs,
-    ) -> std::convert::Infallible {
+    ) -> Infallible {
         let mut piece = Vec::with_capacity(DATA_MAX);
         let mut pipe = None;
         let mut input = Some(input);
