@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Answers the first request that comes with this failure, whichever it is.
 pub(crate) fn tell(listener: OwnedFd, failure: &BootFailure) {
     let until = Instant::now() + PATIENCE;
-    let listener = Listener::from_fd(listener);
+    let listener = Listener::take_over(listener);
     while is_readable(&listener, until) {
         // Who only looks whether somebody listens has gone by now.
         if let Ok(socket) = listener.accept(Blocking::Yes)

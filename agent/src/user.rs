@@ -22,7 +22,6 @@ use sc_sys::{Result, SysError};
 
 use crate::failure::{Step, plain};
 
-const SIGKILL: i32 = 9;
 const STEP: &str = "create user namespace";
 
 /// The namespaces that a guest keeps over its reboots.
@@ -43,7 +42,7 @@ pub(crate) fn create(ids: IdRangeSpec) -> std::result::Result<Kept, BootFailure>
     let maker = spawn_child(&CloneOptions::default(), || make(ids, theirs)).step(STEP)?;
     let outcome = finish(&maker, &ours, range);
     // The descriptors keep the namespaces; their maker has nothing more to do.
-    let _ = maker.signal(SIGKILL);
+    maker.kill();
     let _ = maker.wait(Wait::Block);
     outcome.step(STEP)
 }

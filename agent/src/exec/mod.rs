@@ -297,8 +297,7 @@ impl Execs {
             return Some(news);
         }
         let exec = self.running.iter_mut().find(|exec| exec.id == id)?;
-        // Ended already is as good.
-        let _ = exec.child.signal(SIGKILL);
+        exec.child.kill();
         exec.master = None;
         exec.stage = Stage::GivenUp;
         let step = format!("read the guest's files within {} s", START_PATIENCE.as_secs());
@@ -333,7 +332,7 @@ impl Exec {
         self.master = None;
         if matches!(self.stage, Stage::Starting { .. }) {
             // All other signals are blocked in it, and it has nothing yet that it could save.
-            let _ = self.child.signal(SIGKILL);
+            self.child.kill();
             self.hung_up = HungUp::Killed;
             return;
         }

@@ -159,7 +159,7 @@ impl Supervisor {
             program: None,
             poller: Poller::new()?,
             signals: Signals::take(&all)?,
-            listener: Listener::from_fd(listener),
+            listener: Listener::take_over(listener),
             connections: Vec::new(),
             daemon: None,
             last_connection: 0,

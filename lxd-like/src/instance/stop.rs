@@ -13,7 +13,7 @@ use sc_store::{Draft, IntentId};
 use sc_sys::cgroup::InstanceCgroup;
 use sc_sys::idmap::{IdRange, RANGE_SIZE};
 
-use super::agent::{AgentEvent, AgentLink, GREETING_PAUSE};
+use super::agent::{self, AgentEvent, AgentLink, GREETING_PAUSE};
 use super::run::{Active, Run};
 use crate::blocking::blocking;
 use crate::context::Ctx;
@@ -183,8 +183,12 @@ async fn end_agent(ctx: &Ctx, plan: &RunPlan) -> Result<()> {
             while !matches!(events.recv().await, Some(AgentEvent::Gone) | None) {}
         }
     };
-    let ended = tokio::time::timeout(AGENT_PATIENCE, gone).await;
-    ended.map_err(|_| Error::internal("the agent does not leave"))
+    match tokio::time::timeout(AGENT_PATIENCE, gone).await {
+        Ok(()) => Ok(()),
+        Err(_) => agent::kill(&socket, &plan.instance)
+            .await
+            .map_err(|error| error.within("the agent does not leave")),
+    }
 }
 
 async fn unplug(ctx: &Ctx, plan: &RunPlan, link: &LinkPlan) -> Result<()> {

@@ -35,7 +35,7 @@ pub(super) fn ensure(unified: &Path, name: &str) -> Result<PathBuf> {
     let holder = start_holder()?;
     let outcome = start(&unit, &holder).and_then(|()| settle(&path, &holder));
     if outcome.is_err() {
-        let _ = holder.signal(libc::SIGKILL);
+        holder.kill();
         let _ = holder.wait(crate::process::Wait::Block);
     }
     outcome.map(|()| path)

@@ -120,6 +120,16 @@ impl Child {
     pub fn signal(&self, signal: i32) -> Result<()> {
         send_signal(&self.pidfd, signal)
     }
+
+    /// Kills it, so that it can be waited for. One that has ended already does not mind.
+    pub fn kill(&self) {
+        // Its id is its own as long as it is not reaped, and works where the pidfd does not.
+        if self.signal(libc::SIGKILL).is_err()
+            && let Some(pid) = Pid::from_raw(self.pid)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
 }
 
 /// Opens a pidfd for a process of the caller's pid namespace.

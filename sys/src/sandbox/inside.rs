@@ -192,7 +192,7 @@ fn end(child: &Child) -> Option<Exit> {
     match child.wait(Wait::Poll) {
         Ok(Some(exit)) => Some(exit),
         _ => {
-            let _ = child.signal(libc::SIGKILL);
+            child.kill();
             child.wait(Wait::Block).ok().flatten()
         }
     }

@@ -4,6 +4,9 @@
 //! owner task. Any number of tasks may ask at once. When the socket ends, the agent has ended,
 //! and with it the guest: every waiter fails and the owner hears [`AgentEvent::Gone`].
 
+mod failure;
+mod hung;
+
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -12,8 +15,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sc_agent_protocol::{
-    BootFailure, Event, ExecRequest, Interface, MAX_MESSAGE, Packet, Phase, Reply, Request,
-    ToAgent, ToDaemon, WindowSize,
+    Event, ExecRequest, Interface, MAX_MESSAGE, Packet, Phase, Reply, Request, ToAgent, ToDaemon,
+    WindowSize,
 };
 use sc_api::ErrorKind;
 use sc_sys::unix::{Blocking, Message, Seqpacket};
@@ -22,6 +25,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use failure::boot_failure;
+use failure::{exec_failure, gone, unexpected};
+pub(super) use hung::kill;
 
 use crate::error::{Context, Error, Result};
 
@@ -363,58 +370,4 @@ fn deliver(shared: &Mutex<Shared>, id: u64, reply: Reply, fds: Vec<OwnedFd>) {
 
 fn lock(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
     shared.lock().expect("no panic while the waiters are locked")
-}
-
-fn gone() -> Error {
-    Error::internal("the connection to the instance's agent has ended")
-}
-
-fn unexpected(what: &str, reply: &Reply) -> Error {
-    match reply {
-        Reply::Unsupported => Error::new(
-            ErrorKind::Unavailable,
-            format!("{what}: the instance was started by an older sc: restart it"),
-        ),
-        Reply::WrongPhase(_) => Error::invalid("Instance is not running"),
-        Reply::Failed(failure) => boot_failure(failure),
-        Reply::ExecFailed { step, errno } => {
-            let cause = std::io::Error::from_raw_os_error(*errno);
-            Error::internal(format!("{what}: {step}: {cause}"))
-        }
-        _ => Error::internal(format!("{what}: the agent's answer does not fit the request")),
-    }
-}
-
-/// The error of a boot that failed inside the agent.
-pub fn boot_failure(failure: &BootFailure) -> Error {
-    let mut text = format!("{} {}", failure.step, failure.object);
-    if failure.errno != 0 {
-        text = format!("{text}: {}", std::io::Error::from_raw_os_error(failure.errno));
-    }
-    if let Some(remedy) = &failure.remedy {
-        text = format!("{text} ({remedy})");
-    }
-    Error::invalid(text)
-}
-
-/// The error of a program that could not be started, in LXD's words where it has some.
-fn exec_failure(program: &str, step: &str, errno: i32) -> Error {
-    use rustix::io::Errno;
-    let errno = Errno::from_raw_os_error(errno);
-    match errno {
-        Errno::NOENT if step == "execve" => {
-            Error::not_found(format!("Command {program:?} not found"))
-        }
-        Errno::ACCESS | Errno::NOEXEC if step == "execve" => {
-            Error::new(ErrorKind::Forbidden, format!("Command {program:?} not executable"))
-        }
-        Errno::TOOBIG if step == "execve" => Error::invalid(format!(
-            "start {program} inside: {errno} (E2BIG): the kernel takes 128 KiB in one argument or variable, \
-             and a quarter of the stack's limit (2 MiB mostly) in all: hand them over in a file or by \
-             standard input"
-        )),
-        // The working directory is the caller's choice.
-        errno if step.starts_with("enter directory") => Error::invalid(format!("{step}: {errno}")),
-        errno => Error::internal(format!("start {program} inside: {step}: {errno}")),
-    }
 }

@@ -3,6 +3,8 @@
 //! Every call may be used on a non-blocking socket: an error whose `would_block()` is true then says that
 //! the event loop has to wait.
 
+mod listener;
+
 use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -19,6 +21,8 @@ use rustix::net::{
 
 use crate::Context;
 use crate::error::{Result, SysError};
+
+pub use listener::Listener;
 
 /// The longest message that a default socket buffer takes.
 pub const MESSAGE_MAX: usize = 190_000;
@@ -200,53 +204,6 @@ impl Seqpacket {
     }
 }
 
-/// A socket that accepts connections at a path.
-#[derive(Debug)]
-pub struct Listener {
-    fd: OwnedFd,
-}
-
-impl Listener {
-    /// Listens at a path, in place of a socket there that nobody listens on any more.
-    ///
-    /// # Errors
-    ///
-    /// `EADDRINUSE` when somebody listens there; invalid when the path is too long.
-    pub fn bind(path: impl AsRef<Path>, blocking: Blocking) -> Result<Self> {
-        let path = path.as_ref();
-        let address = address(path)?;
-        let fd = socket()?;
-        match rustix::net::bind(&fd, &address) {
-            Err(rustix::io::Errno::ADDRINUSE) => {
-                remove_stale(path, &address)?;
-                rustix::net::bind(&fd, &address).op("listen at", path.display())?;
-            }
-            bound => bound.op("listen at", path.display())?,
-        }
-        rustix::net::listen(&fd, 128).op("listen at", path.display())?;
-        set_blocking(&fd, blocking)?;
-        Ok(Self { fd })
-    }
-
-    /// Takes a listening descriptor that was handed over.
-    pub fn from_fd(fd: OwnedFd) -> Self {
-        Self { fd }
-    }
-
-    /// Accepts one connection.
-    pub fn accept(&self, blocking: Blocking) -> Result<Seqpacket> {
-        let fd = loop {
-            match rustix::net::accept_with(&self.fd, SocketFlags::CLOEXEC) {
-                Err(rustix::io::Errno::INTR) => {}
-                outcome => break outcome.op("accept from", "socket")?,
-            }
-        };
-        let socket = Seqpacket { fd };
-        socket.set_blocking(blocking)?;
-        Ok(socket)
-    }
-}
-
 impl AsFd for Seqpacket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -254,18 +211,6 @@ impl AsFd for Seqpacket {
 }
 
 impl AsRawFd for Seqpacket {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
-    }
-}
-
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-impl AsRawFd for Listener {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
@@ -297,19 +242,6 @@ fn address(path: &Path) -> Result<SocketAddrUnix> {
         return Err(SysError::message("use socket path", path.display(), kind, text));
     }
     SocketAddrUnix::new(path).op("use socket path", path.display())
-}
-
-fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<()> {
-    let probe = socket()?;
-    match rustix::net::connect(&probe, address) {
-        Err(rustix::io::Errno::CONNREFUSED) => {
-            std::fs::remove_file(path).op("remove", path.display())
-        }
-        _ => {
-            let used = io::Error::from_raw_os_error(libc::EADDRINUSE);
-            Err(SysError::new("listen at", path.display(), used))
-        }
-    }
 }
 
 fn check_size(bytes: usize, descriptors: usize) -> Result<()> {
