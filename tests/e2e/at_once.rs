@@ -93,6 +93,9 @@ fn an_agent_that_does_not_answer_holds_up_nobody_for_long() {
     daemon.kill9();
     daemon.run_again();
     assert_eq!(daemon.inside("c2", "echo alive"), "alive", "the others are there");
+    assert_eq!(status(&daemon, "c1"), "Error", "it is listed, and what is known of it");
+    daemon.sc(&["exec", "c1", "--", "true"]).refused("its agent does not answer");
+    daemon.sc(&["stop", "c1"]).refused("sc stop --force c1");
 
     kill_process(agent, Signal::CONT).unwrap();
     until("taken up again", Duration::from_secs(30), &"Running".to_owned(), || {
@@ -105,6 +108,43 @@ fn an_agent_that_does_not_answer_holds_up_nobody_for_long() {
     assert_eq!(status(&daemon, "c1"), "Stopped", "force needs no agent");
     kill_process(agent, Signal::CONT).unwrap();
     daemon.sc(&["start", "c1"]).ok();
+}
+
+#[test]
+fn a_guest_whose_agent_is_silent_when_the_daemon_comes_back_can_be_killed_and_started() {
+    use rustix::process::{Signal, kill_process};
+    let mut daemon = with_guest();
+    let (agent, guest) = (agent_of(&daemon, "c1"), pid(&daemon, "c1"));
+    kill_process(agent, Signal::STOP).unwrap();
+    daemon.kill9();
+    daemon.run_again();
+    daemon.sc(&["stop", "--force", "c1"]).ok();
+    assert_eq!(status(&daemon, "c1"), "Stopped");
+    for process in [agent.as_raw_nonzero().get() as u64, guest] {
+        // Who has ended and was not waited for yet has no command line any more.
+        let command = std::fs::read_to_string(format!("/proc/{process}/cmdline"));
+        assert_eq!(command.unwrap_or_default(), "", "{process} is left");
+    }
+    daemon.sc(&["start", "c1"]).ok();
+    assert_eq!(daemon.inside("c1", "echo alive"), "alive");
+}
+
+#[test]
+fn a_program_that_starts_when_nobody_waits_for_it_any_more_ends() {
+    use rustix::process::{Signal, kill_process};
+    let daemon = with_guest();
+    let agent = agent_of(&daemon, "c1");
+    kill_process(agent, Signal::STOP).unwrap();
+    daemon
+        .sc(&["exec", "c1", "--", "sh", "-c", "touch /root/ran; exec sleep 1777"])
+        .refused("does not answer");
+    kill_process(agent, Signal::CONT).unwrap();
+    until("it has run", Duration::from_secs(20), &true, || {
+        daemon.inside("c1", "ls /root").contains("ran")
+    });
+    until("it ends", Duration::from_secs(20), &false, || {
+        daemon.inside("c1", "ps -o args").contains("sleep 1777")
+    });
 }
 
 #[test]

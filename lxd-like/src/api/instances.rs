@@ -123,7 +123,7 @@ pub async fn delete(
     Path(name): Path<String>,
 ) -> Result<Response> {
     let instance = instances.get(&name)?;
-    if instance.view().phase.run().is_some() {
+    if instance.view().phase.has_guest() {
         return Err(Error::invalid(format!("Instance {name:?} is running: stop it first")));
     }
     let new = NewOperation::on_instance("Deleting instance", &name);

@@ -28,7 +28,7 @@ pub async fn start(instances: Instances, recovered: Recovered) {
         .collect();
     wanted.sort_by_key(|(_, boot)| Reverse(boot.start_priority));
     for (instance, boot) in wanted {
-        if instance.view().phase.run().is_some() {
+        if instance.view().phase.has_guest() {
             continue;
         }
         match instance.start().await {
@@ -50,7 +50,7 @@ pub async fn stop_all(instances: &Instances) {
     }
     let mut by_priority: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (instance, boot) in with_boot(instances) {
-        if instance.view().phase.run().is_some() {
+        if instance.view().phase.has_guest() {
             let group = by_priority.entry(Reverse(boot.stop_priority)).or_default();
             group.push(stop(instance, boot.shutdown_timeout));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sc_store::IntentId;
 use tokio::sync::oneshot;
 
-use super::start::Launch;
+use super::start::Wanted;
 use super::stop::Left;
 use super::update::Update;
 use crate::error::Result;
@@ -30,7 +30,7 @@ pub(super) enum Creation {
     Made,
     /// Its volume is made; with the start the creation is done. Nobody else's request comes in
     /// between.
-    ToStart(Box<Launch>),
+    ToStart(Box<Wanted>),
     /// It failed, and nothing is left of it.
     TakenBack,
     /// It failed and could not be taken back; the journal's entries stay.

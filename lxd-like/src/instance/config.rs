@@ -64,7 +64,7 @@ pub fn check_profiles(
         Settings { config: view.expanded.config.clone(), devices: view.expanded.devices.clone() };
     let before = sc_profiles::check_instance(&[], &own, Origin::Daemon)?;
     let diff = sc_profiles::diff(&before, &after.effective);
-    match diff.refusal(view.phase.run().is_some()) {
+    match diff.refusal(view.phase.has_guest()) {
         None => Ok((before, after.effective)),
         Some(refusal) => Err(Error::invalid(format!("{}: {}", refusal.what, refusal.why))),
     }

@@ -19,10 +19,9 @@ use sc_store::{Change, CommitError, Draft, IntentId};
 use super::command::Creation;
 use super::config::{self, Checked};
 use super::handle::InstanceHandle;
-use super::owner::{self, Leftover};
+use super::owner::{self, Leftover, State};
 use super::registry::Instances;
-use super::start::{Begun, Launch};
-use super::view::{Phase, View};
+use super::start::{Begun, Wanted};
 use super::{delete, fit, nics, update};
 use crate::blocking::blocking;
 use crate::context::Ctx;
@@ -143,7 +142,10 @@ impl Instances {
         };
         match (made, begun) {
             // The creation is pending over the start as well: a crash takes back the whole launch.
-            (Ok(()), Some(begun)) => start(handle, Launch { creation, begun }).await,
+            (Ok(()), begun @ Some(_)) => {
+                let creation = Some(creation);
+                start(handle, Wanted { creation, begun }).await
+            }
             (Ok(()), None) => handle.created(Creation::Made).await,
             (Err(error), begun) => {
                 handle.created(undo(ctx, &record, creation, begun).await).await?;
@@ -211,14 +213,13 @@ async fn refuse_foreign_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<()>
 /// Puts an owner in charge of what is being created.
 fn spawn(instances: &Instances, record: &InstanceRecord, checked: Checked) -> Arc<InstanceHandle> {
     let (record, expanded) = (Arc::new(record.clone()), Arc::new(checked.expanded));
-    let view = View { record, expanded, phase: Phase::Creating };
-    owner::spawn(instances, view, None, Leftover::default())
+    owner::spawn(instances, record, expanded, State::Creating, Leftover::default())
 }
 
 /// Starts what was just created. What does not start is not left behind: the request was for a
 /// running instance.
-async fn start(handle: &InstanceHandle, launch: Launch) -> Result<()> {
-    let outcome = handle.created(Creation::ToStart(Box::new(launch))).await;
+async fn start(handle: &InstanceHandle, wanted: Wanted) -> Result<()> {
+    let outcome = handle.created(Creation::ToStart(Box::new(wanted))).await;
     let Err(error) = outcome else { return Ok(()) };
     match handle.delete().await {
         Ok(()) => Err(error),

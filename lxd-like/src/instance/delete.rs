@@ -53,8 +53,13 @@ pub(super) async fn delete(
         // what an earlier try has asked of it.
         let asked = begun.is_some() || error.kind() == ErrorKind::Unavailable;
         if !asked && is_whole(ctx, record).await {
-            ctx.journal.clear(intent).await.map_err(|error| named(error.into()))?;
-            return Err(error.into());
+            match ctx.journal.clear(intent).await {
+                Ok(()) => return Err(error.into()),
+                // The next daemon would obey it: nothing else is done to the instance until then.
+                Err(also) => {
+                    tracing::error!(instance = %record.name, %also, "take a deletion back")
+                }
+            }
         }
         return Err(Failed { error, begun: Some(intent) });
     }

@@ -7,6 +7,7 @@ use sc_api::InstanceName;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::command::{Command, Creation, StopMode};
+use super::queue::silent;
 use super::run::Run;
 use super::update::Update;
 use super::view::{Phase, View};
@@ -52,6 +53,7 @@ impl InstanceHandle {
     pub fn running(&self) -> Result<Arc<Run>> {
         match &self.view.borrow().phase {
             Phase::Running(run) | Phase::Stopping(run) => Ok(run.clone()),
+            Phase::Silent => Err(silent(self.name.as_str())),
             _ => Err(Error::invalid(format!(
                 "Instance \"{}\" is not running: start it first",
                 self.name

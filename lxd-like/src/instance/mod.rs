@@ -36,6 +36,7 @@ mod queue;
 mod recover;
 mod registry;
 mod run;
+mod seek;
 mod spec;
 mod start;
 mod stop;

@@ -17,6 +17,8 @@ pub enum Standing {
     Running,
     /// It was asked to stop, or what it leaves is being cleared up.
     Stopping,
+    /// Its agent does not answer.
+    Silent,
     /// It is being deleted.
     Deleting,
 }
@@ -43,7 +45,7 @@ pub enum Ask {
 /// Accepts or denies a request; a denial says why in LXD's words, with the name.
 pub fn admit(name: &str, standing: Standing, ask: Ask) -> Result<()> {
     use Ask::{Delete, ForceRestart, ForceStop, Restart, Start, Stop, Update};
-    use Standing::{Creating, Deleting, Running, Starting, Stopped, Stopping};
+    use Standing::{Creating, Deleting, Running, Silent, Starting, Stopped, Stopping};
     let busy = |with| {
         Err(Error::conflict(format!("Instance {name:?} is busy running a \"{with}\" operation")))
     };
@@ -52,6 +54,9 @@ pub fn admit(name: &str, standing: Standing, ask: Ask) -> Result<()> {
         (Creating, _) => busy("create"),
         (Deleting, _) => busy("delete"),
         (Starting, _) => busy("start"),
+        // Its guest is killed without the agent.
+        (Silent, ForceStop) => Ok(()),
+        (Silent, _) => Err(silent(name)),
         (_, Update) => Ok(()),
         (Stopped, Start | Delete) => Ok(()),
         (Stopped, Stop | ForceStop) => the_instance("is already stopped"),
@@ -65,16 +70,28 @@ pub fn admit(name: &str, standing: Standing, ask: Ask) -> Result<()> {
     }
 }
 
+/// What is said of an instance whose agent does not answer.
+pub fn silent(name: &str) -> Error {
+    Error::new(
+        sc_api::ErrorKind::Unavailable,
+        format!(
+            "Instance {name:?} is not to be reached: its agent does not answer (it goes on when the agent \
+             does; or kill the guest: sc stop --force {name})"
+        ),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const STANDINGS: [Standing; 6] = [
+    const STANDINGS: [Standing; 7] = [
         Standing::Creating,
         Standing::Stopped,
         Standing::Starting,
         Standing::Running,
         Standing::Stopping,
+        Standing::Silent,
         Standing::Deleting,
     ];
 
@@ -110,7 +127,10 @@ mod tests {
     #[test]
     fn force_gets_an_instance_out_of_a_stop_that_hangs() {
         assert_eq!(accepted(Ask::Stop), [Standing::Running]);
-        assert_eq!(accepted(Ask::ForceStop), [Standing::Running, Standing::Stopping]);
+        assert_eq!(
+            accepted(Ask::ForceStop),
+            [Standing::Running, Standing::Stopping, Standing::Silent]
+        );
         assert_eq!(accepted(Ask::ForceRestart), [Standing::Running, Standing::Stopping]);
     }
 

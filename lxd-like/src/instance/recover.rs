@@ -4,24 +4,21 @@
 //! again where their agent lives: same guest, same pids. What a dead run has left is cleared up.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sc_agent_protocol::Phase as AgentPhase;
-use sc_api::{ErrorKind, InstanceName};
+use sc_api::InstanceName;
 use sc_profiles::Settings;
 use sc_store::IntentId;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::agent::{AgentEvent, AgentLink, GREETING_PAUSE};
 use super::command::StopMode;
-use super::owner::{self, Leftover};
+use super::owner::{self, Leftover, State};
 use super::registry::Instances;
-use super::run::{Active, Run};
+use super::run::Active;
+use super::seek::Search;
 use super::stop::Left;
-use super::view::{Phase, View};
-use super::{config, delete, start, stop, update};
+use super::{config, delete, stop, update};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, Intent, PROJECT, RunPlan};
@@ -44,10 +41,9 @@ pub struct Restart {
     instance: InstanceName,
     /// What the journal has of it.
     intents: Vec<IntentId>,
+    /// The run that came of it, if it came so far: where that goes on, the restart is done.
+    became: Option<u64>,
 }
-
-/// What an agent answers to a greeting.
-type Greeted = (AgentLink, AgentPhase, mpsc::UnboundedReceiver<AgentEvent>);
 
 /// What the journal says of one instance.
 #[derive(Debug, Default)]
@@ -69,7 +65,7 @@ impl Instances {
         let ctx = self.ctx();
         let (mut journaled, rest) = sort_out(ctx.journal.pending()?);
         let steps = ctx.steps.operation("recover");
-        let mut restarts: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut restarts = BTreeMap::<_, Restart>::new();
         for (id, intent) in rest {
             match intent {
                 Intent::Create { instance, .. } => {
@@ -77,11 +73,23 @@ impl Instances {
                     let remains = take_back(ctx, id, &instance, known).await;
                     journaled.extend(remains.map(|known| (instance, known)));
                 }
+                // A guest was not to be deleted: an entry that could not be cleared when that was refused.
+                Intent::Delete { instance, .. } if journaled.contains_key(&instance) => {
+                    tracing::warn!(%instance, "a deletion that was refused is forgotten");
+                    ctx.clear_behind(id);
+                }
                 Intent::Delete { instance, .. } => {
                     let remains = finish_deletion(ctx, id, &instance).await;
                     journaled.extend(remains.map(|known| (instance, known)));
                 }
-                Intent::Restart { instance } => restarts.entry(instance).or_default().push(id),
+                Intent::Restart { instance } => {
+                    let became = run_since(&journaled, &instance, id);
+                    let none =
+                        || Restart { instance: instance.clone(), intents: Vec::new(), became };
+                    let restart = restarts.entry(instance.clone()).or_insert_with(none);
+                    restart.intents.push(id);
+                    restart.became = became;
+                }
                 _ => continue,
             }
             steps.reach("an intent")?;
@@ -91,12 +99,10 @@ impl Instances {
         // Runs of instances that are in no list any more. What cannot be cleared up now is in the
         // journal, for the next daemon.
         for (id, plan) in journaled.into_values().filter_map(|known| known.run) {
-            let _ = stop::clear_up(ctx, plan, id).await;
+            let _ = stop::clear_up(ctx, plan, id, None).await;
         }
         steps.reach("all")?;
-        let restarts = restarts.into_iter();
-        let restarts = restarts.map(|(instance, intents)| Restart { instance, intents }).collect();
-        Ok(Recovered { ran, restarts })
+        Ok(Recovered { ran, restarts: restarts.into_values().collect() })
     }
 
     /// Finishes a restart. Until then the journal has it, whatever becomes of this daemon.
@@ -106,6 +112,7 @@ impl Instances {
             // It may have been deleted meanwhile.
             if let Ok(instance) = self.get(name.as_str()) {
                 match instance.view().phase.run() {
+                    Some(run) if restart.became == Some(run.plan.run) => {}
                     Some(_) => instance.restart(StopMode::Orderly(patience)).await?,
                     None => instance.start().await?,
                 }
@@ -116,9 +123,7 @@ impl Instances {
             tracing::error!(instance = %name, error = %error.chain(), "finish a restart");
         }
         for intent in restart.intents {
-            if let Err(error) = self.ctx().journal.clear(intent).await {
-                tracing::error!(instance = %name, %error, "clear the entry of a restart");
-            }
+            self.ctx().clear_behind(intent);
         }
     }
 
@@ -180,6 +185,12 @@ fn sort_out(pending: Vec<(IntentId, Intent)>) -> (Journaled, Vec<(IntentId, Inte
     (runs, rest)
 }
 
+/// The run of an instance, where it was begun after `id`.
+fn run_since(journaled: &Journaled, instance: &InstanceName, id: IntentId) -> Option<u64> {
+    let (begun, plan) = journaled.get(instance)?.run.as_ref()?;
+    (*begun > id).then_some(plan.run)
+}
+
 /// Takes back a creation that was not finished, with the start that may have followed it; returns
 /// what cannot be taken back.
 async fn take_back(
@@ -190,7 +201,7 @@ async fn take_back(
 ) -> Option<Known> {
     tracing::info!(%instance, "taking back a creation that was not finished");
     if let Some((run, plan)) = known.run
-        && let Some(left) = stop::clear_up(ctx, plan, run).await
+        && let Some(left) = stop::clear_up(ctx, plan, run, None).await
     {
         // Its volume may be in use, and its ids.
         return Some(Known { left: Some(left), deletion: Some(id), run: None });
@@ -237,50 +248,47 @@ async fn take_up(
     known: Known,
 ) -> Option<InstanceName> {
     let ctx = instances.ctx();
-    let (active, left) = match known.run {
+    let (state, left) = match known.run {
         Some((intent, plan)) => find(ctx, &mut record, intent, plan).await,
-        None => (None, known.left),
-    };
-    let phase = match &active {
-        Some(active) => Phase::Running(active.run.clone()),
-        None => Phase::Stopped,
+        None => (State::Stopped, known.left),
     };
     let name = record.name.clone();
-    let runs = active.is_some();
+    let stopped = matches!(state, State::Stopped);
     let ran_last = record.config.get(stop::LAST_POWER).is_some_and(|power| power == "RUNNING");
-    let ended = !runs && record.last_used_at.is_some();
-    let gone = record.ephemeral && ended;
+    let gone = record.ephemeral && stopped && record.last_used_at.is_some();
     let expanded = Arc::new(expanded(ctx, &record));
-    let view = View { record: Arc::new(record), expanded, phase };
     let leftover = Leftover { run: left, deletion: known.deletion };
-    let handle = owner::spawn(instances, view, active, leftover);
+    let handle = owner::spawn(instances, Arc::new(record), expanded, state, leftover);
     instances.behind().note(name.clone());
     if gone && let Err(error) = handle.delete().await {
         tracing::error!(instance = %name, error = %error.chain(), "delete an ephemeral instance");
     }
-    (!runs && ran_last && !gone && known.deletion.is_none()).then_some(name)
+    (stopped && ran_last && !gone && known.deletion.is_none()).then_some(name)
 }
 
-/// Finds out what has become of a run: it goes on, or it has ended and is cleared up.
+/// Finds out what has become of a run: it goes on, or it has ended and is cleared up, or nobody knows yet.
 async fn find(
     ctx: &Ctx,
     record: &mut InstanceRecord,
     intent: IntentId,
     plan: RunPlan,
-) -> (Option<Active>, Option<Left>) {
+) -> (State, Option<Left>) {
     let this_boot = plan.boot_id == ctx.paths.boot_id();
-    if this_boot
-        && let Some(greeted) = greet(ctx, &plan).await
-        && let Some(active) = reconnect(ctx, intent, &plan, greeted).await
-    {
-        resume(ctx, record, &active).await;
-        return (Some(active), None);
+    if this_boot {
+        match Search::begin(ctx, intent, plan.clone()).end_at_once().await {
+            Ok(Some(active)) => {
+                *record = resume(ctx, record, &active).await;
+                return (State::Running(active), None);
+            }
+            Err(search) => return (State::Silent(search), None),
+            Ok(None) => {}
+        }
     }
     tracing::info!(instance = %record.name, "a guest has ended while the daemon was away");
     // In this boot it has ended by itself; with the host it was running to the last.
     let power = if this_boot { "STOPPED" } else { "RUNNING" };
-    *record = stop::write_power(ctx, record, power).await;
-    (None, stop::clear_up(ctx, plan, intent).await)
+    *record = stop::with_power(record, power);
+    (State::Stopped, stop::finish(ctx, plan, intent, record).await)
 }
 
 /// What its configuration comes to. One that is not allowed any more, as after an update of the
@@ -293,68 +301,16 @@ fn expanded(ctx: &Ctx, record: &InstanceRecord) -> Settings {
     })
 }
 
-/// Finds a run again whose connection has ended; `None` where its agent has.
-pub(super) async fn find_again(ctx: &Ctx, intent: IntentId, plan: &RunPlan) -> Option<Active> {
-    let socket = ctx.paths.agent_socket(plan.run);
-    if !AgentLink::is_there(&socket) {
-        return None;
-    }
-    reconnect(ctx, intent, plan, greet(ctx, plan).await?).await
-}
-
-/// Goes on with what the daemon before this one may have begun and not finished for a guest that runs.
-async fn resume(ctx: &Ctx, record: &mut InstanceRecord, active: &Active) {
-    record.started_before = true;
+/// Goes on with what the daemon before this one may have begun and not finished for a guest that runs;
+/// returns the record as it is with that.
+pub(super) async fn resume(ctx: &Ctx, record: &InstanceRecord, active: &Active) -> InstanceRecord {
+    let record = InstanceRecord { started_before: true, ..record.clone() };
     let limited = async {
-        let limits = config::of_record(ctx, record)?.effective.limits;
+        let limits = config::of_record(ctx, &record)?.effective.limits;
         update::apply_limits(ctx, &active.run, &limits).await
     };
     if let Err(error) = limited.await {
         tracing::warn!(instance = %record.name, error = %error.chain(), "set an instance's limits");
     }
-}
-
-/// Greets the agent of a run; `None` where there is none any more. One that is there and silent (it
-/// may be stopped, or the machine overloaded) is waited for: its guest is not to die of that.
-async fn greet(ctx: &Ctx, plan: &RunPlan) -> Option<Greeted> {
-    let socket = ctx.paths.agent_socket(plan.run);
-    loop {
-        match AgentLink::connect(&socket).await {
-            Ok(greeted) => return Some(greeted),
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
-                tracing::error!(instance = %plan.instance, error = %error.chain(),
-                    "a running guest is not taken up again until its agent answers");
-            }
-            // A connection may end under a greeting; an agent that is gone listens no more.
-            Err(_) if AgentLink::is_there(&socket) => tokio::time::sleep(GREETING_PAUSE).await,
-            Err(_) => return None,
-        }
-    }
-}
-
-/// The run, where its guest had come to boot.
-async fn reconnect(
-    ctx: &Ctx,
-    intent: IntentId,
-    plan: &RunPlan,
-    (link, phase, events): Greeted,
-) -> Option<Active> {
-    let mut observed = start::observed(&phase)?;
-    observed.interfaces = link.interfaces().await.unwrap_or_default();
-    let range = sc_sys::idmap::IdRange::new(plan.id_base, sc_sys::idmap::RANGE_SIZE)?;
-    let owner = ctx.host.id_owner(plan.instance.as_str());
-    if let Err(error) = ctx.host.ids.claim_exact(&owner, range) {
-        tracing::error!(instance = %plan.instance, %error, "hold the id range of a running guest");
-    }
-    let cgroup = match ctx.host.cgroups.instance(&plan.cgroup()) {
-        Ok(cgroup) => Arc::new(cgroup),
-        Err(error) => {
-            tracing::error!(instance = %plan.instance, %error, "find the cgroup of a running guest");
-            return None;
-        }
-    };
-    tracing::info!(instance = %plan.instance, pid = observed.pid, "found a running guest again");
-    let run =
-        Run { plan: plan.clone(), link: Arc::new(link), cgroup, observed: RwLock::new(observed) };
-    Some(Active { run: Arc::new(run), intent, events, exit: None })
+    record
 }

@@ -1,5 +1,6 @@
 //! One run of an instance: from the start of its agent to the end of its guest.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, RwLock};
 
 use sc_agent_protocol::{Exit, InitKind, Interface};
@@ -54,7 +55,33 @@ pub(super) struct Active {
     pub run: Arc<Run>,
     /// The journal's entry of the run.
     pub intent: IntentId,
-    pub events: mpsc::UnboundedReceiver<AgentEvent>,
+    events: mpsc::UnboundedReceiver<AgentEvent>,
+    /// What its agent has told already, before `events`.
+    told: VecDeque<AgentEvent>,
     /// How the guest ended, once it has.
     pub exit: Option<Exit>,
+}
+
+impl Active {
+    /// A run whose agent tells `events`.
+    pub fn new(
+        run: Arc<Run>,
+        intent: IntentId,
+        events: mpsc::UnboundedReceiver<AgentEvent>,
+    ) -> Self {
+        Self { run, intent, events, told: VecDeque::new(), exit: None }
+    }
+
+    /// With what its agent has told before, and nobody has obeyed.
+    pub fn after(self, told: VecDeque<AgentEvent>) -> Self {
+        Self { told, ..self }
+    }
+
+    /// What its agent tells next. May be given up and asked for again.
+    pub async fn next_event(&mut self) -> AgentEvent {
+        match self.told.pop_front() {
+            Some(event) => event,
+            None => self.events.recv().await.unwrap_or(AgentEvent::Gone),
+        }
+    }
 }

@@ -14,7 +14,7 @@ use sc_sys::cgroup::InstanceCgroup;
 use sc_sys::idmap::{IdRange, RANGE_SIZE};
 
 use super::agent::{self, AgentEvent, AgentLink, GREETING_PAUSE};
-use super::run::{Active, Run};
+use super::run::Run;
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -85,34 +85,24 @@ pub(super) struct Left {
     pub why: Error,
 }
 
-/// Clears up after a run that has ended; returns the record as it is kept from now on, and what is
-/// left of the run.
+/// Clears up after a run that has ended, and writes the record down in the same commit: a run that is
+/// forgotten has left the truth behind. Returns what is left of the run.
 pub(super) async fn finish(
     ctx: &Ctx,
-    active: Active,
+    plan: RunPlan,
+    intent: IntentId,
     record: &InstanceRecord,
-    restarting: bool,
-) -> (InstanceRecord, Option<Left>) {
-    let name = &record.name;
-    tracing::info!(instance = %name, exit = ?active.exit, "instance has stopped");
-    let stopping_host = ctx.shutdown.stop_guests.is_cancelled();
-    // What was running when the host went down is started again when it comes up.
-    let power = if restarting || stopping_host { "RUNNING" } else { "STOPPED" };
-    let record = write_power(ctx, record, power).await;
-    let left = clear_up(ctx, active.run.plan.clone(), active.intent).await;
-    (record, left)
+) -> Option<Left> {
+    let left = clear_up(ctx, plan, intent, Some(record)).await;
+    if left.is_some() {
+        write(ctx, record).await;
+    }
+    left
 }
 
-/// Writes down whether the instance is to run after the host comes up again, and returns the
-/// record with it.
-pub(super) async fn write_power(ctx: &Ctx, record: &InstanceRecord, power: &str) -> InstanceRecord {
-    let record = with_power(record, power);
-    write(ctx, &record).await;
-    record
-}
-
-/// Writes down how an instance is after a run. A failure is logged: what has ended has ended.
-pub(super) async fn write(ctx: &Ctx, record: &InstanceRecord) {
+/// Writes down how an instance is after a run that is still to be cleared up. A failure is logged: what has
+/// ended has ended, and it is written again when the run is cleared up.
+async fn write(ctx: &Ctx, record: &InstanceRecord) {
     let mut draft = Draft::new();
     let written = match draft.put(record) {
         Ok(draft) => ctx.store.apply(std::mem::take(draft)).await.map_err(Error::from),
@@ -130,21 +120,31 @@ pub(super) fn with_power(record: &InstanceRecord, power: &str) -> InstanceRecord
     record
 }
 
-/// Takes away everything that a run has put outside, whether it is there or not; returns what could
-/// not be taken away.
+/// Takes away everything that a run has put outside, whether it is there or not, and writes `record` down
+/// with that, where the instance is kept; returns what could not be taken away.
 #[tracing::instrument(level = "debug", name = "stop: clear up", skip_all)]
-pub(super) async fn clear_up(ctx: &Ctx, plan: RunPlan, intent: IntentId) -> Option<Left> {
-    let why = take_away(ctx, &plan, intent).await.err()?;
+pub(super) async fn clear_up(
+    ctx: &Ctx,
+    plan: RunPlan,
+    intent: IntentId,
+    record: Option<&InstanceRecord>,
+) -> Option<Left> {
+    let why = take_away(ctx, &plan, intent, record).await.err()?;
     tracing::error!(instance = %plan.instance, error = %why.chain(), "clear up after a run");
     Some(Left { plan, intent, why })
 }
 
 /// Tries once more.
-pub(super) async fn clear_up_again(ctx: &Ctx, left: Left) -> Option<Left> {
-    clear_up(ctx, left.plan, left.intent).await
+pub(super) async fn clear_up_again(ctx: &Ctx, left: Left, record: &InstanceRecord) -> Option<Left> {
+    clear_up(ctx, left.plan, left.intent, Some(record)).await
 }
 
-async fn take_away(ctx: &Ctx, plan: &RunPlan, intent: IntentId) -> Result<()> {
+async fn take_away(
+    ctx: &Ctx,
+    plan: &RunPlan,
+    intent: IntentId,
+    record: Option<&InstanceRecord>,
+) -> Result<()> {
     let steps = ctx.steps.operation("clear-up");
     steps.reach("begun")?;
     // Of another boot nothing stands any more; its names may be another run's by now.
@@ -166,7 +166,13 @@ async fn take_away(ctx: &Ctx, plan: &RunPlan, intent: IntentId) -> Result<()> {
     // Not before: as long as one of the guest's tasks lives, nobody else may have its ids.
     ctx.host.ids.release(&ctx.host.id_owner(plan.instance.as_str()))?;
     steps.reach("ids")?;
-    Ok(ctx.journal.clear(intent).await?)
+    let mut draft = Draft::new();
+    if let Some(record) = record {
+        draft.put(record)?;
+    }
+    draft.change(ctx.journal.clear_change(intent));
+    ctx.store.apply(draft).await?;
+    Ok(())
 }
 
 #[tracing::instrument(level = "debug", name = "stop: agent", skip_all)]
@@ -174,7 +180,7 @@ async fn end_agent(ctx: &Ctx, plan: &RunPlan) -> Result<()> {
     let socket = ctx.paths.agent_socket(plan.run);
     // Nobody listens when it has ended; whatever remains of its guest goes with the cgroup.
     let gone = async {
-        while AgentLink::is_there(&socket) {
+        while !AgentLink::has_gone(&socket) {
             let Ok((link, _, mut events)) = AgentLink::connect(&socket).await else {
                 tokio::time::sleep(GREETING_PAUSE).await;
                 continue;

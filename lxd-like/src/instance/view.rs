@@ -43,6 +43,8 @@ pub enum Phase {
     Running(Arc<Run>),
     /// It was asked to stop, or what it leaves is being cleared up.
     Stopping(Arc<Run>),
+    /// It ran when its agent was last heard of, which does not answer now.
+    Silent,
     /// It is being deleted.
     Deleting,
 }
@@ -56,6 +58,7 @@ impl Phase {
             Self::Starting => Standing::Starting,
             Self::Running(_) => Standing::Running,
             Self::Stopping(_) => Standing::Stopping,
+            Self::Silent => Standing::Silent,
             Self::Deleting => Standing::Deleting,
         }
     }
@@ -68,11 +71,17 @@ impl Phase {
         }
     }
 
+    /// Whether there is a guest, as far as is known.
+    pub fn has_guest(&self) -> bool {
+        matches!(self, Self::Running(_) | Self::Stopping(_) | Self::Silent)
+    }
+
     /// The API's status. An instance that is being stopped runs until it does not.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Running(_) | Self::Stopping(_) => StatusCode::Running,
             Self::Starting => StatusCode::Starting,
+            Self::Silent => StatusCode::Error,
             Self::Creating | Self::Stopped | Self::Deleting => StatusCode::Stopped,
         }
     }

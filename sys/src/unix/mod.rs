@@ -76,15 +76,16 @@ impl Seqpacket {
     ///
     /// # Errors
     ///
-    /// `ENOENT` and `ECONNREFUSED` when nobody listens there; invalid when the path is too long.
+    /// `ENOENT` and `ECONNREFUSED` when nobody listens there, `EAGAIN` when too many wait there already;
+    /// invalid when the path is too long.
     pub fn connect(path: impl AsRef<Path>, blocking: Blocking) -> Result<Self> {
         let path = path.as_ref();
         let address = address(path)?;
         let fd = socket()?;
+        // Before: a listener that accepts nothing would hold up whoever is not to be held up.
+        set_blocking(&fd, blocking)?;
         rustix::net::connect(&fd, &address).op("connect to", path.display())?;
-        let socket = Self { fd };
-        socket.set_blocking(blocking)?;
-        Ok(socket)
+        Ok(Self { fd })
     }
 
     /// Makes two connected ends.

@@ -49,6 +49,9 @@ pub enum AgentEvent {
 /// never waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The number of requests whose answer nobody waits for.
+const UNASKED: u64 = 0;
+
 /// How much of a program's name an error shows.
 const NAME_SHOWN: usize = 256;
 
@@ -120,14 +123,19 @@ impl AgentLink {
         }
     }
 
-    /// Whether its agent still listens, whatever has become of this connection.
-    pub fn agent_is_there(&self) -> bool {
-        Self::is_there(&self.path)
+    /// Whether its agent has gone, and with it the guest, whatever has become of this connection.
+    pub fn agent_has_gone(&self) -> bool {
+        Self::has_gone(&self.path)
     }
 
-    /// Whether an agent listens at `path`.
-    pub fn is_there(path: &Path) -> bool {
-        Seqpacket::connect(path, Blocking::No).is_ok()
+    /// Whether it is sure that no agent listens at `path`. It is not where the daemon is short of memory
+    /// or descriptors, or the agent has more callers than it takes: no guest may die of that.
+    pub fn has_gone(path: &Path) -> bool {
+        let gone = |error: sc_sys::SysError| {
+            use std::io::ErrorKind::{ConnectionRefused, NotFound};
+            matches!(error.io().kind(), ConnectionRefused | NotFound)
+        };
+        Seqpacket::connect(path, Blocking::No).is_err_and(gone)
     }
 
     /// Whether the connection has ended; its owner then finds out what has become of the agent.
@@ -308,7 +316,11 @@ async fn read(
             () = stop.cancelled() => return,
         };
         match packet {
-            Some((ToDaemon::Reply(id, reply), fds)) => deliver(&shared, id, reply, fds),
+            Some((ToDaemon::Reply(id, reply), fds)) => {
+                if let Some(exec) = deliver(&shared, id, reply, fds) {
+                    hang_up(&socket, exec);
+                }
+            }
             Some((ToDaemon::Event(Event::ExecExited { exec, status }), _)) => {
                 let exit = lock(&shared).as_mut().and_then(|waiting| waiting.exits.remove(&exec));
                 // Whoever waited may have given up.
@@ -352,22 +364,57 @@ async fn receive(socket: &AsyncFd<Seqpacket>) -> Option<(ToDaemon, Vec<OwnedFd>)
     }
 }
 
-fn deliver(shared: &Mutex<Shared>, id: u64, reply: Reply, fds: Vec<OwnedFd>) {
+/// Hands a reply to whoever waits for it. Returns the program that was started for somebody who does
+/// not wait any more.
+fn deliver(shared: &Mutex<Shared>, id: u64, reply: Reply, fds: Vec<OwnedFd>) -> Option<u64> {
     let mut guard = lock(shared);
-    let Some(waiting) = guard.as_mut() else { return };
-    let exit = match reply {
-        Reply::ExecStarted { exec, .. } => {
-            let (sender, receiver) = oneshot::channel();
-            waiting.exits.insert(exec, sender);
-            Some(receiver)
-        }
+    let waiting = guard.as_mut()?;
+    let started = match reply {
+        Reply::ExecStarted { exec, .. } => Some(exec),
         _ => None,
     };
-    if let Some(waiter) = waiting.replies.remove(&id) {
-        let _ = waiter.send(Answer { reply, fds, exit });
+    let exit = started.map(|exec| {
+        let (sender, receiver) = oneshot::channel();
+        waiting.exits.insert(exec, sender);
+        receiver
+    });
+    let waiter = waiting.replies.remove(&id);
+    let answer = Answer { reply, fds, exit };
+    let delivered = waiter.is_some_and(|waiter| waiter.send(answer).is_ok());
+    started.filter(|_| !delivered).inspect(|exec| drop(waiting.exits.remove(exec)))
+}
+
+/// Ends a program that nobody has. The answer is nobody's, too.
+fn hang_up(socket: &AsyncFd<Seqpacket>, exec: u64) {
+    let packet = ToAgent { id: UNASKED, request: Request::HangUp { exec } }.encode();
+    if let Err(error) = socket.get_ref().send(&packet, &[]) {
+        tracing::warn!(%error, exec, "hang up a program that nobody waits for");
     }
 }
 
 fn lock(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
     shared.lock().expect("no panic while the waiters are locked")
+}
+
+#[cfg(test)]
+mod tests {
+    use sc_sys::unix::Listener;
+
+    use super::*;
+
+    #[test]
+    fn only_an_agent_that_listens_no_more_has_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.sock");
+        assert!(AgentLink::has_gone(&path), "there was none");
+        let listener = Listener::bind(&path, Blocking::No).unwrap();
+        assert!(!AgentLink::has_gone(&path));
+        // Until it takes no more.
+        let callers = std::iter::from_fn(|| Seqpacket::connect(&path, Blocking::No).ok());
+        let callers: Vec<_> = callers.take(1000).collect();
+        assert!(callers.len() < 1000, "its backlog is full");
+        assert!(!AgentLink::has_gone(&path), "one with too many callers is there");
+        drop((callers, listener));
+        assert!(AgentLink::has_gone(&path), "its socket is left");
+    }
 }

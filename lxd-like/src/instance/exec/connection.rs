@@ -145,7 +145,7 @@ impl End {
     async fn code(&mut self, link: &AgentLink) -> Option<i32> {
         match self.status().await {
             Ok(code) => Some(*code),
-            Err(_) if link.agent_is_there() => None,
+            Err(_) if !link.agent_has_gone() => None,
             Err(_) => Some(KILLED),
         }
     }

@@ -57,7 +57,7 @@ type ExitStatus = std::result::Result<i32, oneshot::error::RecvError>;
 fn finished(link: &AgentLink, status: ExitStatus) -> Result<Option<Output>> {
     let status = match status {
         Ok(status) => status,
-        Err(_) if link.agent_is_there() => {
+        Err(_) if !link.agent_has_gone() => {
             let text = "the connection to the instance's agent broke, and the program was ended";
             return Err(Error::internal(text));
         }

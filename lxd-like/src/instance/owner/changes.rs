@@ -74,6 +74,8 @@ impl Owner {
             Some(run) => {
                 update::apply_limits(&self.ctx, &run, &checked.effective.limits).await?;
             }
+            // When it is found again its limits are set as they are then.
+            None if matches!(self.state, State::Silent(_)) => {}
             None => self.hold_nics(&checked).await?,
         }
         self.view.send_modify(|view| view.expanded = Arc::new(checked.expanded));

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use sc_agent_protocol::Event;
 use sc_api::InstanceName;
+use sc_profiles::Settings;
 use sc_store::IntentId;
 use tokio::sync::{mpsc, watch};
 
@@ -26,6 +27,8 @@ use super::handle::{InstanceHandle, not_found};
 use super::queue::{Ask, admit};
 use super::registry::Instances;
 use super::run::{Active, Run};
+use super::seek::Search;
+use super::start::Wanted;
 use super::stop;
 use super::stop::Left;
 use super::view::{Phase, View};
@@ -35,18 +38,34 @@ use crate::model::InstanceRecord;
 
 /// Where the instance is, with what the owner holds there.
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     Creating,
     Stopped,
     Running(Active),
     Stopping(Active, Stopping),
+    /// Its agent does not answer.
+    Silent(Search),
     Gone,
+}
+
+impl State {
+    /// What readers are shown of it.
+    fn phase(&self) -> Phase {
+        match self {
+            Self::Creating => Phase::Creating,
+            Self::Stopped | Self::Gone => Phase::Stopped,
+            Self::Running(active) => Phase::Running(active.run.clone()),
+            Self::Stopping(active, _) => Phase::Stopping(active.run.clone()),
+            Self::Silent(_) => Phase::Silent,
+        }
+    }
 }
 
 /// What comes next for the owner.
 enum Input {
     Command(Command),
     Agent(AgentEvent),
+    Found(Option<Active>),
     Deadline,
     Abandoned,
 }
@@ -77,18 +96,14 @@ pub(super) struct Owner {
 /// Puts an owner in charge of an instance and enters it in the registry.
 pub(super) fn spawn(
     instances: &Instances,
-    view: View,
-    active: Option<Active>,
+    record: Arc<InstanceRecord>,
+    expanded: Arc<Settings>,
+    state: State,
     leftover: Leftover,
 ) -> Arc<InstanceHandle> {
     let (sender, commands) = mpsc::unbounded_channel();
-    let name = view.record.name.clone();
-    let state = match (&view.phase, active) {
-        (Phase::Creating, _) => State::Creating,
-        (_, Some(active)) => State::Running(active),
-        (_, None) => State::Stopped,
-    };
-    let (view, watched) = watch::channel(view);
+    let name = record.name.clone();
+    let (view, watched) = watch::channel(View { record, expanded, phase: state.phase() });
     let handle = Arc::new(InstanceHandle::new(name.clone(), sender, watched));
     instances.insert(handle.clone());
     let deferred = VecDeque::new();
@@ -115,6 +130,7 @@ impl Owner {
             match self.next().await {
                 Input::Command(command) => self.obey(command).await,
                 Input::Agent(event) => self.hear(event).await,
+                Input::Found(found) => self.found(found).await,
                 Input::Deadline => self.give_up_stopping().await,
                 Input::Abandoned => return,
             }
@@ -138,7 +154,6 @@ impl Owner {
 
     async fn next(&mut self) -> Input {
         let command = |command: Option<Command>| command.map_or(Input::Abandoned, Input::Command);
-        let event = |event: Option<AgentEvent>| Input::Agent(event.unwrap_or(AgentEvent::Gone));
         if !matches!(self.state, State::Stopping(..))
             && let Some(next) = self.deferred.pop_front()
         {
@@ -147,11 +162,15 @@ impl Owner {
         match &mut self.state {
             State::Running(active) => tokio::select! {
                 next = self.commands.recv() => command(next),
-                next = active.events.recv() => event(next),
+                next = active.next_event() => Input::Agent(next),
+            },
+            State::Silent(search) => tokio::select! {
+                next = self.commands.recv() => command(next),
+                found = search.end() => Input::Found(found),
             },
             State::Stopping(active, stopping) => tokio::select! {
                 next = self.commands.recv() => command(next),
-                next = active.events.recv() => event(next),
+                next = active.next_event() => Input::Agent(next),
                 () = tokio::time::sleep_until(stopping.deadline) => Input::Deadline,
             },
             State::Creating | State::Stopped | State::Gone => command(self.commands.recv().await),
@@ -164,7 +183,7 @@ impl Owner {
         }
         match command {
             Command::Created(outcome, reply) => answer(reply, self.created(outcome).await),
-            Command::Start(reply) => answer(reply, self.start(None).await),
+            Command::Start(reply) => answer(reply, self.start(Wanted::default()).await),
             Command::Stop(mode, reply) => self.stop(mode, reply).await,
             Command::Restart(mode, reply) => self.restart(mode, reply).await,
             Command::Delete(reply) => answer(reply, self.delete().await),
@@ -217,7 +236,7 @@ impl Owner {
         }
         match outcome {
             Creation::Made => {}
-            Creation::ToStart(launch) => return self.start(Some(*launch)).await,
+            Creation::ToStart(wanted) => return self.start(*wanted).await,
             Creation::TakenBack => {
                 self.instances.remove_shown(&self.record().name, &self.view);
                 self.enter(State::Gone);
@@ -237,13 +256,7 @@ impl Owner {
 
     fn enter(&mut self, state: State) {
         self.state = state;
-        let phase = match &self.state {
-            State::Creating => Phase::Creating,
-            State::Stopped | State::Gone => Phase::Stopped,
-            State::Running(active) => Phase::Running(active.run.clone()),
-            State::Stopping(active, _) => Phase::Stopping(active.run.clone()),
-        };
-        self.show(phase);
+        self.show(self.state.phase());
     }
 
     fn show(&self, phase: Phase) {

@@ -2,29 +2,32 @@
 
 use std::sync::Arc;
 
+use sc_store::IntentId;
+
 use super::stopping::{Restarting, Stopping, answer, forced};
 use super::{Leftover, Owner, State};
 use crate::error::{Error, Result};
 use crate::instance::command::{Reply, StopMode};
 use crate::instance::config::Checked;
-use crate::instance::queue::Ask;
+use crate::instance::queue::{Ask, silent};
 use crate::instance::run::Active;
-use crate::instance::start::{Begun, Launch};
+use crate::instance::seek::Search;
+use crate::instance::start::{Begun, Wanted};
 use crate::instance::view::Phase;
 use crate::instance::{config, fit, recover, start, stop};
-use crate::model::Intent;
+use crate::model::{Intent, RunPlan};
 
 impl Owner {
-    pub(super) async fn start(&mut self, launch: Option<Launch>) -> Result<()> {
+    pub(super) async fn start(&mut self, wanted: Wanted) -> Result<()> {
         if let Err(refusal) = self.may_start() {
-            if let Some(Launch { creation, begun }) = launch {
+            if let Some(begun) = wanted.begun {
                 let run = begun.take_back(&self.ctx).await;
-                self.leftover = Leftover { run, deletion: Some(creation) };
+                self.leftover = Leftover { run, deletion: wanted.creation };
             }
             return Err(refusal);
         }
         self.show(Phase::Starting);
-        match self.bring_up(launch).await {
+        match self.bring_up(wanted).await {
             Ok(active) => {
                 self.enter(State::Running(active));
                 self.lifecycle("instance-started");
@@ -61,23 +64,22 @@ impl Owner {
         fits.map_err(|error| error.within(format!("restart instance {}", self.record().name)))
     }
 
-    async fn bring_up(&mut self, launch: Option<Launch>) -> Result<Active, start::Failed> {
-        let (creation, mut begun) = launch.map(|l| (l.creation, l.begun)).unzip();
-        match self.make_ready(&mut begun).await {
+    async fn bring_up(&mut self, mut wanted: Wanted) -> Result<Active, start::Failed> {
+        match self.make_ready(&mut wanted.begun).await {
             Ok(checked) => {
                 let expanded = Arc::new(checked.expanded.clone());
                 self.view.send_modify(|view| view.expanded = expanded);
                 let (active, record) =
-                    start::start(&self.ctx, &self.record(), &checked, creation, begun).await?;
+                    start::start(&self.ctx, &self.record(), &checked, wanted).await?;
                 self.keep(record);
                 Ok(active)
             }
             Err(error) => {
-                let left = match begun {
+                let left = match wanted.begun {
                     Some(begun) => begun.take_back(&self.ctx).await,
                     None => self.leftover.run.take(),
                 };
-                Err(start::Failed { error, left, creation })
+                Err(start::Failed { error, left, creation: wanted.creation })
             }
         }
     }
@@ -99,7 +101,7 @@ impl Owner {
     /// Clears up what an earlier run has left, if anything.
     pub(super) async fn clear_left(&mut self) -> Result<()> {
         let Some(left) = self.leftover.run.take() else { return Ok(()) };
-        self.leftover.run = stop::clear_up_again(&self.ctx, left).await;
+        self.leftover.run = stop::clear_up_again(&self.ctx, left, &self.record()).await;
         match &self.leftover.run {
             None => Ok(()),
             Some(left) => {
@@ -129,6 +131,12 @@ impl Owner {
 
     pub(super) async fn stop(&mut self, mode: StopMode, waiter: Reply) {
         match self.admit(forced(mode, Ask::Stop)) {
+            Ok(()) if matches!(self.state, State::Silent(_)) => {
+                self.gone().await;
+                let left = self.leftover.run.as_ref();
+                let failed = left.map(|left| Error::new(left.why.kind(), left.why.chain()));
+                answer(waiter, failed.map_or(Ok(()), Err));
+            }
             Ok(()) => self.begin_stop(mode, Some(waiter), None).await,
             Err(error) => answer(waiter, Err(error)),
         }
@@ -185,7 +193,8 @@ impl Owner {
         for Restarting { reply, intent, .. } in restarts {
             if let Err(error) = self.ctx.journal.clear(intent).await {
                 let instance = &self.record().name;
-                tracing::error!(%instance, %error, "clear the entry of a restart");
+                tracing::error!(%instance, %error, "clear the entry of a restart: tried again");
+                self.ctx.clear_behind(intent);
             }
             let again = |error: &Error| Error::new(error.kind(), error.chain());
             answer(reply, outcome.as_ref().copied().map_err(again));
@@ -226,14 +235,42 @@ impl Owner {
             _ => return self.ended().await,
         };
         let plan = active.run.plan.clone();
-        match recover::find_again(&self.ctx, active.intent, &plan).await {
-            None => self.ended().await,
-            Some(again) => {
-                tracing::warn!(instance = %plan.instance, "the connection to an agent was broken: made anew");
+        match Search::begin(&self.ctx, active.intent, plan).end_at_once().await {
+            Ok(None) => self.ended().await,
+            Ok(Some(again)) => {
+                tracing::warn!(instance = %again.run.plan.instance,
+                    "the connection to an agent was broken: made anew");
                 *active = again;
                 let state = std::mem::replace(&mut self.state, State::Stopped);
                 self.enter(state);
             }
+            Err(search) => {
+                let before = std::mem::replace(&mut self.state, State::Stopped);
+                self.enter(State::Silent(search));
+                if let State::Stopping(_, stopping) = before {
+                    self.stop_failed(stopping, silent(self.record().name.as_str())).await;
+                }
+            }
+        }
+    }
+
+    /// A search for the run has come to its end.
+    pub(super) async fn found(&mut self, found: Option<Active>) {
+        match found {
+            None => self.gone().await,
+            Some(active) => {
+                let record = recover::resume(&self.ctx, &self.record(), &active).await;
+                self.keep(record);
+                self.enter(State::Running(active));
+            }
+        }
+    }
+
+    /// The guest of an agent that was silent has ended, or is to end now.
+    async fn gone(&mut self) {
+        if let State::Silent(search) = std::mem::replace(&mut self.state, State::Stopped) {
+            self.clear_up(search.plan.clone(), search.intent, false).await;
+            self.delete_if_ephemeral().await;
         }
     }
 
@@ -245,22 +282,37 @@ impl Owner {
             other => return self.state = other,
         };
         let restarting = !restarts.is_empty();
-        let (record, left) = stop::finish(&self.ctx, active, &self.record(), restarting).await;
-        self.keep(record);
-        self.leftover.run = left;
-        self.enter(State::Stopped);
-        self.lifecycle("instance-shutdown");
+        tracing::info!(instance = %self.record().name, exit = ?active.exit, "instance has stopped");
+        self.clear_up(active.run.plan.clone(), active.intent, restarting).await;
         if restarting {
             let outcome = self.start_again(&restarts).await;
             self.conclude(restarts, &outcome).await;
-        } else if self.record().ephemeral
+        } else {
+            self.delete_if_ephemeral().await;
+        }
+        for waiter in waiters {
+            answer(waiter, Ok(()));
+        }
+    }
+
+    /// Clears up after a run whose guest has ended.
+    async fn clear_up(&mut self, plan: RunPlan, intent: IntentId, restarting: bool) {
+        let stopping_host = self.ctx.shutdown.stop_guests.is_cancelled();
+        // What was running when the host went down is started again when it comes up.
+        let power = if restarting || stopping_host { "RUNNING" } else { "STOPPED" };
+        let record = stop::with_power(&self.record(), power);
+        self.leftover.run = stop::finish(&self.ctx, plan, intent, &record).await;
+        self.keep(record);
+        self.enter(State::Stopped);
+        self.lifecycle("instance-shutdown");
+    }
+
+    async fn delete_if_ephemeral(&mut self) {
+        if self.record().ephemeral
             && let Err(error) = self.delete().await
         {
             tracing::error!(instance = %self.record().name, error = %error.chain(),
                 "an ephemeral instance could not be deleted");
-        }
-        for waiter in waiters {
-            answer(waiter, Ok(()));
         }
     }
 
@@ -268,7 +320,7 @@ impl Owner {
     async fn start_again(&mut self, restarts: &[Restarting]) -> Result<()> {
         let reach = |step: &str| restarts.iter().try_for_each(|one| one.steps.reach(step));
         reach("stopped")?;
-        self.start(None).await?;
+        self.start(Wanted::default()).await?;
         Ok(reach("started")?)
     }
 }

@@ -12,7 +12,7 @@ use crate::instance::stop::KILL_PATIENCE;
 
 /// A stop that is under way.
 #[derive(Debug)]
-pub(super) struct Stopping {
+pub(in crate::instance) struct Stopping {
     pub(super) deadline: Instant,
     pub(super) patience: Duration,
     pub(super) waiters: Vec<Reply>,
@@ -25,7 +25,7 @@ pub(super) struct Stopping {
 
 /// A restart that is under way.
 #[derive(Debug)]
-pub(super) struct Restarting {
+pub(in crate::instance) struct Restarting {
     /// Answered when it has started.
     pub(super) reply: Reply,
     /// The journal's entry, cleared then.

@@ -77,7 +77,7 @@ impl Begun {
 
     /// It is written down and will not be; returns what could not be taken away.
     pub async fn take_back(self, ctx: &Ctx) -> Option<stop::Left> {
-        stop::clear_up(ctx, self.plan, self.intent).await
+        stop::clear_up(ctx, self.plan, self.intent, None).await
     }
 
     /// Whether it was begun with this configuration.
@@ -92,13 +92,13 @@ impl Begun {
     }
 }
 
-/// The start that a launch ends with.
-#[derive(Debug)]
-pub(in crate::instance) struct Launch {
-    /// The journal's entry of the creation.
-    pub creation: IntentId,
-    /// The run, written down with the new instance.
-    pub begun: Begun,
+/// A start that is wanted, with what it is the end of.
+#[derive(Debug, Default)]
+pub(in crate::instance) struct Wanted {
+    /// The journal's entry of the creation, where it ends a launch.
+    pub creation: Option<IntentId>,
+    /// The run, where it is written down already: with the instance that a launch has made.
+    pub begun: Option<Begun>,
 }
 
 /// Names everything that the run will put outside, and claims its id range.

@@ -25,7 +25,7 @@ use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, RunPlan};
-pub(super) use begun::{Begun, Launch};
+pub(super) use begun::{Begun, Wanted};
 
 /// How long an agent may take to make its namespaces.
 const NAMESPACES_PATIENCE: Duration = Duration::from_secs(30);
@@ -40,10 +40,10 @@ pub(super) async fn start(
     ctx: &Ctx,
     record: &InstanceRecord,
     checked: &Checked,
-    mut creation: Option<IntentId>,
-    begun: Option<Begun>,
+    wanted: Wanted,
 ) -> Result<(Active, InstanceRecord), Failed> {
     let named = |error: Error| error.within(format!("start instance {}", record.name));
+    let Wanted { mut creation, begun } = wanted;
     let begun = match begun {
         Some(begun) => Ok(begun),
         None => Begun::written(ctx, record, &checked.effective).await,
@@ -57,15 +57,14 @@ pub(super) async fn start(
         let (watched, confirmed) = tokio::join!(watched, confirm(ctx, starting, creation));
         let started = confirmed?;
         creation = None;
-        watched?;
-        Ok((Active { run: Arc::new(run), intent, events, exit: None }, started))
+        let told = watched?;
+        Ok((Active::new(Arc::new(run), intent, events).after(told), started))
     };
     match started.await {
         Ok(started) => Ok(started),
         Err(error) => {
             // It was not running and is not: nothing that a new daemon would start by itself.
-            stop::write(ctx, record).await;
-            let left = stop::clear_up(ctx, plan, intent).await;
+            let left = stop::finish(ctx, plan, intent, record).await;
             Err(Failed { error: named(error), left, creation })
         }
     }

@@ -1,5 +1,6 @@
 //! The first moments of a guest's init: one that cannot work fails its start.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use sc_agent_protocol::{Event, Exit, InitKind};
@@ -24,31 +25,37 @@ const STRANGER_SETTLING: Duration = Duration::from_millis(50);
 /// How soon a known init is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
-/// Watches the first moments of init, unless its like was seen to come up before.
+/// Watches the first moments of init, unless its like was seen to come up before. Returns what else its
+/// agent has told meanwhile.
 pub(super) async fn watch(
     ctx: &Ctx,
     record: &InstanceRecord,
     checked: &Checked,
     run: &Run,
     events: &mut Events,
-) -> Result<()> {
+) -> Result<VecDeque<AgentEvent>> {
+    let mut told = VecDeque::new();
     let recipe = Recipe::of(record, &checked.expanded);
     if recipe.is_some_and(|recipe| ctx.proven.knows(recipe)) {
-        return Ok(());
+        return Ok(told);
     }
-    let settled = settle(&run.observed(), events).await;
+    let settled = settle(&run.observed(), events, &mut told).await;
     settled.map_err(|error| with_last_words(ctx, &record.name, error))?;
     if let Some(recipe) = recipe {
         ctx.proven.note(recipe);
     }
-    Ok(())
+    Ok(told)
 }
 
 /// Watches the first moments of init. Of a known init system these are few: what is wrong with it
 /// (a library that is missing, another processor) shows when it is loaded. Any other program may be
 /// a script that does something first.
 #[tracing::instrument(level = "debug", name = "start: init", skip_all)]
-async fn settle(observed: &Observed, events: &mut Events) -> Result<()> {
+async fn settle(
+    observed: &Observed,
+    events: &mut Events,
+    told: &mut VecDeque<AgentEvent>,
+) -> Result<()> {
     let patience = match observed.init {
         InitKind::Other => STRANGER_SETTLING,
         _ => SETTLING,
@@ -64,13 +71,13 @@ async fn settle(observed: &Observed, events: &mut Events) -> Result<()> {
     };
     tokio::select! {
         biased;
-        ended = end_of_init(events) => Err(ended),
+        ended = end_of_init(events, told) => Err(ended),
         () = came_up => Ok(()),
     }
 }
 
-/// How init has ended, when it has.
-async fn end_of_init(events: &mut Events) -> Error {
+/// How init has ended, when it has; what else there is to tell goes to `told`.
+async fn end_of_init(events: &mut Events, told: &mut VecDeque<AgentEvent>) -> Error {
     loop {
         match events.recv().await {
             Some(AgentEvent::Event(Event::Failed(failure))) => return boot_failure(&failure),
@@ -78,7 +85,7 @@ async fn end_of_init(events: &mut Events) -> Error {
             Some(AgentEvent::Gone) | None => {
                 return Error::internal("the agent ended with the guest's init");
             }
-            Some(_) => {}
+            Some(event) => told.push_back(event),
         }
     }
 }
