@@ -61,6 +61,12 @@ fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
+/// The names of what a list shows.
+fn names(daemon: &Daemon, what: &str) -> Vec<String> {
+    let list = daemon.sc(&[what, "list", "-f", "csv"]).ok().to_owned();
+    list.lines().filter_map(|line| Some(line.split(',').next()?.to_owned())).collect()
+}
+
 #[test]
 fn an_image_imported_again_after_a_deletion_that_failed_stays() {
     let Failing { mut daemon, injector } = {
@@ -78,4 +84,40 @@ fn an_image_imported_again_after_a_deletion_that_failed_stays() {
     drop(injector);
     daemon.run_again();
     daemon.sc(&["launch", BUSYBOX, "c2"]).ok();
+}
+
+#[test]
+fn a_pool_whose_creation_failed_can_be_made_again_and_stays() {
+    let Failing { mut daemon, injector } = {
+        let failing = Failing::start();
+        let refused =
+            failing.each_write_fails(|_, _| {}, |nth| words(&format!("storage create p{nth} dir")));
+        assert!(refused >= 2, "{refused} creations were refused");
+        failing
+    };
+    let before = names(&daemon, "storage");
+    assert!(before.len() > 4, "{before:?}");
+    daemon.kill9();
+    drop(injector);
+    daemon.run_again();
+    assert_eq!(names(&daemon, "storage"), before);
+}
+
+#[test]
+fn a_network_whose_creation_failed_can_be_made_again_and_stays() {
+    let Failing { mut daemon, injector } = {
+        let failing = Failing::start();
+        let refused =
+            failing.each_write_fails(|_, _| {}, |nth| words(&format!("network create sctj{nth}")));
+        assert!(refused >= 2, "{refused} creations were refused");
+        failing
+    };
+    let before = names(&daemon, "network");
+    daemon.kill9();
+    drop(injector);
+    daemon.run_again();
+    assert_eq!(names(&daemon, "network"), before);
+    for name in before.iter().filter(|name| name.starts_with("sctj")) {
+        daemon.sc(&["network", "delete", name]).ok();
+    }
 }
