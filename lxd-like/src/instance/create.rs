@@ -96,15 +96,18 @@ impl Instances {
         let root = ctx.images.root(&post.source, progress).await?;
         let (root, layer) = ctx.images.ensure_layer(root, &pool, progress).await?;
         let mut record = new_record(name, post, profiles, pool, &root);
-        // Until it is in the registry: a change of a profile concerns it, or comes before it.
-        let _following = ctx.profiles.following().await;
-        let _held = ctx.references.hold().await;
         // Before anything is held under its name, which may be another instance's.
         let _named = self.claim_name(&record.name)?;
         refuse_foreign_volume(ctx, &record).await?;
-        // A profile may have changed while the image was fetched; the hardware addresses that are held
-        // belong to what the instance is checked with below.
+        // Until it is in the registry: a change of a profile concerns it, or comes before it. Nothing that
+        // may hang comes in between: others' creations would wait for it.
+        let _following = ctx.profiles.following().await;
+        let _held = ctx.references.hold().await;
+        // A profile may have changed while the image was fetched, and the pool may have been deleted; the
+        // hardware addresses that are held belong to what the instance is checked with below.
+        ctx.pools.get(record.pool.as_str())?;
         let now = config::of_record(ctx, &record)?;
+        refuse_other_pool(&record, &now.effective)?;
         nics::hold(ctx, &mut record, &now.effective)?;
         let claimed = async {
             let checked = config::of_record(ctx, &record)?;
@@ -206,6 +209,16 @@ async fn refuse_foreign_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<()>
             record.pool, record.name
         ))),
     }
+}
+
+/// A change of a profile that came while the image was fetched or the pool looked at may have changed the
+/// pool as well.
+fn refuse_other_pool(record: &InstanceRecord, now: &Effective) -> Result<()> {
+    if now.root.pool == record.pool.as_str() {
+        return Ok(());
+    }
+    let pool = &now.root.pool;
+    Err(Error::conflict(format!("its pool was changed to {pool} meanwhile: try again")))
 }
 
 /// Puts an owner in charge of what is being created.

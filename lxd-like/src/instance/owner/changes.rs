@@ -74,6 +74,8 @@ impl Owner {
             Some(run) => {
                 update::apply_limits(&self.ctx, &run, &checked.effective.limits).await?;
             }
+            // Of one that is to be deleted, and could not be yet, nothing needs to be held.
+            None if self.leftover.deletion.is_some() => {}
             None => self.hold_nics(&checked).await?,
         }
         self.view.send_modify(|view| view.expanded = Arc::new(checked.expanded));
