@@ -11,6 +11,7 @@ use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
 
 use super::references::{Claims, References, no_device, users};
 use super::roster::{Roster, begin_once};
+use super::silence;
 use crate::blocking::blocking;
 use crate::error::{Error, Result};
 use crate::model::{ImageRecord, InstanceRecord, Intent, PROJECT, PoolRecord};
@@ -208,10 +209,12 @@ impl Pools {
     pub async fn delete(&self, name: &str, force: bool) -> Result<()> {
         let _ours = self.roster.claim(name)?;
         let PoolRecord { name: pool, path, .. } = self.record(name)?;
+        let deletion = Intent::DeletePool { pool: pool.clone(), path: path.clone() };
+        // Before anybody has to wait for this request.
+        let lost = silence::look(&pool, self.is_lost(&path, &deletion)).await?;
         let settled = self.references.settle().await;
         Error::refuse_if_used("storage pool", name, &self.used_by(name)?)?;
-        let deletion = Intent::DeletePool { pool: pool.clone(), path: path.clone() };
-        if self.is_lost(&path, &deletion).await? {
+        if lost {
             return self.forget_lost(&pool, force).await;
         }
         let intent = begin_once(&self.journal, &deletion).await?;
