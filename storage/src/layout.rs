@@ -131,6 +131,14 @@ impl Layout {
         self.temporary(&self.volumes, "volumes")
     }
 
+    /// Makes an empty folder where volumes are made, and removes it.
+    pub(crate) fn touch(&self) -> Result<()> {
+        let name = format!("{TEMPORARY}{}", self.unique());
+        let error = |step| Error::io(step, self.path.join("volumes").join(&name));
+        rustix::fs::mkdirat(&self.volumes, &name, Mode::RWXU).map_err(error("make directory"))?;
+        rustix::fs::unlinkat(&self.volumes, &name, AtFlags::REMOVEDIR).map_err(error("remove"))
+    }
+
     fn temporary<'a>(&'a self, parent: &'a OwnedFd, below: &str) -> Result<Temporary<'a>> {
         let name = format!("{TEMPORARY}{}", self.unique());
         let path = self.path.join(below).join(&name);

@@ -21,6 +21,7 @@ mod faults;
 mod hostile;
 mod http;
 mod isolation;
+mod journal;
 mod limits;
 mod lxc;
 mod packages;

@@ -209,3 +209,34 @@ fn a_profile_that_a_launch_follows_is_not_deleted_meanwhile() {
         }
     }
 }
+
+#[test]
+fn a_profile_changes_beside_an_instance_that_is_deleted() {
+    let daemon = with_image();
+    daemon.sc(&["launch", BUSYBOX, "stays"]).ok();
+    for round in 0..24 {
+        daemon.sc(&["init", BUSYBOX, "goes"]).ok();
+        let delete = daemon.begin(&["delete", "goes"]);
+        std::thread::sleep(Duration::from_millis(round));
+        let setting = format!("user.round={round}");
+        daemon.sc(&["profile", "set", "default", &setting]).ok();
+        delete.ended().ok();
+    }
+    let shown = daemon.sc(&["config", "show", "stays", "--expanded"]).ok().to_owned();
+    assert!(shown.contains("user.round: \"23\""), "{shown}");
+}
+
+#[test]
+fn a_launch_beside_a_change_of_its_profile_has_it() {
+    let daemon = with_image();
+    for round in 0..12 {
+        let launch = daemon.begin(&["launch", BUSYBOX, "c1"]);
+        std::thread::sleep(Duration::from_millis(round * 6));
+        let limit = format!("limits.processes={}", 500 + round);
+        daemon.sc(&["profile", "set", "default", &limit]).ok();
+        launch.ended().ok();
+        let now = sc_tests::cgroup_value(&daemon, "c1", "pids", &["pids.max"]);
+        assert_eq!(now, (500 + round).to_string(), "round {round}");
+        daemon.sc(&["delete", "--force", "c1"]).ok();
+    }
+}

@@ -173,6 +173,73 @@ fn while_a_disk_hangs_the_culprit_is_named_and_when_it_answers_all_goes_on() {
 }
 
 #[test]
+fn what_hangs_on_a_disk_keeps_neither_profiles_nor_launches_waiting() {
+    let daemon = with_guests(&[]);
+    let disk = Disk::with_pool(&daemon, "slow", 64);
+    for name in ["s1", "s2"] {
+        daemon.sc(&["init", BUSYBOX, name, "-s", "slow"]).ok();
+    }
+    disk.freeze();
+    let soon = Duration::from_secs(15);
+    let delete = daemon.begin(&["delete", "s1"]);
+    std::thread::sleep(Duration::from_millis(500));
+    let set = daemon.begin(&["profile", "set", "default", "user.a=1"]).ended_within(soon);
+    set.ok();
+    let start = daemon.begin(&["start", "s2"]);
+    std::thread::sleep(Duration::from_millis(500));
+    let set = daemon.begin(&["profile", "set", "default", "user.b=1"]);
+    std::thread::sleep(Duration::from_millis(500));
+    daemon.begin(&["launch", BUSYBOX, "c3"]).ended_within(soon).ok();
+    let shown = daemon.sc(&["config", "show", "c3", "--expanded"]).ok().to_owned();
+    assert!(shown.contains("user.b"), "it follows what was changed before it: {shown}");
+    others_are_unharmed(&daemon);
+    delete.ended().refused("pool slow does not answer within 30 s");
+    let _ = start.ended();
+    set.ended().ok();
+    disk.thaw();
+    daemon.sc(&["delete", "--force", "s1", "s2"]).ok();
+    daemon.sc(&["storage", "delete", "slow"]).ok();
+}
+
+#[test]
+fn a_launch_onto_a_pool_that_hangs_names_the_pool_and_leaves_nothing() {
+    let daemon = with_guests(&[]);
+    let disk = Disk::with_pool(&daemon, "slow", 64);
+    disk.freeze();
+    // The first has the image's layer to be made, which the others wait for.
+    let launches = ["s1", "s2", "s3"].map(|name| {
+        let launch = daemon.begin(&["launch", BUSYBOX, name, "-s", "slow"]);
+        std::thread::sleep(Duration::from_millis(200));
+        launch
+    });
+    others_are_unharmed(&daemon);
+    daemon.begin(&["launch", BUSYBOX, "c3"]).ended_within(Duration::from_secs(15)).ok();
+    for launch in launches {
+        let refused = launch.ended_within(Duration::from_secs(60));
+        refused.refused("pool slow does not answer within 30 s: see to its disk or file system");
+    }
+    disk.thaw();
+    daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).ok();
+    disk.freeze();
+    let launch = daemon.begin(&["launch", BUSYBOX, "s2", "-s", "slow"]);
+    let refused = launch.ended_within(Duration::from_secs(90));
+    refused.refused("pool slow does not answer within 30 s: see to its disk or file system");
+    others_are_unharmed(&daemon);
+    disk.thaw();
+    if status(&daemon, "s2") != "-" {
+        daemon.sc(&["delete", "s2"]).ok();
+    }
+    let volumes = disk.0.join("pool/volumes");
+    until("no volume is left behind", Duration::from_secs(30), &1, || {
+        std::fs::read_dir(&volumes).unwrap().count()
+    });
+    daemon.sc(&["launch", BUSYBOX, "s2", "-s", "slow"]).ok();
+    daemon.sc(&["delete", "--force", "s1", "s2"]).ok();
+    daemon.sc(&["image", "delete", BUSYBOX]).ok();
+    daemon.sc(&["storage", "delete", "slow"]).ok();
+}
+
+#[test]
 fn a_guest_that_fills_its_disk_harms_nobody_on_others_and_makes_room_when_it_goes() {
     let daemon = with_guests(&[]);
     let disk = Disk::with_pool(&daemon, "small", 24);

@@ -13,7 +13,7 @@ use sc_api::{
     ErrorKind, InstanceName, InstanceType, InstancesPost, PoolName, ProfileName, Timestamp,
 };
 use sc_profiles::{Effective, Origin};
-use sc_storage::{Source, VolumeName};
+use sc_storage::VolumeName;
 use sc_store::{Change, CommitError, Draft, IntentId};
 
 use super::command::Creation;
@@ -22,11 +22,11 @@ use super::handle::InstanceHandle;
 use super::owner::{self, Leftover, State};
 use super::registry::Instances;
 use super::start::{Begun, Wanted};
-use super::{delete, fit, nics, update};
+use super::{delete, fit, nics, update, volume};
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::manager::{Claim, Root, RootSource};
+use crate::manager::{Claim, Root, RootSource, while_it_answers};
 use crate::model::{ImageUse, InstanceRecord, Intent, PROJECT};
 use crate::operation::ProgressReporter;
 
@@ -93,17 +93,20 @@ impl Instances {
         let pool: PoolName = before.effective.root.pool.parse()?;
         fit::check(ctx, None, &before.effective).await?;
         let root = ctx.images.root(&post.source, progress).await?;
-        let (root, layer) = ctx.images.ensure_layer(root, &pool, progress).await?;
+        let (root, layer) = volume::ensure_layer(ctx, root, &pool, progress).await?;
         let mut record = new_record(name, post, profiles, pool, &root);
-        // Until it is in the registry: a change of a profile concerns it, or comes before it.
-        let _following = ctx.profiles.following().await;
-        let _held = ctx.references.hold().await;
         // Before anything is held under its name, which may be another instance's.
         let _named = self.claim_name(&record.name)?;
         refuse_foreign_volume(ctx, &record).await?;
-        // A profile may have changed while the image was fetched; the hardware addresses that are held
-        // belong to what the instance is checked with below.
+        // Until it is in the registry: a change of a profile concerns it, or comes before it. Nothing that
+        // may hang comes in between: others' creations would wait for it.
+        let _following = ctx.profiles.following().await;
+        let _held = ctx.references.hold().await;
+        // A profile may have changed while the image was fetched, and the pool may have been deleted; the
+        // hardware addresses that are held belong to what the instance is checked with below.
+        ctx.pools.get(record.pool.as_str())?;
         let now = config::of_record(ctx, &record)?;
+        refuse_other_pool(&record, &now.effective)?;
         nics::hold(ctx, &mut record, &now.effective)?;
         let claimed = async {
             let checked = config::of_record(ctx, &record)?;
@@ -134,11 +137,11 @@ impl Instances {
         let made = match &mut begun {
             Some(begun) => {
                 // Both to their end: what one of them makes after the other has failed would stay.
-                let volume = make_volume(ctx, &record, layer, progress);
+                let volume = volume::make(self, &record, layer, progress);
                 let (volume, cgroup) = tokio::join!(volume, begun.make_cgroup(ctx));
                 volume.and(cgroup)
             }
-            None => make_stopped(ctx, &record, layer, creation, progress).await,
+            None => make_stopped(self, &record, layer, creation, progress).await,
         };
         match (made, begun) {
             // The creation is pending over the start as well: a crash takes back the whole launch.
@@ -200,7 +203,9 @@ fn check(ctx: &Ctx, profiles: &[ProfileName], post: &InstancesPost) -> Result<Ch
 async fn refuse_foreign_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
     let pool = ctx.pools.get(record.pool.as_str())?;
     let volume = VolumeName::new(record.name.as_str())?;
-    match blocking(move || Ok(pool.has_volume(&volume)?)).await? {
+    let (name, driver) = (&record.pool, pool.clone());
+    let looked = blocking(move || Ok(pool.has_volume(&volume)?));
+    match while_it_answers(&driver, name, looked).await? {
         false => Ok(()),
         true => Err(Error::conflict(format!(
             "storage pool {} has a volume {} already, which is no instance's: move it away, or \
@@ -208,6 +213,16 @@ async fn refuse_foreign_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<()>
             record.pool, record.name
         ))),
     }
+}
+
+/// A change of a profile that came while the image was fetched or the pool looked at may have changed the
+/// pool as well.
+fn refuse_other_pool(record: &InstanceRecord, now: &Effective) -> Result<()> {
+    if now.root.pool == record.pool.as_str() {
+        return Ok(());
+    }
+    let pool = &now.root.pool;
+    Err(Error::conflict(format!("its pool was changed to {pool} meanwhile: try again")))
 }
 
 /// Puts an owner in charge of what is being created.
@@ -311,35 +326,14 @@ async fn commit(ctx: &Ctx, record: &InstanceRecord, run: Option<Change>) -> Resu
 
 /// Makes what is not started now; with that its creation is done.
 async fn make_stopped(
-    ctx: &Ctx,
+    instances: &Instances,
     record: &InstanceRecord,
     layer: Option<sc_storage::Fingerprint>,
     creation: IntentId,
     progress: &ProgressReporter,
 ) -> Result<()> {
-    make_volume(ctx, record, layer, progress).await?;
-    Ok(ctx.journal.clear(creation).await?)
-}
-
-#[tracing::instrument(level = "debug", name = "create: volume", skip_all)]
-async fn make_volume(
-    ctx: &Ctx,
-    record: &InstanceRecord,
-    layer: Option<sc_storage::Fingerprint>,
-    progress: &ProgressReporter,
-) -> Result<()> {
-    let steps = ctx.steps.operation("create");
-    steps.reach("intent")?;
-    let pool = ctx.pools.get(record.pool.as_str())?;
-    let volume = VolumeName::new(record.name.as_str())?;
-    let reporter = progress.clone();
-    blocking(move || {
-        let source = layer.as_ref().map_or(Source::Empty, Source::Image);
-        Ok(pool.create_volume(&volume, source, &|at| reporter.copied(at))?)
-    })
-    .await?;
-    steps.reach("volume")?;
-    Ok(())
+    volume::make(instances, record, layer, progress).await?;
+    Ok(instances.ctx().journal.clear(creation).await?)
 }
 
 /// Takes back what a creation has made.

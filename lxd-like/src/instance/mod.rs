@@ -43,6 +43,7 @@ mod stop;
 mod stream;
 mod update;
 mod view;
+mod volume;
 
 pub use command::StopMode;
 pub use create::precheck;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use sc_api::{DeviceMap, Profile, ProfileName, ProfilePut};
-use sc_profiles::Origin;
+use sc_profiles::{Effective, Origin};
+use sc_store::Doc;
 
 use super::handle::InstanceHandle;
 use super::registry::Instances;
+use super::view::Phase;
 use super::{config, fit};
 use crate::error::{Error, Result};
 use crate::etag::IfMatch;
@@ -28,7 +30,7 @@ impl Instances {
     }
 
     /// Changes a profile, if the guard holds; running instances follow at once. Refused where one of
-    /// its instances could not be what it would become.
+    /// its instances could not be what it would become. One that is being deleted has nothing to follow.
     pub async fn change_profile(
         &self,
         name: &str,
@@ -42,42 +44,81 @@ impl Instances {
         let put = change(before.value.put());
         sc_profiles::check_profile(&put.config, &put.devices)?;
         let after = ProfileRecord::with(before.value.name.clone(), put);
-        let users = self.users_of(&after.name);
-        let concerning = |user: &InstanceHandle, error: Error| {
-            error.within(format!("profile {}: instance {}", after.name, user.name()))
-        };
-        for user in &users {
-            self.check_user(user, &after).await.map_err(|error| concerning(user, error))?;
+        for user in self.users_of(&after.name) {
+            let fits = self.check_fit(&user, &after).await;
+            fits.map_err(|error| concerning(&after, &user, error))?;
         }
-        let held = self.ctx().hold_named(&before.value.devices, &after.devices).await?;
-        profiles.replace(&right, &held, &before, &after).await?;
-        // Those who follow hold what they come to refer to themselves.
-        drop(held);
-        for user in &users {
-            if let Err(error) = user.profiles_changed().await {
-                self.change_back(&right, &before.value, &users).await?;
-                return Err(concerning(user, error));
+        for user in self.commit_change(&right, &before, &after).await? {
+            if let Err(error) = self.catch_up(&user).await {
+                self.change_back(&right, &before.value).await?;
+                return Err(concerning(&after, &user, error));
             }
         }
         Ok(())
     }
 
-    /// One of a profile's instances could not follow a change, as when its guest uses more memory than
-    /// it was to have: the profile is what it was, and so are those that had followed already.
-    async fn change_back(
+    /// The commit of a change; returns those who have to catch up. Who comes to follow the profile later
+    /// finds it changed.
+    async fn commit_change(
         &self,
         right: &Changing<'_>,
-        before: &ProfileRecord,
-        users: &[Arc<InstanceHandle>],
-    ) -> Result<()> {
-        let profiles = &self.ctx().profiles;
-        let now = profiles.get(before.name.as_str())?;
-        profiles.replace(right, &self.ctx().references.hold().await, &now, before).await?;
-        for user in users {
-            if let Err(error) = user.profiles_changed().await {
-                tracing::error!(profile = %before.name, instance = %user.name(),
-                    error = %error.chain(), "take a change of a profile back");
+        before: &Doc<ProfileRecord>,
+        after: &ProfileRecord,
+    ) -> Result<Vec<Arc<InstanceHandle>>> {
+        let alone = right.alone().await;
+        let users = self.users_of(&after.name);
+        for user in &users {
+            // Some may have come since, and some may be others now.
+            self.check_user(user, after).map_err(|error| concerning(after, user, error))?;
+        }
+        // Those who follow hold what they come to refer to themselves.
+        let held = self.ctx().hold_named(&before.value.devices, &after.devices).await?;
+        self.ctx().profiles.replace(&alone, &held, before, after).await?;
+        Ok(users)
+    }
+
+    /// Has an instance take over what has become of its profile.
+    async fn catch_up(&self, user: &Arc<InstanceHandle>) -> Result<()> {
+        if matches!(user.view().phase, Phase::Deleting) {
+            // Not waited for. Should it not be deleted after all, it catches up then.
+            let (instances, user) = (self.clone(), user.clone());
+            tokio::spawn(async move { instances.catch_up_or_tell(&user).await });
+            return Ok(());
+        }
+        match user.profiles_changed().await {
+            // It was deleted meanwhile, or has a new owner, who begins with what the profile is now.
+            Err(_) if !self.is_there(user) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn catch_up_or_tell(&self, user: &Arc<InstanceHandle>) {
+        match user.profiles_changed().await {
+            Err(error) if self.is_there(user) => {
+                tracing::error!(instance = %user.name(), error = %error.chain(),
+                    "follow a change of a profile");
             }
+            _ => {}
+        }
+    }
+
+    /// One of a profile's instances could not follow a change, as when its guest uses more memory than
+    /// it was to have: the profile is what it was, and so are those that had followed already, and those
+    /// that were created in between with what it was to be.
+    async fn change_back(&self, right: &Changing<'_>, before: &ProfileRecord) -> Result<()> {
+        let profiles = &self.ctx().profiles;
+        let alone = right.alone().await;
+        let now = profiles.get(before.name.as_str())?;
+        profiles.replace(&alone, &self.ctx().references.hold().await, &now, before).await?;
+        let users = self.users_of(&before.name);
+        drop(alone);
+        for user in users {
+            if let Err(error) = self.check_user(&user, before) {
+                // It has come in between, and what it was started with cannot be changed while it runs.
+                tracing::warn!(profile = %before.name, instance = %user.name(),
+                    error = %error.chain(), "a change that was taken back stays until it is restarted");
+            }
+            self.catch_up_or_tell(&user).await;
         }
         Ok(())
     }
@@ -85,22 +126,43 @@ impl Instances {
     /// Deletes a profile that no instance follows.
     pub async fn delete_profile(&self, name: &str) -> Result<()> {
         let profiles = &self.ctx().profiles;
-        let _right = profiles.changing().await;
+        let right = profiles.changing().await;
+        let alone = right.alone().await;
         let found = profiles.get(name)?;
         let users = self.users_of(&found.value.name);
         let users: Vec<_> = users.iter().map(|user| path(user)).collect();
-        profiles.delete(&found, &users).await
+        profiles.delete(&alone, &found, &users).await
     }
 
-    /// Whether an instance may follow the changed profile.
-    async fn check_user(&self, user: &InstanceHandle, after: &ProfileRecord) -> Result<()> {
+    /// Whether this host has what an instance would ask for with the changed profile. It may take time.
+    async fn check_fit(&self, user: &Arc<InstanceHandle>, after: &ProfileRecord) -> Result<()> {
+        match self.check_user(user, after)? {
+            Some((before, after)) => fit::check(self.ctx(), Some(&before), &after).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an instance may follow the changed profile; returns what it comes to now and then, and
+    /// `None` of one that is gone or going.
+    fn check_user(
+        &self,
+        user: &Arc<InstanceHandle>,
+        after: &ProfileRecord,
+    ) -> Result<Option<(Effective, Effective)>> {
         let view = user.view();
+        if matches!(view.phase, Phase::Deleting) || !self.is_there(user) {
+            return Ok(None);
+        }
         let mut profiles = self.ctx().profiles.get_all(&view.record.profiles)?;
         for profile in profiles.iter_mut().filter(|profile| profile.name == after.name) {
             *profile = after.clone();
         }
-        let (before, after) = config::check_profiles(&view, &profiles, Origin::Daemon)?;
-        fit::check(self.ctx(), Some(&before), &after).await
+        config::check_profiles(&view, &profiles, Origin::Daemon).map(Some)
+    }
+
+    /// Whether a handle is still that of the instance of its name.
+    fn is_there(&self, user: &Arc<InstanceHandle>) -> bool {
+        self.get(user.name().as_str()).is_ok_and(|now| Arc::ptr_eq(&now, user))
     }
 
     fn users_of(&self, name: &ProfileName) -> Vec<Arc<InstanceHandle>> {
@@ -108,6 +170,10 @@ impl Instances {
         all.retain(|instance| instance.view().record.profiles.contains(name));
         all
     }
+}
+
+fn concerning(profile: &ProfileRecord, user: &InstanceHandle, error: Error) -> Error {
+    error.within(format!("profile {}: instance {}", profile.name, user.name()))
 }
 
 fn path(user: &InstanceHandle) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sc_api::ImageAlias;
-use sc_store::{CommitError, Draft, delete_doc};
+use sc_store::{CommitError, Draft, MAX_CHANGES, delete_doc};
 
 use super::Images;
 use crate::error::{Error, Result};
@@ -33,16 +33,17 @@ impl Images {
             .collect())
     }
 
-    /// Takes all its names from an image, so many in one commit as one takes.
-    pub(super) async fn remove_aliases(&self, fingerprint: &str) -> Result<()> {
-        for aliases in self.aliases_of(fingerprint)?.chunks(sc_store::MAX_CHANGES) {
+    /// Takes all its names from an image: in `last`, which deletes the image, so that it can be asked
+    /// for by them for as long as it is there, and before it those that are too many for one commit.
+    pub(super) async fn remove_aliases(&self, fingerprint: &str, last: &mut Draft) -> Result<()> {
+        let aliases = self.aliases_of(fingerprint)?;
+        let (with_image, before) = aliases.split_at(aliases.len().min(MAX_CHANGES / 2));
+        for aliases in before.chunks(MAX_CHANGES) {
             let mut draft = Draft::new();
-            for alias in aliases {
-                draft.change(delete_doc::<AliasRecord>(&[&alias.name])?);
-            }
+            remove_all(aliases, &mut draft)?;
             self.store.apply(draft).await?;
         }
-        Ok(())
+        remove_all(with_image, last)
     }
 
     /// Refuses names that images have, or that are asked for twice: before an image is made that
@@ -70,6 +71,13 @@ impl Images {
             other => Ok(other.map(drop)?),
         }
     }
+}
+
+fn remove_all(aliases: &[ImageAlias], draft: &mut Draft) -> Result<()> {
+    for alias in aliases {
+        draft.change(delete_doc::<AliasRecord>(&[&alias.name])?);
+    }
+    Ok(())
 }
 
 fn no_such(name: &str) -> Error {

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex};
 use sc_api::{ConfigMap, Image, InstanceSource, Timestamp};
 use sc_images::packages::{Recipe, Remote};
 use sc_images::{Fingerprint, ImageFiles, Inspected, Metadata, Progress};
-use sc_store::{CommitError, Draft, Journal, Store};
+use sc_store::{CommitError, Draft, IntentId, Journal, Store};
 
 use super::Pools;
 use super::layers::Layers;
 use super::references::Claims;
 use super::root::{Root, RootSource};
+use super::roster::begin_once;
 use crate::blocking::blocking;
 use crate::error::{Context as _, Error, Result};
 use crate::event::Events;
@@ -89,8 +90,8 @@ impl Images {
     pub async fn recover(&self) -> Result<()> {
         for (id, intent) in self.journal.pending()? {
             match intent {
-                Intent::DeleteImage { fingerprint } => {
-                    if let Err(error) = self.remove(&fingerprint.parse()?, id).await {
+                Intent::DeleteImage { fingerprint, uploaded_at } => {
+                    if let Err(error) = self.finish_deletion(&fingerprint, uploaded_at, id).await {
                         // The entry stays, for the next start.
                         tracing::error!(fingerprint, error = %error.chain(), "delete an image");
                     }
@@ -106,6 +107,25 @@ impl Images {
             tracing::info!(files = ?swept, "removed image files that belong to no image");
         }
         Ok(())
+    }
+
+    /// Finishes a deletion that has begun. One of an image that was imported again since has been done
+    /// with, whatever became of its entry.
+    async fn finish_deletion(
+        &self,
+        fingerprint: &str,
+        uploaded_at: Option<Timestamp>,
+        id: IntentId,
+    ) -> Result<()> {
+        let found = self.store.get_doc::<ImageRecord>(&[fingerprint])?;
+        if found.is_some_and(|image| Some(image.value.uploaded_at) != uploaded_at) {
+            tracing::info!(
+                fingerprint,
+                "an image stays that was imported again after its deletion"
+            );
+            return Ok(self.journal.clear(id).await?);
+        }
+        self.remove(&fingerprint.parse()?, id).await
     }
 
     /// A place for an incoming file.
@@ -248,19 +268,22 @@ impl Images {
     pub async fn delete(&self, fingerprint: &str) -> Result<()> {
         let _ours = self.deleting.claim("image", fingerprint)?;
         let record = self.get(fingerprint)?;
-        let intent = Intent::DeleteImage { fingerprint: record.fingerprint.clone() };
-        let intent = self.journal.begin(&intent).await?;
+        let deletion = Intent::DeleteImage {
+            fingerprint: record.fingerprint.clone(),
+            uploaded_at: Some(record.uploaded_at),
+        };
+        let intent = begin_once(&self.journal, &deletion).await?;
         self.remove(&record.fingerprint.parse()?, intent).await?;
         self.events.lifecycle("image-deleted", format!("/1.0/images/{fingerprint}"));
         Ok(())
     }
 
-    async fn remove(&self, fingerprint: &Fingerprint, intent: sc_store::IntentId) -> Result<()> {
+    async fn remove(&self, fingerprint: &Fingerprint, intent: IntentId) -> Result<()> {
         self.layers.remove(&self.pools, fingerprint.as_str()).await?;
         let (files, id) = (self.files.clone(), fingerprint.clone());
         blocking(move || Ok(files.delete(&id)?)).await?;
-        self.remove_aliases(fingerprint.as_str()).await?;
         let mut draft = Draft::new();
+        self.remove_aliases(fingerprint.as_str(), &mut draft).await?;
         draft.change(sc_store::delete_doc::<ImageRecord>(&[fingerprint.as_str()])?);
         draft.change(sc_store::delete_doc::<ImageUse>(&[fingerprint.as_str()])?);
         draft.change(self.journal.clear_change(intent));

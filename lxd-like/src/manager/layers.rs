@@ -122,7 +122,7 @@ impl super::Images {
         let Root::Image(record) = &root else { return Ok((root, None)) };
         let id = Fingerprint::new(&record.fingerprint)?;
         let driver = self.pools.get(pool.as_str())?;
-        if record.templates.is_some() && driver.has_image(&id)?.is_some() {
+        if record.templates.is_some() && has(&driver, &id).await? {
             return Ok((root, Some(id)));
         }
         let making = self.layers.making(pool.as_str(), &record.fingerprint);
@@ -133,7 +133,7 @@ impl super::Images {
             return Err(Error::not_found(text));
         }
         self.get(&record.fingerprint)?;
-        if driver.has_image(&id)?.is_none() {
+        if !has(&driver, &id).await? {
             self.make_layer(record, pool, driver, &id, progress).await?;
         }
         let record = self.get(&record.fingerprint)?;
@@ -262,6 +262,12 @@ impl super::Images {
             }
         });
     }
+}
+
+/// Whether a pool has an image's layer.
+async fn has(driver: &Arc<dyn Driver>, id: &Fingerprint) -> Result<bool> {
+    let (driver, id) = (driver.clone(), id.clone());
+    blocking(move || Ok(driver.has_image(&id)?.is_some())).await
 }
 
 /// Takes a verified squashfs in as it is; false where it must be unpacked here.

@@ -10,6 +10,7 @@ mod profiles;
 mod references;
 mod root;
 mod roster;
+mod silence;
 
 pub use images::{Images, Incoming};
 pub use networks::Networks;
@@ -17,3 +18,4 @@ pub use pools::{DEFAULT_POOL, Pools, remove_if_there};
 pub use profiles::{Changing, Profiles};
 pub use references::{Claim, Claims, Held, References};
 pub use root::{Root, RootSource, check_source};
+pub use silence::while_it_answers;

@@ -94,7 +94,8 @@ impl Networks {
         let config = sc_network::choose_subnets(config, self.links()).await?;
         BridgeConfig::parse(name.as_str(), &config)?;
         let record = NetworkRecord { name: name.clone(), description, config };
-        let intent = self.journal.begin(&Intent::CreateNetwork { network: name.clone() }).await?;
+        let creation = Intent::CreateNetwork { network: name.clone() };
+        let intent = begin_once(&self.journal, &creation).await?;
         let made = async {
             self.start(&record, Vec::new(), &[]).await?;
             let mut draft = Draft::new();
@@ -103,11 +104,24 @@ impl Networks {
         };
         if let Err(error) = made.await {
             let network = self.roster.gone(name.as_str());
-            self.take_down(name.as_str(), network).await?;
-            self.journal.clear(intent).await?;
+            if let Err(error) = self.take_back(name.as_str(), network, intent).await {
+                // The entry stays, for the next creation or the next start.
+                tracing::error!(%name, error = %error.chain(), "take back a network");
+            }
             return Err(error.within(format!("create network {name}")));
         }
         Ok(())
+    }
+
+    /// Takes away what a creation has made that failed.
+    async fn take_back(
+        &self,
+        name: &str,
+        network: Option<Network>,
+        intent: IntentId,
+    ) -> Result<()> {
+        self.take_down(name, network).await?;
+        Ok(self.journal.clear(intent).await?)
     }
 
     /// Takes a network away that nothing uses.
@@ -185,14 +199,12 @@ impl Networks {
     /// Takes back creations that were not finished and finishes deletions.
     async fn recover(&self) -> Result<()> {
         for (id, intent) in self.journal.pending()? {
-            let (Intent::CreateNetwork { network } | Intent::DeleteNetwork { network }) = intent
+            let (Intent::CreateNetwork { network } | Intent::DeleteNetwork { network }) = &intent
             else {
                 continue;
             };
-            let known = self.record(network.as_str()).is_ok();
-            if known && !self.used_by(network.as_str())?.is_empty() {
-                // Whatever became of its deletion: guests stand on it.
-                tracing::error!(%network, "a network that is to be taken away is in use: it stays");
+            if let Some(why) = self.stays(network, &intent)? {
+                tracing::error!(%network, "a network that is to be taken away stays: {why}");
                 self.journal.clear(id).await?;
                 continue;
             }
@@ -203,6 +215,17 @@ impl Networks {
             }
         }
         Ok(())
+    }
+
+    /// Why a network stays, whatever became of the creation or deletion that has left its entry.
+    fn stays(&self, network: &NetworkName, intent: &Intent) -> Result<Option<&'static str>> {
+        if self.record(network.as_str()).is_err() {
+            return Ok(None);
+        }
+        // With the record of what a creation has made its entry goes: this one has made nothing.
+        let other = matches!(intent, Intent::CreateNetwork { .. });
+        let used = !self.used_by(network.as_str())?.is_empty();
+        Ok(other.then_some("another creation has made it").or(used.then_some("it is in use")))
     }
 
     async fn finish_deletion(

@@ -11,9 +11,10 @@ use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
 
 use super::references::{Claims, References, no_device, users};
 use super::roster::{Roster, begin_once};
+use super::silence;
 use crate::blocking::blocking;
 use crate::error::{Error, Result};
-use crate::model::{ImageRecord, Intent, PoolRecord};
+use crate::model::{ImageRecord, InstanceRecord, Intent, PROJECT, PoolRecord};
 use crate::paths::Paths;
 
 /// The pool that a first start makes.
@@ -95,7 +96,11 @@ impl Pools {
     /// the images that there are.
     async fn catch_up(&self, name: &PoolName, driver: &Arc<dyn Driver>) -> Result<()> {
         for (id, volume) in self.dropped_volumes(name)? {
-            remove_if_there(driver.clone(), VolumeName::new(&volume)?).await?;
+            let found = self.store.get_doc::<InstanceRecord>(&[PROJECT, &volume])?;
+            // An instance of that name is made only where there is no such volume: then it had gone.
+            if found.is_none_or(|instance| instance.value.pool != *name) {
+                remove_if_there(driver.clone(), VolumeName::new(&volume)?).await?;
+            }
             self.journal.clear(id).await?;
         }
         let (store, driver) = (self.store.clone(), driver.clone());
@@ -137,6 +142,9 @@ impl Pools {
         let (path, options) = self.location(&name, &config)?;
         // Before the intent: what its undo removes must be ours alone.
         let _ours = self.folders.claim("the folder", &path.display().to_string())?;
+        self.take_back_all(&path)
+            .await
+            .map_err(|error| error.within(format!("create storage pool {name}")))?;
         refuse_used_folder(&path)?;
         let mut config = config;
         config.insert("source".into(), path.display().to_string());
@@ -153,7 +161,8 @@ impl Pools {
     ) -> Result<()> {
         let path = record.path.clone();
         let intent = Intent::CreatePool { pool: record.name.clone(), path: path.clone() };
-        let intent = self.journal.begin(&intent).await?;
+        let intent = begin_once(&self.journal, &intent).await?;
+        let folder = path.clone();
         let made = async {
             let driver = blocking(move || Ok(sc_storage::create(&path, kind, &options)?)).await?;
             let mut draft = Draft::new();
@@ -167,10 +176,32 @@ impl Pools {
                 Ok(())
             }
             Err(error) => {
-                self.journal.clear(intent).await?;
+                if let Err(error) = self.take_back(intent, folder).await {
+                    // The entry stays, for the next creation or the next start.
+                    tracing::error!(pool = %record.name, error = %error.chain(), "take back a pool");
+                }
                 Err(error)
             }
         }
+    }
+
+    /// Takes away what a creation has made that failed.
+    async fn take_back(&self, intent: IntentId, path: PathBuf) -> Result<()> {
+        blocking(move || Ok(sc_storage::destroy(&path)?)).await?;
+        Ok(self.journal.clear(intent).await?)
+    }
+
+    /// Takes away what creations have left in a folder that failed and could not be taken back.
+    async fn take_back_all(&self, folder: &Path) -> Result<()> {
+        for (id, intent) in self.journal.pending()? {
+            match intent {
+                Intent::CreatePool { path, .. } if path == folder => {
+                    self.take_back(id, path).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Deletes a pool that nothing uses, with the images' layers in it. One that is lost, as with a
@@ -178,10 +209,12 @@ impl Pools {
     pub async fn delete(&self, name: &str, force: bool) -> Result<()> {
         let _ours = self.roster.claim(name)?;
         let PoolRecord { name: pool, path, .. } = self.record(name)?;
+        let deletion = Intent::DeletePool { pool: pool.clone(), path: path.clone() };
+        // Before anybody has to wait for this request.
+        let lost = silence::look(&pool, self.is_lost(&path, &deletion)).await?;
         let settled = self.references.settle().await;
         Error::refuse_if_used("storage pool", name, &self.used_by(name)?)?;
-        let deletion = Intent::DeletePool { pool: pool.clone(), path: path.clone() };
-        if self.is_lost(&path, &deletion).await? {
+        if lost {
             return self.forget_lost(&pool, force).await;
         }
         let intent = begin_once(&self.journal, &deletion).await?;
@@ -254,25 +287,44 @@ impl Pools {
     /// Takes back creations that were not finished and finishes deletions.
     async fn recover(&self) -> Result<()> {
         for (id, intent) in self.journal.pending()? {
-            match intent {
-                Intent::CreatePool { pool, path } | Intent::DeletePool { pool, path } => {
-                    let known = self.record(pool.as_str()).is_ok();
-                    if known && !self.used_by(pool.as_str())?.is_empty() {
-                        // Whatever became of its deletion: instances are in it.
-                        tracing::error!(%pool, "a pool that is to be taken away is in use: it stays");
-                        self.journal.clear(id).await?;
-                        continue;
-                    }
-                    tracing::info!(%pool, "taking a pool away that was half made or half deleted");
-                    if let Err(error) = self.finish_deletion(id, &pool, path).await {
-                        // The entry stays, for the next start.
-                        tracing::error!(%pool, error = %error.chain(), "take a pool away");
-                    }
-                }
-                _ => {}
+            let (Intent::CreatePool { pool, path } | Intent::DeletePool { pool, path }) = &intent
+            else {
+                continue;
+            };
+            if let Some(why) = self.stays(pool, path, &intent)? {
+                tracing::error!(%pool, "a pool that is to be taken away stays: {why}");
+                self.journal.clear(id).await?;
+                continue;
+            }
+            tracing::info!(%pool, "taking a pool away that was half made or half deleted");
+            // Another creation may have made it elsewhere.
+            let taken = match self.record(pool.as_str()).is_ok_and(|pool| pool.path != *path) {
+                true => self.take_back(id, path.clone()).await,
+                false => self.finish_deletion(id, pool, path.clone()).await,
+            };
+            if let Err(error) = taken {
+                // The entry stays, for the next start.
+                tracing::error!(%pool, error = %error.chain(), "take a pool away");
             }
         }
         Ok(())
+    }
+
+    /// Why a pool stays, whatever became of the creation or deletion that has left its entry.
+    fn stays(&self, name: &PoolName, path: &Path, intent: &Intent) -> Result<Option<&'static str>> {
+        let all = self.store.list_docs::<PoolRecord>(&[])?;
+        if all.iter().any(|pool| pool.value.name != *name && pool.value.path == path) {
+            return Ok(Some("another pool is in its folder"));
+        }
+        if !all.iter().any(|pool| pool.value.name == *name && pool.value.path == path) {
+            return Ok(None);
+        }
+        // With the record of what a creation has made its entry goes: this one has made nothing.
+        if matches!(intent, Intent::CreatePool { .. }) {
+            return Ok(Some("another creation has made it"));
+        }
+        let used = !self.used_by(name.as_str())?.is_empty();
+        Ok(used.then_some("it is in use"))
     }
 
     async fn finish_deletion(&self, id: IntentId, name: &PoolName, path: PathBuf) -> Result<()> {

@@ -1,9 +1,18 @@
 //! Profiles: their records. What a change means for the instances that follow a profile is theirs:
 //! see [`crate::instance::profile_users`].
+//!
+//! ```text
+//! change    Changing ──[ Alone: who follows? commit ]── they catch up ──[ Alone: take back ]──> done
+//! creation                  [ Following: what do they say? commit, be in the list ]
+//! ```
+//!
+//! One change at a time, however long its followers take. The parts in brackets exclude each other, and
+//! are short: whoever comes to follow a profile either is among those that its change concerns, or comes
+//! after the commit and has what it says.
 
 use sc_api::{ErrorKind, PoolName, ProfileName, ProfilePut};
 use sc_store::{CommitError, Doc, Draft, Store};
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::references::Held;
 use crate::error::{Error, Result};
@@ -13,12 +22,20 @@ use crate::model::{DEFAULT_PROFILE, PROJECT, ProfileRecord};
 #[derive(Debug)]
 pub struct Profiles {
     store: Store,
-    changing: RwLock<()>,
+    turn: Mutex<()>,
+    following: RwLock<()>,
 }
 
 /// The right to change profiles. One change at a time, so that none is lost.
 #[derive(Debug)]
-pub struct Changing<'a>(#[expect(dead_code, reason = "held")] RwLockWriteGuard<'a, ()>);
+pub struct Changing<'a> {
+    _turn: MutexGuard<'a, ()>,
+    following: &'a RwLock<()>,
+}
+
+/// Nobody comes to follow a profile.
+#[derive(Debug)]
+pub struct Alone<'a>(#[expect(dead_code, reason = "held")] RwLockWriteGuard<'a, ()>);
 
 /// Profiles stay as they are.
 #[derive(Debug)]
@@ -27,7 +44,7 @@ pub struct Following<'a>(#[expect(dead_code, reason = "held")] RwLockReadGuard<'
 impl Profiles {
     /// The profiles in `store`.
     pub fn new(store: Store) -> Self {
-        Self { store, changing: RwLock::default() }
+        Self { store, turn: Mutex::default(), following: RwLock::default() }
     }
 
     /// The profile of this name, with its revision.
@@ -75,19 +92,20 @@ impl Profiles {
 
     /// Waits for the right to change profiles.
     pub async fn changing(&self) -> Changing<'_> {
-        Changing(self.changing.write().await)
+        Changing { _turn: self.turn.lock().await, following: &self.following }
     }
 
     /// Lets them stay as they are, for an instance that comes to follow some. To be asked for before
-    /// [`References::hold`](super::References::hold), as changes do.
+    /// [`References::hold`](super::References::hold), as changes do, and not to be held while anything
+    /// is waited for that may hang: others' creations wait as well then.
     pub async fn following(&self) -> Following<'_> {
-        Following(self.changing.read().await)
+        Following(self.following.read().await)
     }
 
     /// Replaces a profile; what it names is held.
     pub async fn replace(
         &self,
-        _right: &Changing<'_>,
+        _alone: &Alone<'_>,
         _held: &Held,
         before: &Doc<ProfileRecord>,
         after: &ProfileRecord,
@@ -104,7 +122,12 @@ impl Profiles {
     }
 
     /// Deletes a profile, which nobody may use; `users` are their paths in the API.
-    pub async fn delete(&self, found: &Doc<ProfileRecord>, users: &[String]) -> Result<()> {
+    pub async fn delete(
+        &self,
+        _alone: &Alone<'_>,
+        found: &Doc<ProfileRecord>,
+        users: &[String],
+    ) -> Result<()> {
         if found.value.name.as_str() == DEFAULT_PROFILE {
             return Err(Error::new(
                 ErrorKind::Forbidden,
@@ -116,5 +139,12 @@ impl Profiles {
         draft.delete(found);
         self.store.apply(draft).await?;
         Ok(())
+    }
+}
+
+impl Changing<'_> {
+    /// Waits until nobody is about to follow a profile.
+    pub async fn alone(&self) -> Alone<'_> {
+        Alone(self.following.write().await)
     }
 }

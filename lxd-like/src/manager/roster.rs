@@ -1,7 +1,9 @@
 //! The objects of one kind: what stands for each of the store's outside, or why nothing does.
 //!
 //! Creation and deletion of one object exclude each other by its claim. A deletion that has begun is
-//! finished, by the next deletion or the next daemon: its entry in the journal stays until then.
+//! finished, by the next deletion or the next daemon: its entry in the journal stays until then. A
+//! creation that has failed is taken back; where even that fails, its entry stays for the next creation
+//! of the same, or the next daemon. Neither entry outlives that: a daemon would obey it long after.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
@@ -111,11 +113,11 @@ fn handle<T>(standing: Option<Standing<T>>) -> Option<T> {
     }
 }
 
-/// The journal's entry of a deletion: that of one which has failed before, or a new one.
-pub(super) async fn begin_once(journal: &Journal<Intent>, deletion: &Intent) -> Result<IntentId> {
+/// The journal's entry of a creation or a deletion: that of one which has failed before, or a new one.
+pub(super) async fn begin_once(journal: &Journal<Intent>, wanted: &Intent) -> Result<IntentId> {
     let pending = journal.pending()?;
-    match pending.into_iter().find(|(_, intent)| intent == deletion) {
+    match pending.into_iter().find(|(_, intent)| intent == wanted) {
         Some((id, _)) => Ok(id),
-        None => Ok(journal.begin(deletion).await?),
+        None => Ok(journal.begin(wanted).await?),
     }
 }

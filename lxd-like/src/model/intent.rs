@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use sc_api::{InstanceName, NetworkName, PoolName};
+use sc_api::{InstanceName, NetworkName, PoolName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Something that is under way outside, or stands there.
@@ -24,8 +24,13 @@ pub enum Intent {
     DropVolume { instance: InstanceName, pool: PoolName },
     /// An image's layer is being made in a pool. Undone by the pool's own sweep.
     UnpackImage { fingerprint: String, pool: PoolName },
-    /// An image's files and layers are being deleted. Finished.
-    DeleteImage { fingerprint: String },
+    /// An image's files and layers are being deleted. Finished, unless it was imported again since:
+    /// `uploaded_at` tells one from the other.
+    DeleteImage {
+        fingerprint: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uploaded_at: Option<Timestamp>,
+    },
     /// A network is being made. Undone.
     CreateNetwork { network: NetworkName },
     /// A network is being deleted. Finished.

@@ -192,6 +192,10 @@ impl<F: Flavour> Driver for Local<F> {
         self.pool.layout.check_in_place()
     }
 
+    fn touch(&self) -> Result<()> {
+        self.pool.layout.touch()
+    }
+
     fn has_image(&self, image: &Fingerprint) -> Result<Option<ImageForm>> {
         self.pool.layers.image(&self.pool.layout, image)
     }

@@ -104,6 +104,10 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// moved away.
     fn check_in_place(&self) -> Result<()>;
 
+    /// Makes something in the pool and takes it away again. It takes no time where the pool's file system
+    /// answers.
+    fn touch(&self) -> Result<()>;
+
     /// How an image lies in the pool; `None` where it does not.
     fn has_image(&self, image: &Fingerprint) -> Result<Option<ImageForm>>;
 

@@ -24,6 +24,7 @@ crate::on_every_driver!(
     an_empty_volume_is_an_empty_directory,
     usage_grows_with_what_is_written,
     the_backup_is_replaced_whole,
+    a_pool_that_is_touched_is_as_before,
     volumes_are_made_and_removed_from_many_threads,
 );
 
@@ -39,6 +40,17 @@ fn a_volume_begins_as_its_image(kind: DriverKind) {
     assert_eq!((stat("su").mode() & 0o7777, stat("su").uid()), (0o4755, BASE));
     assert_eq!((stat("srv/www/index").uid(), stat("srv/www/index").gid()), (BASE + 33, BASE + 33));
     assert_eq!(fs::read_link(mounted.path("link")).unwrap().to_str(), Some("/etc/hostname"));
+}
+
+fn a_pool_that_is_touched_is_as_before(kind: DriverKind) {
+    if !root() {
+        return;
+    }
+    let (pool, image) = Pool::with_image(kind);
+    drop(pool.create("web1", &image));
+    let before = pool.entries();
+    pool.driver.touch().unwrap();
+    assert_eq!(pool.entries(), before);
 }
 
 fn what_a_guests_root_writes_belongs_to_id_0_on_disk(kind: DriverKind) {

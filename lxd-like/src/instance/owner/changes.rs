@@ -76,6 +76,8 @@ impl Owner {
             }
             // When it is found again its limits are set as they are then.
             None if matches!(self.state, State::Silent(_)) => {}
+            // Of one that is to be deleted, and could not be yet, nothing needs to be held.
+            None if self.leftover.deletion.is_some() => {}
             None => self.hold_nics(&checked).await?,
         }
         self.view.send_modify(|view| view.expanded = Arc::new(checked.expanded));

@@ -17,10 +17,12 @@ pub enum Set {
     Sockets,
     /// What makes, changes, signals and waits for processes.
     Processes,
+    /// Of [`Set::Files`], what writes the log of the daemon's database.
+    Log,
 }
 
 impl Set {
-    /// All of them.
+    /// All of them; the last is a part of the first.
     pub const ALL: [Self; 4] = [Self::Files, Self::Mounts, Self::Sockets, Self::Processes];
 }
 
@@ -31,6 +33,7 @@ impl fmt::Display for Set {
             Self::Mounts => "mounts",
             Self::Sockets => "sockets",
             Self::Processes => "processes",
+            Self::Log => "log",
         })
     }
 }
@@ -74,6 +77,17 @@ pub fn set_of(member: Member, arguments: [u64; 2], object: impl FnOnce() -> Obje
         }
         Member::EpollCtl => (arguments[1] == libc::EPOLL_CTL_ADD as u64).then_some(Set::Sockets),
         Member::Clone => Some(Set::Processes),
+    }
+}
+
+/// Whether a call of this name, which belongs to `set`, is one of those that are `wanted`.
+pub fn is_of(wanted: Set, set: Option<Set>, name: &str, object: impl FnOnce() -> Object) -> bool {
+    match wanted {
+        Set::Log => {
+            let writes = matches!(name, "write" | "pwrite64" | "pwritev" | "fdatasync" | "fsync");
+            set == Some(Set::Files) && writes && object().name().ends_with("/store.db-wal")
+        }
+        wanted => set == Some(wanted),
     }
 }
 

@@ -173,7 +173,7 @@ impl Tracer<'_> {
         };
         let object = || Object::of(task, registers.rdi, &self.runtime);
         let set = calls::set_of(*member, [registers.rdi, registers.rsi], object);
-        if set != Some(fault.set) {
+        if !calls::is_of(fault.set, set, name, object) {
             return Ok(());
         }
         let begins_thread = *member == Member::Clone && begins_thread(task, name, registers.rdi)?;

@@ -1,0 +1,82 @@
+//! What a creation makes in a pool: the image's layer and the instance's volume. A pool that does not
+//! answer holds it up for a while only.
+
+use std::sync::Arc;
+
+use sc_api::PoolName;
+use sc_storage::{Driver, Fingerprint, Source, VolumeName};
+use tokio::task::JoinHandle;
+
+use super::registry::Instances;
+use crate::blocking::blocking;
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::manager::{Claim, Root, remove_if_there, while_it_answers};
+use crate::model::InstanceRecord;
+use crate::operation::ProgressReporter;
+
+/// Sees to it that the pool has the image's layer: see
+/// [`Images::ensure_layer`](crate::manager::Images::ensure_layer). One that is being made when the pool
+/// falls silent is made to its end, for whoever comes later.
+pub(super) async fn ensure_layer(
+    ctx: &Ctx,
+    root: Root,
+    pool: &PoolName,
+    progress: &ProgressReporter,
+) -> Result<(Root, Option<Fingerprint>)> {
+    let driver = ctx.pools.get(pool.as_str())?;
+    let (ctx, name, progress) = (ctx.clone(), pool.clone(), progress.clone());
+    let making = tokio::spawn(async move { ctx.images.ensure_layer(root, &name, &progress).await });
+    while_it_answers(&driver, pool, ended(making)).await
+}
+
+/// Makes the volume of an instance whose record is there.
+#[tracing::instrument(level = "debug", name = "create: volume", skip_all)]
+pub(super) async fn make(
+    instances: &Instances,
+    record: &InstanceRecord,
+    layer: Option<Fingerprint>,
+    progress: &ProgressReporter,
+) -> Result<()> {
+    let ctx = instances.ctx();
+    let steps = ctx.steps.operation("create");
+    steps.reach("intent")?;
+    let pool = ctx.pools.get(record.pool.as_str())?;
+    let volume = VolumeName::new(record.name.as_str())?;
+    let (driver, name, reporter) = (pool.clone(), volume.clone(), progress.clone());
+    let mut making = tokio::spawn(blocking(move || {
+        let source = layer.as_ref().map_or(Source::Empty, Source::Image);
+        Ok(driver.create_volume(&name, source, &|at| reporter.copied(at))?)
+    }));
+    let made = while_it_answers(&pool, &record.pool, ended(&mut making)).await;
+    if made.is_err() && !making.is_finished() {
+        // Nobody may have the name before it is known what has become of the volume.
+        let claim = instances.creating().claim("instance", record.name.as_str())?;
+        tokio::spawn(remove_late(making, pool, volume, claim));
+    }
+    made?;
+    steps.reach("volume")?;
+    Ok(())
+}
+
+/// Removes a volume that is made when nobody waits for it any more: the creation was taken back, or is
+/// going to be.
+async fn remove_late(
+    making: JoinHandle<Result<()>>,
+    pool: Arc<dyn Driver>,
+    volume: VolumeName,
+    _claim: Claim,
+) {
+    if ended(making).await.is_err() {
+        return;
+    }
+    if let Err(error) = remove_if_there(pool, volume.clone()).await {
+        tracing::error!(%volume, error = %error.chain(), "remove a volume that was made too late");
+    }
+}
+
+async fn ended<T>(
+    work: impl Future<Output = std::result::Result<Result<T>, tokio::task::JoinError>>,
+) -> Result<T> {
+    work.await.unwrap_or_else(|error| Err(Error::internal(format!("a task ended early: {error}"))))
+}

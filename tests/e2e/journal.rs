@@ -1,0 +1,123 @@
+//! The disk fails under the database while something is made or taken away: whoever asked is told, can ask
+//! again, and the next daemon does nothing that was asked for before.
+
+use nix::errno::Errno;
+use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::{Daemon, Fault, Hit, Injector, Options, Ran, Set, Whose};
+
+/// A command does not come to more writes of the database's log.
+const MOST_WRITES: u32 = 200;
+
+/// A daemon whose database's disk can be made to fail.
+struct Failing {
+    daemon: Daemon,
+    injector: Injector,
+}
+
+impl Failing {
+    fn start() -> Self {
+        // The injector knows one thread's calls from another's best where there are few.
+        let environment = vec![("TOKIO_WORKER_THREADS".to_owned(), "1".to_owned())];
+        let daemon = Daemon::start_with(Options { environment, ..Options::default() });
+        let injector = Injector::attach(&daemon);
+        Self { daemon, injector }
+    }
+
+    /// Runs a command whose `nth` write of the database's log fails; `None` when it has no more.
+    fn sc(&self, args: &[&str], nth: u32) -> (Ran, Option<Hit>) {
+        let fault = Fault { whose: Whose::Daemon, set: Set::Log, errno: Errno::EIO, nth };
+        self.injector.arm(fault);
+        let ran = self.daemon.sc(args);
+        (ran, self.injector.disarm())
+    }
+
+    /// Has each write fail of commands that `prepare` makes possible and `command` tells by number; asks
+    /// again where one is refused.
+    fn each_write_fails(
+        &self,
+        prepare: impl Fn(&Daemon, u32),
+        command: impl Fn(u32) -> Vec<String>,
+    ) -> u32 {
+        let mut refused = 0;
+        for nth in 1..MOST_WRITES {
+            prepare(&self.daemon, nth);
+            let args = command(nth);
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let (ran, hit) = self.sc(&args, nth);
+            if ran.code != 0 {
+                println!("{args:?}, {hit:?}: {}", ran.stderr.trim_end());
+                refused += 1;
+                self.daemon.sc(&args).ok();
+            }
+            if hit.is_none() {
+                return refused;
+            }
+        }
+        panic!("more than {MOST_WRITES} writes of the log");
+    }
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+/// The names of what a list shows.
+fn names(daemon: &Daemon, what: &str) -> Vec<String> {
+    let list = daemon.sc(&[what, "list", "-f", "csv"]).ok().to_owned();
+    list.lines().filter_map(|line| Some(line.split(',').next()?.to_owned())).collect()
+}
+
+#[test]
+fn an_image_imported_again_after_a_deletion_that_failed_stays() {
+    let Failing { mut daemon, injector } = {
+        let failing = Failing::start();
+        let refused = failing.each_write_fails(
+            |daemon, _| Busybox::import(daemon),
+            |_| words(&format!("image delete {BUSYBOX}")),
+        );
+        assert!(refused >= 2, "{refused} deletions were refused");
+        failing
+    };
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    daemon.kill9();
+    drop(injector);
+    daemon.run_again();
+    daemon.sc(&["launch", BUSYBOX, "c2"]).ok();
+}
+
+#[test]
+fn a_pool_whose_creation_failed_can_be_made_again_and_stays() {
+    let Failing { mut daemon, injector } = {
+        let failing = Failing::start();
+        let refused =
+            failing.each_write_fails(|_, _| {}, |nth| words(&format!("storage create p{nth} dir")));
+        assert!(refused >= 2, "{refused} creations were refused");
+        failing
+    };
+    let before = names(&daemon, "storage");
+    assert!(before.len() > 4, "{before:?}");
+    daemon.kill9();
+    drop(injector);
+    daemon.run_again();
+    assert_eq!(names(&daemon, "storage"), before);
+}
+
+#[test]
+fn a_network_whose_creation_failed_can_be_made_again_and_stays() {
+    let Failing { mut daemon, injector } = {
+        let failing = Failing::start();
+        let refused =
+            failing.each_write_fails(|_, _| {}, |nth| words(&format!("network create sctj{nth}")));
+        assert!(refused >= 2, "{refused} creations were refused");
+        failing
+    };
+    let before = names(&daemon, "network");
+    daemon.kill9();
+    drop(injector);
+    daemon.run_again();
+    assert_eq!(names(&daemon, "network"), before);
+    for name in before.iter().filter(|name| name.starts_with("sctj")) {
+        daemon.sc(&["network", "delete", name]).ok();
+    }
+}
