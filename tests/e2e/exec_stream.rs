@@ -131,6 +131,21 @@ fn without_the_option_of_the_connection_an_upgrade_is_none() {
 }
 
 #[test]
+fn what_cannot_be_the_words_of_a_program_is_refused_by_the_name_of_its_field() {
+    let daemon = with_guest();
+    for (body, field) in [
+        (json!({ "command": ["true", "a\0b"] }), "command"),
+        (json!({ "command": ["true"], "cwd": "/tmp\0/x" }), "cwd"),
+        (json!({ "command": ["true"], "environment": { "A": "a\0b" } }), "environment"),
+        (json!({ "command": ["true"], "environment": { "A\0B": "" } }), "environment"),
+    ] {
+        let answer = refusal(&daemon, &body);
+        let named = format!("field \\\"{field}\\\": ");
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(&named), "{answer}");
+    }
+}
+
+#[test]
 fn input_that_nobody_reads_is_kept_as_far_as_there_is_credit_and_signals_pass_it() {
     let daemon = with_guest();
     let mut sleep = Running::start(&daemon, &["sleep", "1004"]);

@@ -8,7 +8,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use sc_agent_protocol::ExecRequest;
 use sc_api::exec::{PROTOCOL, SHELL_STATUS};
-use sc_api::{ErrorKind, InstanceExecPost};
+use sc_api::{ErrorKind, InstanceExecPost, quoted};
 use sc_sys::idmap::RANGE_SIZE;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -120,14 +120,21 @@ fn check(post: &InstanceExecPost) -> Result<()> {
             return Err(Error::invalid(text));
         }
     }
+    check_words(post)
+}
+
+/// Refuses what the kernel takes from nobody.
+fn check_words(post: &InstanceExecPost) -> Result<()> {
+    let bad = |field: &str, what: String| Err(Error::invalid(format!("field {field:?}: {what}")));
     if let Some(text) = post.command.iter().find(|text| text.contains('\0')) {
-        return Err(Error::invalid(format!("field \"command\": {text:?} holds a zero byte")));
+        return bad("command", format!("{} holds a zero byte", quoted(text)));
     }
-    let bad = |key: &str| key.is_empty() || key.contains(['=', '\0']);
-    match post.environment.iter().find(|(key, value)| bad(key) || value.contains('\0')) {
-        Some((key, _)) => {
-            Err(Error::invalid(format!("field \"environment\": bad variable {key:?}")))
-        }
+    if post.cwd.contains('\0') {
+        return bad("cwd", format!("{} holds a zero byte", quoted(&post.cwd)));
+    }
+    let is_bad = |key: &str| key.is_empty() || key.contains(['=', '\0']);
+    match post.environment.iter().find(|(key, value)| is_bad(key) || value.contains('\0')) {
+        Some((key, _)) => bad("environment", format!("bad variable {}", quoted(key))),
         None => Ok(()),
     }
 }
