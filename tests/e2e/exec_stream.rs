@@ -146,6 +146,25 @@ fn what_cannot_be_the_words_of_a_program_is_refused_by_the_name_of_its_field() {
 }
 
 #[test]
+fn the_path_of_a_program_or_folder_that_no_system_takes_is_refused_and_shown_in_part() {
+    let daemon = with_guest();
+    daemon.inside("c1", "ln -s /root/b /root/a; ln -s /root/a /root/b");
+    let long = format!("/{}", "x".repeat(200_000));
+    for (command, cwd, line, part) in [
+        (&*long, "/", "HTTP/1.1 400 ", "File name too long"),
+        ("true", &*long, "HTTP/1.1 400 ", "a path has 4095 at most"),
+        ("true", &long[..4000], "HTTP/1.1 400 ", "enter directory /xxx"),
+        ("/root/a", "/", "HTTP/1.1 400 ", "/root/a"),
+        ("/root/a/x", "/", "HTTP/1.1 400 ", "Too many levels of symbolic links"),
+        ("/etc/passwd/x", "/", "HTTP/1.1 404 ", "/etc/passwd/x"),
+    ] {
+        let answer = refusal(&daemon, &json!({ "command": [command], "cwd": cwd }));
+        assert!(answer.starts_with(line) && answer.contains(part), "{}", &answer[..300]);
+        assert!(answer.len() < 2000, "{} bytes", answer.len());
+    }
+}
+
+#[test]
 fn input_that_nobody_reads_is_kept_as_far_as_there_is_credit_and_signals_pass_it() {
     let daemon = with_guest();
     let mut sleep = Running::start(&daemon, &["sleep", "1004"]);

@@ -20,6 +20,9 @@ use crate::instance::Instances;
 use crate::instance::attach::{self, AgentLink, Program};
 use crate::operation::{Handle, NewOperation, Operations, Output};
 
+/// The bytes that a path may have, without the zero at its end.
+const PATH_MAX: usize = 4095;
+
 /// Runs a program inside, on websockets or on the connection of the request.
 pub async fn create(
     State(instances): State<Instances>,
@@ -131,6 +134,10 @@ fn check_words(post: &InstanceExecPost) -> Result<()> {
     }
     if post.cwd.contains('\0') {
         return bad("cwd", format!("{} holds a zero byte", quoted(&post.cwd)));
+    }
+    if post.cwd.len() > PATH_MAX {
+        let (cwd, length) = (quoted(&post.cwd), post.cwd.len());
+        return bad("cwd", format!("{cwd} has {length} bytes: a path has {PATH_MAX} at most"));
     }
     let is_bad = |key: &str| key.is_empty() || key.contains(['=', '\0']);
     match post.environment.iter().find(|(key, value)| is_bad(key) || value.contains('\0')) {
