@@ -8,6 +8,7 @@
 //! someone else drops, so [`others`] adds what it takes there, and the [`Keeper`] sees to it that table
 //! and rules stay whatever others do.
 
+mod changes;
 mod keeper;
 mod others;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sc_api::exec::{ExecFrame, ExecStream, FrameBuffer, WINDOW};
 use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Daemon, eventually};
+use serde_json::json;
 
 fn with_guest() -> Daemon {
     let daemon = Daemon::start();
@@ -17,10 +18,15 @@ fn with_guest() -> Daemon {
 
 /// Asks for a program on the connection itself; returns the answer's head, and what came behind it.
 fn ask(daemon: &Daemon, command: &[&str]) -> (UnixStream, String, Vec<u8>) {
+    post(daemon, "Upgrade", &json!({ "command": command }))
+}
+
+/// As [`ask`], with these options of the connection and this body.
+fn post(daemon: &Daemon, options: &str, body: &serde_json::Value) -> (UnixStream, String, Vec<u8>) {
     let mut stream = UnixStream::connect(daemon.dir().join("unix.socket")).unwrap();
-    let body = serde_json::json!({ "command": command }).to_string();
+    let body = body.to_string();
     let head = format!(
-        "POST /1.0/instances/c1/exec HTTP/1.1\r\nHost: sc\r\nConnection: Upgrade\r\n\
+        "POST /1.0/instances/c1/exec HTTP/1.1\r\nHost: sc\r\nConnection: {options}\r\n\
          Upgrade: sc-exec/1\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -35,6 +41,14 @@ fn ask(daemon: &Daemon, command: &[&str]) -> (UnixStream, String, Vec<u8>) {
             return (stream, String::from_utf8(answer).unwrap(), behind);
         }
     }
+}
+
+/// The answer to a request that starts nothing: its head and body.
+fn refusal(daemon: &Daemon, body: &serde_json::Value) -> String {
+    let (mut stream, head, mut body) = post(daemon, "Upgrade", body);
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    stream.read_to_end(&mut body).unwrap();
+    head + &String::from_utf8(body).unwrap()
 }
 
 /// A program that runs, on its connection.
@@ -103,11 +117,50 @@ fn a_program_that_cannot_be_started_is_refused_with_a_shells_status() {
         ("/etc", "HTTP/1.1 403 ", "\"return\":126"),
         ("", "HTTP/1.1 400 ", "name a program"),
     ] {
-        let (mut stream, head, mut body) = ask(&daemon, &[command]);
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
-        stream.read_to_end(&mut body).unwrap();
-        let body = String::from_utf8(body).unwrap();
-        assert!(head.starts_with(line) && body.contains(part), "{head}{body}");
+        let answer = refusal(&daemon, &json!({ "command": [command] }));
+        assert!(answer.starts_with(line) && answer.contains(part), "{answer}");
+    }
+}
+
+#[test]
+fn without_the_option_of_the_connection_an_upgrade_is_none() {
+    let daemon = with_guest();
+    let body = json!({ "command": ["true"], "wait-for-websocket": true });
+    let (_stream, head, _) = post(&daemon, "close", &body);
+    assert!(head.starts_with("HTTP/1.1 202 "), "{head}");
+}
+
+#[test]
+fn what_cannot_be_the_words_of_a_program_is_refused_by_the_name_of_its_field() {
+    let daemon = with_guest();
+    for (body, field) in [
+        (json!({ "command": ["true", "a\0b"] }), "command"),
+        (json!({ "command": ["true"], "cwd": "/tmp\0/x" }), "cwd"),
+        (json!({ "command": ["true"], "environment": { "A": "a\0b" } }), "environment"),
+        (json!({ "command": ["true"], "environment": { "A\0B": "" } }), "environment"),
+    ] {
+        let answer = refusal(&daemon, &body);
+        let named = format!("field \\\"{field}\\\": ");
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(&named), "{answer}");
+    }
+}
+
+#[test]
+fn the_path_of_a_program_or_folder_that_no_system_takes_is_refused_and_shown_in_part() {
+    let daemon = with_guest();
+    daemon.inside("c1", "ln -s /root/b /root/a; ln -s /root/a /root/b");
+    let long = format!("/{}", "x".repeat(200_000));
+    for (command, cwd, line, part) in [
+        (&*long, "/", "HTTP/1.1 400 ", "File name too long"),
+        ("true", &*long, "HTTP/1.1 400 ", "a path has 4095 at most"),
+        ("true", &long[..4000], "HTTP/1.1 400 ", "enter directory /xxx"),
+        ("/root/a", "/", "HTTP/1.1 400 ", "/root/a"),
+        ("/root/a/x", "/", "HTTP/1.1 400 ", "Too many levels of symbolic links"),
+        ("/etc/passwd/x", "/", "HTTP/1.1 404 ", "/etc/passwd/x"),
+    ] {
+        let answer = refusal(&daemon, &json!({ "command": [command], "cwd": cwd }));
+        assert!(answer.starts_with(line) && answer.contains(part), "{}", &answer[..300]);
+        assert!(answer.len() < 2000, "{} bytes", answer.len());
     }
 }
 

@@ -301,3 +301,24 @@ fn a_volume_that_is_no_instances_outlives_a_creation_of_its_name() {
     std::fs::remove_dir_all(&volume).unwrap();
     daemon.sc(&["init", BUSYBOX, "orphan"]).ok();
 }
+
+#[test]
+fn a_copy_of_a_configuration_that_could_not_be_written_is_written_without_another_change() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
+    let copy = daemon.dir().join("storage-pools/default/volumes/c1/backup.yaml");
+    let within = Duration::from_secs(20);
+    until("there is a copy", within, &true, || copy.is_file());
+    std::fs::remove_file(&copy).unwrap();
+    std::fs::create_dir(&copy).unwrap();
+    daemon.sc(&["config", "set", "c1", "user.x=later"]).ok();
+    let said = || {
+        let log = std::fs::read_to_string(daemon.log_path()).unwrap();
+        log.matches("write the copy of an instance's configuration").count()
+    };
+    until("it has failed twice", within, &true, || said() >= 2);
+    std::fs::remove_dir(&copy).unwrap();
+    let written = || std::fs::read_to_string(&copy).unwrap_or_default().contains("later");
+    until("it is written", within, &true, written);
+}

@@ -8,7 +8,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use sc_agent_protocol::ExecRequest;
 use sc_api::exec::{PROTOCOL, SHELL_STATUS};
-use sc_api::{ErrorKind, InstanceExecPost};
+use sc_api::{ErrorKind, InstanceExecPost, quoted};
 use sc_sys::idmap::RANGE_SIZE;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -19,6 +19,9 @@ use crate::error::{Error, Result};
 use crate::instance::Instances;
 use crate::instance::attach::{self, AgentLink, Program};
 use crate::operation::{Handle, NewOperation, Operations, Output};
+
+/// The bytes that a path may have, without the zero at its end.
+const PATH_MAX: usize = 4095;
 
 /// Runs a program inside, on websockets or on the connection of the request.
 pub async fn create(
@@ -120,14 +123,25 @@ fn check(post: &InstanceExecPost) -> Result<()> {
             return Err(Error::invalid(text));
         }
     }
+    check_words(post)
+}
+
+/// Refuses what the kernel takes from nobody.
+fn check_words(post: &InstanceExecPost) -> Result<()> {
+    let bad = |field: &str, what: String| Err(Error::invalid(format!("field {field:?}: {what}")));
     if let Some(text) = post.command.iter().find(|text| text.contains('\0')) {
-        return Err(Error::invalid(format!("field \"command\": {text:?} holds a zero byte")));
+        return bad("command", format!("{} holds a zero byte", quoted(text)));
     }
-    let bad = |key: &str| key.is_empty() || key.contains(['=', '\0']);
-    match post.environment.iter().find(|(key, value)| bad(key) || value.contains('\0')) {
-        Some((key, _)) => {
-            Err(Error::invalid(format!("field \"environment\": bad variable {key:?}")))
-        }
+    if post.cwd.contains('\0') {
+        return bad("cwd", format!("{} holds a zero byte", quoted(&post.cwd)));
+    }
+    if post.cwd.len() > PATH_MAX {
+        let (cwd, length) = (quoted(&post.cwd), post.cwd.len());
+        return bad("cwd", format!("{cwd} has {length} bytes: a path has {PATH_MAX} at most"));
+    }
+    let is_bad = |key: &str| key.is_empty() || key.contains(['=', '\0']);
+    match post.environment.iter().find(|(key, value)| is_bad(key) || value.contains('\0')) {
+        Some((key, _)) => bad("environment", format!("bad variable {}", quoted(key))),
         None => Ok(()),
     }
 }

@@ -4,8 +4,8 @@
 use std::convert::Infallible;
 
 use axum::extract::{FromRequest, FromRequestParts, Request, WebSocketUpgrade, ws::WebSocket};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use sc_api::exec;
@@ -109,17 +109,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
 }
 
 /// The connection itself, where the request asks for [`exec::PROTOCOL`] on it. Other protocols that
-/// it may ask for are passed over (RFC 9110, section 7.8).
+/// it may ask for are passed over, and so is an `Upgrade` that `Connection` does not name, which may be
+/// another hop's (RFC 9110, sections 7.6.1 and 7.8).
 pub struct ExecConnection(pub Option<OnUpgrade>);
 
 impl<S: Send + Sync> FromRequestParts<S> for ExecConnection {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let asked = parts.headers.get(header::UPGRADE).is_some_and(|asked| asked == exec::PROTOCOL);
+        let asked = asks_for_exec(&parts.headers);
         // HTTP/1.0 has no upgrades, and hyper gives none.
         Ok(Self(parts.extensions.remove::<OnUpgrade>().filter(|_| asked)))
     }
+}
+
+fn asks_for_exec(headers: &HeaderMap) -> bool {
+    let options = headers.get_all(header::CONNECTION).into_iter();
+    let mut options = options.filter_map(|value| value.to_str().ok()).flat_map(|it| it.split(','));
+    options.any(|option| option.trim().eq_ignore_ascii_case("upgrade"))
+        && headers.get(header::UPGRADE).is_some_and(|asked| asked == exec::PROTOCOL)
 }
 
 /// The parameters that lists take.
@@ -165,6 +173,22 @@ mod tests {
     #[test]
     fn a_list_is_no_request() {
         assert!(parse::<sc_api::InstancesPost>(b" []").is_err());
+    }
+
+    #[test]
+    fn a_protocol_is_asked_for_only_where_the_connection_is_to_be_upgraded() {
+        let asks = |lines: &[(&'static str, &'static str)]| {
+            let lines = lines.iter().map(|(name, value)| {
+                (name.parse().unwrap(), axum::http::HeaderValue::from_static(value))
+            });
+            asks_for_exec(&lines.collect())
+        };
+        let exec = ("upgrade", "sc-exec/1");
+        assert!(asks(&[("connection", "Upgrade"), exec]));
+        assert!(asks(&[("connection", "close"), ("connection", "keep-alive , upgrade"), exec]));
+        assert!(!asks(&[exec]));
+        assert!(!asks(&[("connection", "keep-alive, upgrades"), exec]));
+        assert!(!asks(&[("connection", "upgrade"), ("upgrade", "websocket")]));
     }
 
     #[test]

@@ -4,10 +4,11 @@
 //! profiles give included. It is written behind the requests that changed it, a moment later and by
 //! one task for each pool: a launch, which changes a record several times, neither waits for the disk
 //! nor has others wait for it, and an older state does not come last. (On a pool that has not answered
-//! for long it may.) What is behind when a daemon starts, as after a crash, it writes.
+//! for long it may.) What is behind when a daemon starts, as after a crash, it writes. One that cannot be
+//! written is tried again, after a pause that grows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use sc_api::InstanceName;
@@ -16,7 +17,7 @@ use sc_storage::VolumeName;
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::handle::InstanceHandle;
 use super::registry::Instances;
@@ -32,10 +33,15 @@ const REST: Duration = Duration::from_millis(500);
 /// How long copies that are being written are waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The pause after a failure, and the longest, after many.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
 /// The instances whose copy is behind.
 #[derive(Debug, Default)]
 pub(super) struct Behind {
     names: Mutex<BTreeSet<InstanceName>>,
+    failed: Mutex<Failed>,
     news: Notify,
 }
 
@@ -46,8 +52,68 @@ impl Behind {
         self.news.notify_one();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<InstanceName>> {
+    /// Has the copy of an instance written again, after a pause.
+    fn note_failed(&self, name: InstanceName) {
+        self.failed().note(name, Instant::now());
+        // Whoever waits for news does so from now on for the end of the pause as well.
+        self.news.notify_one();
+    }
+
+    /// Returns when there is something to write.
+    async fn wait(&self) {
+        let due = self.failed().due;
+        let again = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.news.notified() => sleep(REST).await,
+            () = again => {
+                let failed = self.failed().take();
+                self.lock().extend(failed);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<InstanceName>> {
         self.names.lock().expect("no panic while the names are locked")
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Failed> {
+        self.failed.lock().expect("no panic while the failures are locked")
+    }
+}
+
+/// The instances whose copy could not be written, and when all of them are tried again.
+#[derive(Debug, Default)]
+struct Failed {
+    names: BTreeSet<InstanceName>,
+    due: Option<Instant>,
+    /// The last pause, until a try at the end of one has failed nowhere.
+    pause: Option<Duration>,
+}
+
+impl Failed {
+    fn note(&mut self, name: InstanceName, now: Instant) {
+        self.names.insert(name);
+        if self.due.is_none() {
+            let pause = self.pause.map_or(FIRST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
+            self.due = Some(now + *self.pause.insert(pause));
+        }
+    }
+
+    fn take(&mut self) -> BTreeSet<InstanceName> {
+        self.due = None;
+        std::mem::take(&mut self.names)
+    }
+
+    /// Forgets the pauses if nothing waits for the end of one.
+    fn settle(&mut self) {
+        if self.due.is_none() {
+            self.pause = None;
+        }
     }
 }
 
@@ -55,14 +121,14 @@ impl Instances {
     /// Keeps the copies for as long as the daemon lives.
     pub async fn keep_copies(self) {
         loop {
-            self.behind().news.notified().await;
-            tokio::time::sleep(REST).await;
+            self.behind().wait().await;
             self.write_copies().await;
+            self.behind().failed().settle();
         }
     }
 
     /// Writes the copies that are behind, those of each pool by themselves: one that does not answer
-    /// holds up no other. A failure is logged: the store has what counts.
+    /// holds up no other. A failure is logged and noted: the store has what counts.
     pub async fn write_copies(&self) {
         let names = std::mem::take(&mut *self.behind().lock());
         let mut pools: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -72,7 +138,7 @@ impl Instances {
         }
         let mut writers = JoinSet::new();
         for handles in pools.into_values() {
-            writers.spawn(write_all(self.ctx().clone(), handles));
+            writers.spawn(write_all(self.clone(), handles));
         }
         if timeout(PATIENCE, async { while writers.join_next().await.is_some() {} }).await.is_err()
         {
@@ -92,13 +158,14 @@ struct Copy<'a> {
     networks: Vec<NetworkRecord>,
 }
 
-async fn write_all(ctx: Ctx, handles: Vec<Arc<InstanceHandle>>) {
+async fn write_all(instances: Instances, handles: Vec<Arc<InstanceHandle>>) {
     for handle in handles {
-        let ctx = ctx.clone();
+        let ctx = instances.ctx().clone();
         let (name, view) = (handle.name().clone(), handle.view());
         if let Err(error) = blocking(move || write(&ctx, &view)).await {
             tracing::warn!(instance = %name, error = %error.chain(),
                 "write the copy of an instance's configuration");
+            instances.behind().note_failed(name);
         }
     }
 }
@@ -129,4 +196,28 @@ fn content(ctx: &Ctx, record: &InstanceRecord, expanded: &Settings) -> Result<Ve
     };
     serde_json::to_vec_pretty(&copy)
         .map_err(|error| Error::internal(format!("serialise the copy: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_while_copies_cannot_be_written_and_are_forgotten_afterwards() {
+        let name: InstanceName = "c1".parse().unwrap();
+        let (mut failed, now) = (Failed::default(), Instant::now());
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            failed.note(name.clone(), now);
+            // Another one, or the same by a change, waits for the end of the same pause.
+            failed.note("c2".parse().unwrap(), now + FIRST_PAUSE);
+            pauses.push((failed.due.unwrap() - now).as_secs());
+            failed.settle();
+            assert_eq!(failed.take().len(), 2);
+        }
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 128, 256, 300]);
+        failed.settle();
+        failed.note(name, now);
+        assert_eq!(failed.due, Some(now + FIRST_PAUSE));
+    }
 }

@@ -10,7 +10,10 @@
 //!
 //! The format is SQLite's own (<https://sqlite.org/fileformat2.html#walformat>). Numbers are big-endian; each
 //! sum goes on from the one before, over the words of what it covers, whose order the magic number says.
-//! Frames of an earlier round have other salts.
+//! Frames of an earlier round have other salts, both of them: a frame with one of this round's is damaged.
+//!
+//! One thing looks as a crash does: a frame of the last transaction but one that is wholly gone, being zeros or
+//! what was there a round before, as on a disk that has forgotten what it had synced.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,6 +26,8 @@ use crate::sqlite::{LOG_BYTES, PAGE_BYTES};
 
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
+/// Where a frame's header says how many pages the database has; zero where no transaction ends.
+const COMMIT: usize = 4;
 const FRAME: usize = FRAME_HEADER + PAGE_BYTES as usize;
 
 /// The magic number; one more where words are big-endian.
@@ -97,34 +102,60 @@ fn frames(log: &[u8]) -> Result<(), Damage> {
         let detail = "its first 32 bytes are not what was written".to_owned();
         return if begun { Err(Damage { detail, good: 0 }) } else { Ok(()) };
     };
-    let salts = &log[16..24];
+    let round = Round::of_header(log);
     let mut good = HEADER;
     let mut broken = None;
-    let mut commits_after = 0;
+    let mut lost = 0;
     for (number, frame) in log[HEADER..].chunks_exact(FRAME).enumerate() {
-        if &frame[8..16] != salts {
-            // Of an earlier round, or never written; a damaged one is where commits come after it.
-            broken.get_or_insert(number);
-        } else if broken.is_none() && sum.takes(frame) {
-            if word(frame, 4) != 0 {
+        if broken.is_none() && round.has(frame) && sum.takes(frame) {
+            if word(frame, COMMIT) != 0 {
                 good = HEADER + (number + 1) * FRAME;
             }
-        } else {
-            broken.get_or_insert(number);
-            commits_after += u32::from(word(frame, 4) != 0);
+            continue;
         }
+        // Of an earlier round, or never written; a damaged one is where commits come after it.
+        let is_first = broken.get_or_insert(number) == &number;
+        lost += u32::from(round.may_commit(frame) || is_first && sum.takes_with_a_bit(frame));
     }
     match broken {
-        Some(number) if commits_after > 1 => {
+        Some(number) if lost > 1 => {
             let page = word(&log[HEADER + number * FRAME..], 0);
             let detail = format!(
-                "its frame {} (page {page}) is not what was written, and {commits_after} commits come \
-                 after it",
+                "its frame {} (page {page}) is not what was written, and {lost} commits would be lost",
                 number + 1
             );
             Err(Damage { detail, good: good as u64 })
         }
         _ => Ok(()),
+    }
+}
+
+/// By what the frames of this round are told from those of earlier ones: each round adds one to the first salt
+/// and draws the second anew.
+#[derive(Clone, Copy)]
+struct Round {
+    /// How many rounds were before it.
+    number: u32,
+    salts: (u32, u32),
+}
+
+impl Round {
+    fn of_header(log: &[u8]) -> Self {
+        Self { number: word(log, 12), salts: (word(log, 16), word(log, 20)) }
+    }
+
+    /// Whether a frame says that it is of this round.
+    fn has(self, frame: &[u8]) -> bool {
+        (word(frame, 8), word(frame, 12)) == self.salts
+    }
+
+    /// Whether a frame ends a transaction of this round, though its salts may be damaged: those of an earlier
+    /// one differ in both.
+    fn may_commit(self, frame: &[u8]) -> bool {
+        let (first, second) = (word(frame, 8), word(frame, 12));
+        let rounds_before = self.salts.0.wrapping_sub(first);
+        let is_earlier = (1..=self.number).contains(&rounds_before) && second != self.salts.1;
+        word(frame, COMMIT) != 0 && !is_earlier
     }
 }
 
@@ -155,14 +186,27 @@ impl Sum {
 
     /// Goes on over a frame; false, and back, where it has another sum.
     fn takes(&mut self, frame: &[u8]) -> bool {
-        let mut next = *self;
-        next.add(&frame[..8]);
-        next.add(&frame[FRAME_HEADER..]);
+        let next = self.over(&frame[..8], frame);
         let is_right = next.words == (word(frame, 16), word(frame, 20));
         if is_right {
             *self = next;
         }
         is_right
+    }
+
+    /// The sum after a frame's page, with this at the begin of its header.
+    fn over(mut self, head: &[u8], frame: &[u8]) -> Self {
+        self.add(head);
+        self.add(&frame[FRAME_HEADER..]);
+        self
+    }
+
+    /// Whether a frame without a commit was written with one, of which a single bit is gone.
+    fn takes_with_a_bit(self, frame: &[u8]) -> bool {
+        let with = |bit: u32| [&frame[..COMMIT], &(1_u32 << bit).to_be_bytes()].concat();
+        let is_right =
+            |bit| self.over(&with(bit), frame).words == (word(frame, 16), word(frame, 20));
+        word(frame, COMMIT) == 0 && (0..u32::BITS).any(is_right)
     }
 
     fn add(&mut self, bytes: &[u8]) {

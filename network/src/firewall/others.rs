@@ -214,10 +214,12 @@ fn meta_key(statement: &Value) -> &str {
     statement.pointer("/match/left/meta/key").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The interfaces that a rule names, in whatever way.
+/// The interfaces that a rule is about. One that it excludes may be anybody's.
 fn interfaces(expression: &Value) -> impl Iterator<Item = String> {
     let statements = expression.as_array().into_iter().flatten();
-    let matches = statements.filter(|one| matches!(meta_key(one), "iifname" | "oifname"));
+    let is_equal = |one: &Value| one.pointer("/match/op").is_some_and(|op| op == "==");
+    let matches = statements
+        .filter(move |one| matches!(meta_key(one), "iifname" | "oifname") && is_equal(one));
     let names = matches.filter_map(|one| one.pointer("/match/right")?.as_str());
     names.filter(|name| is_plain(name)).map(str::to_owned)
 }
@@ -328,7 +330,10 @@ mod tests {
              {"counter": {"packets": 0, "bytes": 0}}]}},
         {"rule": {"chain": "DOCKER-CT", "handle": 11, "expr":
             [{"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "br-\"; drop"}},
-             {"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "br-0a1b"}}]}}]}"#;
+             {"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "br-0a1b"}}]}},
+        {"rule": {"chain": "DOCKER", "handle": 12, "expr":
+            [{"match": {"op": "!=", "left": {"meta": {"key": "iifname"}}, "right": "eth1"}},
+             {"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "docker0"}}]}}]}"#;
 
     fn config(pairs: &[(&str, &str)]) -> BridgeConfig {
         let map = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
@@ -363,7 +368,7 @@ add rule ip filter FORWARD oifname \"scbr0\" counter accept comment \"sc_scbr0\"
     }
 
     #[test]
-    fn the_bridges_of_docker_stay_closed_and_those_of_its_users_rules_are_none() {
+    fn the_bridges_of_docker_stay_closed_and_no_other_that_a_rule_speaks_of() {
         let expected = "iifname \"scbr0\" oifname { \"br-0a1b\", \"docker0\" } ct state new ct status ! dnat drop";
         assert_eq!(kept_closed(&both(), &with_rules()).trim(), expected);
         let mut open = with_rules();

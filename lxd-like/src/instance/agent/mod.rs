@@ -26,7 +26,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use failure::boot_failure;
+pub use failure::{boot_failure, shown};
 use failure::{exec_failure, gone, unexpected};
 pub(super) use hung::kill;
 
@@ -51,9 +51,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The number of requests whose answer nobody waits for.
 const UNASKED: u64 = 0;
-
-/// How much of a program's name an error shows.
-const NAME_SHOWN: usize = 256;
 
 /// How long to wait before an agent that has refused a connection is greeted again.
 pub(super) const GREETING_PAUSE: Duration = Duration::from_millis(100);
@@ -166,8 +163,8 @@ impl AgentLink {
         } else {
             self.ask_by_file(request, fds).await
         };
-        let shown = &program[..program.floor_char_boundary(NAME_SHOWN)];
-        let mut answer = asked.map_err(|error| error.within(format!("start {shown} inside")))?;
+        let inside = |error: Error| error.within(format!("start {} inside", shown(&program)));
+        let mut answer = asked.map_err(inside)?;
         match answer.reply {
             Reply::ExecStarted { exec, .. } => Ok(RunningExec {
                 id: exec,

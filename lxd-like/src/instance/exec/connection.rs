@@ -23,7 +23,7 @@ use tokio::io::{
 use tokio::sync::{Mutex, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::super::agent::{AgentLink, RunningExec};
+use super::super::agent::{AgentLink, RunningExec, shown};
 use super::super::stream::{Stream, lingered};
 use super::{ExitStatus, KILLED, finished, hang_up, pipes, resize, signal};
 use crate::error::{Context, Error, Result};
@@ -56,7 +56,7 @@ struct Gone;
 impl Program {
     /// Starts it.
     pub async fn start(link: Arc<AgentLink>, request: ExecRequest) -> Result<Self> {
-        let program = request.command.first().cloned().unwrap_or_default();
+        let program = shown(request.command.first().map_or("", String::as_str));
         let what = |step: &str| format!("start {program} inside: {step}");
         if request.terminal.is_some() {
             let RunningExec { id, exit, terminal } = link.exec(request, &[]).await?;

@@ -12,7 +12,7 @@ use sc_api::{ErrorKind, InstanceExecPost};
 use serde_json::Map;
 use tokio::sync::oneshot;
 
-use super::agent::AgentLink;
+use super::agent::{AgentLink, shown};
 use super::stream::Stream;
 use crate::error::{Context, Error, Result};
 use crate::operation::Output;
@@ -102,7 +102,7 @@ fn resize(terminal: &Stream, size: WindowSize) {
 /// A pipe for each of a program's streams: its reading end and its writing end.
 fn pipes(request: &ExecRequest) -> Result<[(OwnedFd, OwnedFd); 3]> {
     let pipe = || {
-        let program = request.command.first().map_or("", String::as_str);
+        let program = shown(request.command.first().map_or("", String::as_str));
         let made = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
         made.context(format!("start {program} inside: make a pipe"))
     };

@@ -1,5 +1,7 @@
 //! The file: made, found again, migrated, damaged.
 
+mod log;
+
 use std::fs;
 use std::os::unix::fs::FileExt;
 
@@ -266,105 +268,4 @@ fn a_store_from_before_there_were_sums_is_migrated_with_a_copy_and_keeps_everyth
     let copy = Connection::open(dir.path().join("store.db.before-v2")).unwrap();
     let kept: i64 = copy.query_row("SELECT count(*) FROM documents", [], |row| row.get(0)).unwrap();
     assert_eq!(kept, 1);
-}
-
-/// A store with all of its documents in the file and the last ten in the log as well, as a daemon that was
-/// killed leaves it.
-fn killed(dir: &Path) -> Vec<(String, Vec<u8>)> {
-    filled(dir, 60);
-    let (mut database, _) = open(dir).unwrap();
-    for revision in 61..=70 {
-        let json = format!("\"{}\"", "y".repeat(500));
-        database.write(&[batch(revision, &format!("/k/{revision}"), &json)]).unwrap();
-    }
-    drop(database);
-    let read = |name: &str| (name.to_owned(), fs::read(dir.join(name)).unwrap());
-    ["store.db", "store.db-wal"].map(read).into()
-}
-
-/// Puts the files into a folder of their own, one of them changed, and opens that.
-fn opened_with(
-    files: &[(String, Vec<u8>)],
-    name: &str,
-    change: impl FnOnce(&mut Vec<u8>),
-) -> Result<usize, OpenError> {
-    let dir = tempfile::tempdir().unwrap();
-    let mut change = Some(change);
-    for (file, bytes) in files {
-        let mut bytes = bytes.clone();
-        if let Some(change) = change.take_if(|_| file == name) {
-            change(&mut bytes);
-        }
-        fs::write(dir.path().join(file), bytes).unwrap();
-    }
-    let (_, contents) = open(dir.path())?;
-    for (key, (_, json)) in &contents.documents {
-        let number: u64 = key.as_str()[3..].parse().unwrap();
-        let letter = if number > 60 { "y" } else { "x" };
-        assert_eq!(**json, *format!("\"{}\"", letter.repeat(500)), "{key}");
-    }
-    Ok(contents.documents.len())
-}
-
-#[test]
-fn a_flipped_byte_loses_the_last_transaction_at_most_or_is_told() {
-    let dir = tempfile::tempdir().unwrap();
-    let files = killed(dir.path());
-    let (mut whole, mut refused) = (0, 0);
-    for (name, bytes) in &files {
-        let used = if name == "store.db" { bytes.len() } else { 25 * 4120 };
-        // Every byte of the headers, and some of everything else.
-        for at in (0..100).chain((100..used).step_by(509)) {
-            match opened_with(&files, name, |bytes| bytes[at] ^= 0x15) {
-                Ok(count) => {
-                    assert!(count >= 69, "{name} at {at}: {count} documents");
-                    whole += 1;
-                }
-                Err(error) => {
-                    let text = error.to_string();
-                    assert!(text.contains(name.as_str()), "{name} at {at}: {text}");
-                    assert!(
-                        text.contains("store.db-wal to") || text.contains("truncate"),
-                        "{text}"
-                    );
-                    refused += 1;
-                }
-            }
-        }
-    }
-    assert!(whole > 50 && refused > 50, "{whole} whole, {refused} refused");
-}
-
-#[test]
-fn a_log_that_is_gone_or_cut_off_is_told_and_the_remedy_helps() {
-    let dir = tempfile::tempdir().unwrap();
-    let files = killed(dir.path());
-    for length in [0, 10, 4096, 40_000, 8_000_000] {
-        let error =
-            opened_with(&files, "store.db-wal", |bytes| bytes.truncate(length)).unwrap_err();
-        let OpenError::Log { good, size, .. } = error else { panic!("{length}: {error}") };
-        let mended = |bytes: &mut Vec<u8>| {
-            bytes.truncate(length);
-            bytes.truncate(good as usize);
-            bytes.resize(size as usize, 0);
-        };
-        let count = opened_with(&files, "store.db-wal", mended).unwrap();
-        assert!((60..=70).contains(&count), "{length}: {count}");
-    }
-    fs::remove_file(dir.path().join("store.db-wal")).unwrap();
-    let error = open(dir.path()).err().unwrap();
-    assert!(matches!(error, OpenError::Log { .. }), "{error}");
-}
-
-#[test]
-fn a_database_with_the_log_of_another_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    killed(dir.path());
-    let other = tempfile::tempdir().unwrap();
-    create(&other.path().join("store.db"), &SCHEMA[..1]).unwrap();
-    drop(open(other.path()).unwrap());
-    let copy = other.path().join("store.db.before-v2");
-    fs::copy(copy, dir.path().join("store.db")).unwrap();
-    let error = open(dir.path()).err().unwrap();
-    assert!(error.to_string().contains("belongs to another database"), "{error}");
 }

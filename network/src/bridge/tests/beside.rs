@@ -145,6 +145,32 @@ fn a_table_that_others_flush_is_put_in_again() {
 }
 
 #[test]
+fn a_table_that_could_not_be_put_in_again_is_put_in_without_another_change() {
+    in_namespace(async {
+        // The rules are not taken, or cannot be read.
+        for fails in ["-f", "-j"] {
+            let (folder, mut context) = (Folder::new(), context());
+            let (script, broken) = (folder.0.path().join("nft"), folder.0.path().join("broken"));
+            let text = format!(
+                "#!/bin/sh\n[ $1 = {fails} ] && [ -e {0} ] && echo no >>{0} && exit 1\nexec nft \"$@\"\n",
+                broken.display()
+            );
+            fs::write(&script, text).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(&script, mode).unwrap();
+            context.nft = script;
+            let network = Network::start(config(&[]), &folder.path(), context).await.unwrap();
+            fs::write(&broken, "").unwrap();
+            nft("flush ruleset");
+            until("two failures", || fs::read(&broken).unwrap().len() > 2 * "no\n".len()).await;
+            fs::remove_file(&broken).unwrap();
+            until(fails, || rules().contains("masquerade")).await;
+            network.stop().await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_network_without_a_firewall_leaves_the_rules_of_others_alone() {
     in_namespace(async {
         let (folder, context) = (Folder::new(), context());
