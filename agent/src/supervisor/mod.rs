@@ -9,9 +9,10 @@
 //!    Over <────────────────┴─────────────────┴────────────────┘
 //! ```
 //!
-//! [`state`] moves between them, [`requests`] serves the daemon, [`programs`] runs what it asks for. Nothing in here waits for anything but the
-//! poller.
+//! [`state`] moves between them, [`requests`] serves the daemon, [`programs`] runs what it asks for,
+//! [`interfaces`] tells of the network. Nothing in here waits for anything but the poller.
 
+mod interfaces;
 mod programs;
 mod requests;
 mod state;
@@ -308,16 +309,6 @@ impl Supervisor {
         }
     }
 
-    /// Takes note of a change. Until it is told no more are listened to: they cost the agent nothing then,
-    /// however many the guest makes.
-    fn network_ready(&mut self) {
-        let Some(network) = &mut self.network else { return };
-        if network.drain() {
-            network.rest(&self.poller);
-            self.network_changes.happened(Instant::now());
-        }
-    }
-
     /// Returns when something is due without an event.
     fn next_deadline(&self) -> Option<Instant> {
         let now = Instant::now();
@@ -348,41 +339,6 @@ impl Supervisor {
             self.tell_interfaces(now);
         }
         Ok(())
-    }
-
-    /// Tells how the interfaces are now. A daemon that is behind with its reading gets the newest once it
-    /// has caught up, so that a guest cannot fill its queue.
-    fn tell_interfaces(&mut self, now: Instant) {
-        if !self.connections.iter().all(Connection::is_flushed) {
-            return self.network_changes.put_off(now);
-        }
-        // Before they are asked for: what comes later is a change anew.
-        if let Some(network) = &mut self.network {
-            network.drain();
-        }
-        if let Some(interfaces) = self.interfaces() {
-            self.tell(Event::Interfaces(interfaces), Vec::new());
-        }
-        self.network_changes.told(now, Instant::now());
-        self.listen_to_network();
-    }
-
-    fn listen_to_network(&mut self) {
-        if let Some(network) = &mut self.network
-            && let Err(error) = network.listen(&self.poller, token::NETWORK)
-        {
-            self.journal.say(format!("{error}: {}", error.io()));
-        }
-    }
-
-    fn interfaces(&mut self) -> Option<Vec<sc_agent_protocol::Interface>> {
-        match self.network.as_mut()?.interfaces() {
-            Ok(interfaces) => Some(interfaces),
-            Err(error) => {
-                self.journal.say(format!("{error}: {}", error.io()));
-                None
-            }
-        }
     }
 
     /// Tells the daemon, if one listens.

@@ -6,6 +6,7 @@
 
 mod failure;
 mod hung;
+mod reader;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,11 +16,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sc_agent_protocol::{
-    Event, ExecRequest, Interface, MAX_MESSAGE, Packet, Phase, Reply, Request, ToAgent, ToDaemon,
-    WindowSize,
+    Event, ExecRequest, Interface, MAX_MESSAGE, Packet, Phase, Reply, Request, ToAgent, WindowSize,
 };
 use sc_api::ErrorKind;
-use sc_sys::unix::{Blocking, Message, Seqpacket};
+use sc_sys::unix::{Blocking, Seqpacket};
 use sc_sys::{memfd, reactor};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -48,9 +48,6 @@ pub enum AgentEvent {
 /// How long an agent may take to answer. All that it does at once is quick; a guest's programs are
 /// never waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The number of requests whose answer nobody waits for.
-const UNASKED: u64 = 0;
 
 /// How long to wait before an agent that has refused a connection is greeted again.
 pub(super) const GREETING_PAUSE: Duration = Duration::from_millis(100);
@@ -109,7 +106,7 @@ impl AgentLink {
         let shared = Arc::new(Mutex::new(Some(waiting)));
         let (events, receiver) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        tokio::spawn(read(socket.clone(), shared.clone(), events, stop.clone()));
+        tokio::spawn(reader::read(socket.clone(), shared.clone(), events, stop.clone()));
         let path = path.to_owned();
         let link =
             Self { path, socket, next: AtomicU64::new(1), shared, _reader: stop.drop_guard() };
@@ -299,94 +296,6 @@ fn fits_in_message(request: &ExecRequest) -> bool {
     // Nearly all are so short that they need not be written out for it.
     length * EXPANDED + AROUND <= MAX_MESSAGE
         || serde_json::to_vec(request).expect("texts serialise").len() + AROUND <= MAX_MESSAGE
-}
-
-async fn read(
-    socket: Arc<AsyncFd<Seqpacket>>,
-    shared: Arc<Mutex<Shared>>,
-    events: mpsc::UnboundedSender<AgentEvent>,
-    stop: CancellationToken,
-) {
-    loop {
-        let packet = tokio::select! {
-            packet = receive(&socket) => packet,
-            () = stop.cancelled() => return,
-        };
-        match packet {
-            Some((ToDaemon::Reply(id, reply), fds)) => {
-                if let Some(exec) = deliver(&shared, id, reply, fds) {
-                    hang_up(&socket, exec);
-                }
-            }
-            Some((ToDaemon::Event(Event::ExecExited { exec, status }), _)) => {
-                let exit = lock(&shared).as_mut().and_then(|waiting| waiting.exits.remove(&exec));
-                // Whoever waited may have given up.
-                exit.map(|exit| exit.send(status));
-            }
-            Some((ToDaemon::Event(Event::NamespacesReady), mut fds)) => {
-                if let Some(netns) = fds.pop() {
-                    let _ = events.send(AgentEvent::NamespacesReady(netns));
-                }
-            }
-            Some((ToDaemon::Event(event), _)) => {
-                let _ = events.send(AgentEvent::Event(event));
-            }
-            None => break,
-        }
-    }
-    // Dropping the senders fails every waiter.
-    *lock(&shared) = None;
-    let _ = events.send(AgentEvent::Gone);
-}
-
-/// The next packet; `None` at the socket's end. What cannot be read is logged and passed over, as
-/// it may come from a newer agent.
-async fn receive(socket: &AsyncFd<Seqpacket>) -> Option<(ToDaemon, Vec<OwnedFd>)> {
-    loop {
-        let mut ready = socket.readable().await.ok()?;
-        match ready.try_io(|socket| Ok(socket.get_ref().receive()?)) {
-            Ok(Ok(Some(Message { bytes, descriptors }))) => match ToDaemon::decode(&bytes) {
-                Ok(packet) => return Some((packet, descriptors)),
-                Err(error) => tracing::warn!(%error, "unreadable message from an agent"),
-            },
-            Ok(Ok(None)) => return None,
-            // It left with something of ours unread. What it said before is still to come, and then the end.
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "read what an agent says");
-                return None;
-            }
-            Err(_would_block) => {}
-        }
-    }
-}
-
-/// Hands a reply to whoever waits for it. Returns the program that was started for somebody who does
-/// not wait any more.
-fn deliver(shared: &Mutex<Shared>, id: u64, reply: Reply, fds: Vec<OwnedFd>) -> Option<u64> {
-    let mut guard = lock(shared);
-    let waiting = guard.as_mut()?;
-    let started = match reply {
-        Reply::ExecStarted { exec, .. } => Some(exec),
-        _ => None,
-    };
-    let exit = started.map(|exec| {
-        let (sender, receiver) = oneshot::channel();
-        waiting.exits.insert(exec, sender);
-        receiver
-    });
-    let waiter = waiting.replies.remove(&id);
-    let answer = Answer { reply, fds, exit };
-    let delivered = waiter.is_some_and(|waiter| waiter.send(answer).is_ok());
-    started.filter(|_| !delivered).inspect(|exec| drop(waiting.exits.remove(exec)))
-}
-
-/// Ends a program that nobody has. The answer is nobody's, too.
-fn hang_up(socket: &AsyncFd<Seqpacket>, exec: u64) {
-    let packet = ToAgent { id: UNASKED, request: Request::HangUp { exec } }.encode();
-    if let Err(error) = socket.get_ref().send(&packet, &[]) {
-        tracing::warn!(%error, exec, "hang up a program that nobody waits for");
-    }
 }
 
 fn lock(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
