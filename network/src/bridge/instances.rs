@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -63,6 +64,7 @@ impl Network {
                 // Nobody comes back for it: that a device had them is not known any more.
                 errors.extend(self.forget_leases(dnsmasq, &held, Whose::Own).await.err());
             }
+            self.forget_late_leases(held.clone());
             let index = self.index();
             // Without a bridge nobody is known behind it.
             for address in addresses(&held).filter(|_| index != 0) {
@@ -245,9 +247,15 @@ impl Network {
         let gateway = self.config().ipv4.map(|net| any(net.addr()));
         for lease in self.0.files.read_leases()? {
             let address = addresses(reservation).any(|address| address == lease.address);
-            // A DHCPv6 lease shows no hardware address; the address that goes with it is its own.
-            let own = lease.mac.is_none_or(|mac| mac == reservation.mac);
-            if address && own == (whose == Whose::Own) {
+            let forgotten = match (whose, lease.mac) {
+                // Whatever its address: dnsmasq gives another when a reserved one is not free yet.
+                (Whose::Own, Some(mac)) => mac == reservation.mac,
+                (Whose::Others, Some(mac)) => address && mac != reservation.mac,
+                // A DHCPv6 lease shows no hardware address; the address that goes with it is its own.
+                (Whose::Own, None) => address,
+                (Whose::Others, None) => false,
+            };
+            if forgotten {
                 dnsmasq.forget_lease(&lease, gateway).await?;
             }
         }
@@ -264,6 +272,28 @@ impl Network {
             dnsmasq.forget_lease(&unwritten, gateway).await?;
         }
         Ok(())
+    }
+
+    /// Looks again for leases of a device that is gone: on a busy machine the last request of its guest
+    /// may be overtaken by our word that the lease is free.
+    fn forget_late_leases(&self, gone: Reservation) {
+        let network = self.clone();
+        tokio::spawn(async move {
+            for pause in LATE {
+                tokio::time::sleep(pause).await;
+                let dns = network.0.dns.read().await;
+                let back = network.ipam().iter().any(|held| held.mac == gone.mac);
+                let Some(dnsmasq) = dns.as_ref().filter(|_| !back) else { return };
+                let left = network.0.files.read_leases().unwrap_or_default();
+                let gateway = network.config().ipv4.map(|net| any(net.addr()));
+                for lease in left.iter().filter(|lease| lease.mac == Some(gone.mac)) {
+                    if let Err(error) = dnsmasq.forget_lease(lease, gateway).await {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(instance = gone.instance, error, "forget a late lease");
+                    }
+                }
+            }
+        });
     }
 
     fn write_names(&self, reservation: &Reservation, addresses: &[IpAddr]) -> Result<()> {
@@ -284,6 +314,9 @@ impl Network {
         }
     }
 }
+
+/// When late leases of a device that is gone are looked for, each after the one before.
+const LATE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 
 /// How many addresses a name stands for. A guest can have thousands, and each answer holds them all; those
 /// of IPv4 come first.
