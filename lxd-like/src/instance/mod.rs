@@ -11,6 +11,10 @@
 //!                       └─────────────────────────────────────────────┘ cleared up
 //! ```
 //!
+//! Beside these there is Silent: the agent of an instance that ran does not answer, now or when the daemon
+//! comes back ([`seek`]). It is Running again when the agent does, and Stopped when that has gone or the
+//! guest is killed.
+//!
 //! Only the owner task ([`owner`]) moves an instance along these arrows. Requests come to it
 //! through a queue; whether one is accepted is decided by [`queue`], a pure function. The state
 //! leaves through a watch channel as a [`View`], which readers look at without asking anybody.
