@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, LOCATION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::upgrade::Upgraded;
@@ -165,10 +165,13 @@ impl Client {
         if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return self.whole(described, answer).await.map(Switched::No);
         }
+        let location = answer.response.headers().get(LOCATION);
+        let operation = location.and_then(|path| path.to_str().ok()).map(str::to_owned);
         let switched = hyper::upgrade::on(answer.response).await;
         let broken =
             |source: hyper::Error| Error::Broken { request: described, source: source.into() };
-        switched.map(Switched::Yes).map_err(broken)
+        let connection = switched.map_err(broken)?;
+        Ok(Switched::Yes { connection, operation })
     }
 
     async fn receive(&self, request: Request<RequestBody>) -> Result<RawResponse> {
@@ -195,7 +198,12 @@ impl Client {
 #[derive(Debug)]
 pub(crate) enum Switched {
     /// The connection, which speaks it now.
-    Yes(Upgraded),
+    Yes {
+        /// The connection.
+        connection: Upgraded,
+        /// The path of the operation that it serves, where the server has told it.
+        operation: Option<String>,
+    },
     /// An answer as to any other request.
     No(RawResponse),
 }

@@ -66,8 +66,8 @@ pub enum Error {
     },
     /// The connection broke while a program ran.
     #[error(
-        "the connection to the daemon broke before the program's end ({by}): a program ends with the \
-         daemon that runs it"
+        "the connection to the daemon broke before the program's end ({by}): a program ends with its \
+         connection"
     )]
     BrokenExec {
         /// How.

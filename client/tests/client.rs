@@ -405,6 +405,51 @@ fn a_daemon_that_dies_under_a_program_is_told_with_what_becomes_of_that() {
 }
 
 #[test]
+fn a_daemon_that_has_lost_a_program_says_why() {
+    use std::io::{Read, Write};
+
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let daemon = std::thread::spawn(move || {
+        let mut answer = |text: &str| {
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            let read = connection.read(&mut request).unwrap();
+            connection.write_all(text.as_bytes()).unwrap();
+            String::from_utf8_lossy(&request[..read]).lines().next().unwrap().to_owned()
+        };
+        answer(
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
+             upgrade: sc-exec/1\r\nlocation: /1.0/operations/o1\r\n\r\n",
+        );
+        let operation = serde_json::json!({
+            "id": "o1", "class": "task", "description": "", "created_at": "2026-01-01T00:00:00Z",
+            "updated_at": "2026-01-01T00:00:00Z", "status": "Failure", "status_code": 400,
+            "may_cancel": false, "err": "the agent is lost",
+        });
+        let body = serde_json::json!({
+            "type": "sync", "status": "", "status_code": 200, "operation": "", "error_code": 0,
+            "error": "", "metadata": operation,
+        });
+        let body = body.to_string();
+        answer(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
+    });
+    let error = run(async {
+        let streams = ExecStreams {
+            stdin: tokio::io::empty(),
+            stdout: tokio::io::sink(),
+            stderr: tokio::io::sink(),
+        };
+        let (_sender, control) = mpsc::channel(1);
+        let client = Client::unix(&socket);
+        client.exec("web1", &post(&["true"]), streams, control).await.unwrap_err()
+    });
+    assert_eq!(daemon.join().unwrap(), "GET /1.0/operations/o1/wait?timeout=5 HTTP/1.1");
+    assert_eq!(error.to_string(), "the agent is lost");
+}
+
+#[test]
 fn a_signal_reaches_the_program() {
     for (way, fake, client) in each_way() {
         let code = run(async {

@@ -11,8 +11,12 @@
 //! run/BOOT/                what is of no use after a reboot: agents' sockets and exit records
 //! ```
 
+use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use sc_storage::Fingerprint;
 
 use crate::error::{Context, Result};
 
@@ -94,20 +98,18 @@ impl Paths {
     }
 
     /// Something that a daemon has made after its store, where there is nothing of the store; `None` where there
-    /// is a store, or was never one.
+    /// is a store, or was never one. What others leave there, as `lost+found` on a disk of its own, is nothing.
     pub fn left_without_store(&self) -> Option<PathBuf> {
-        let first_in = |folder: &Path| {
-            let mut entries = std::fs::read_dir(folder).ok()?;
-            Some(entries.next()?.ok()?.path())
-        };
-        let store = self.store();
-        let files = ["store.db", "store.db-wal"].map(|name| store.join(name));
-        // What cannot be looked for counts as there: the store's opening tells why.
-        if files.iter().any(|file| file.try_exists().unwrap_or(true)) {
+        // Where they cannot be looked for, the store's opening tells why.
+        if has_any(&self.store(), &["store.db", "store.db-wal"]) {
             return None;
         }
         let kept = ["storage-pools", "networks", "images", "logs"];
-        kept.iter().find_map(|folder| first_in(&self.root.join(folder)))
+        kept.iter().find_map(|folder| {
+            let entries = std::fs::read_dir(self.root.join(folder)).ok()?;
+            let mut paths = entries.filter_map(std::result::Result::ok).map(|entry| entry.path());
+            paths.find(|path| is_ours(folder, path))
+        })
     }
 
     /// The folder of image files.
@@ -156,16 +158,37 @@ impl Paths {
     }
 }
 
+/// Whether what lies in one of the root's folders is something that only a daemon makes.
+fn is_ours(folder: &str, path: &Path) -> bool {
+    match folder {
+        "storage-pools" => has_any(path, &["format.json"]),
+        "networks" => has_any(path, &["bridge.hwaddr"]),
+        "logs" => has_any(path, &["lxc.log", "console.log"]),
+        _ => path.file_name().and_then(OsStr::to_str).is_some_and(|name| {
+            Fingerprint::new(name.strip_suffix(".rootfs").unwrap_or(name)).is_ok()
+        }),
+    }
+}
+
+/// Whether one of these is in a folder. What cannot be looked for counts as there.
+fn has_any(folder: &Path, names: &[&str]) -> bool {
+    let is_there = |name: &&str| match std::fs::symlink_metadata(folder.join(name)) {
+        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        Ok(_) => true,
+    };
+    names.iter().any(is_there)
+}
+
 fn make(path: &Path, mode: u32) -> Result<()> {
     let create = || std::fs::DirBuilder::new().mode(mode).recursive(false).create(path);
     let mut made = create();
-    if made.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+    if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         let parent = path.parent().unwrap_or(Path::new("/"));
         std::fs::create_dir_all(parent).context(format!("make the folder {}", parent.display()))?;
         made = create();
     }
     match made {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         other => other.context(format!("make the folder {}", path.display())),
     }
 }
@@ -185,5 +208,37 @@ mod tests {
     fn a_place_where_no_folder_can_be_made_is_told() {
         let error = Paths::new("/proc/nowhere".into()).unwrap().create().unwrap_err();
         assert!(error.chain().contains("/proc/nowhere"), "{}", error.chain());
+    }
+
+    #[test]
+    fn what_a_disk_brings_along_is_no_sign_of_a_lost_store_and_what_a_daemon_made_is() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths { root: root.path().to_owned(), boot_id: String::new() };
+        for folder in ["storage-pools", "networks", "images", "logs"] {
+            std::fs::create_dir_all(root.path().join(folder).join("lost+found")).unwrap();
+            std::fs::write(root.path().join(folder).join("README"), "a disk").unwrap();
+        }
+        assert_eq!(paths.left_without_store(), None);
+        let hex = "0123456789abcdef".repeat(4);
+        for (entry, file) in [
+            ("networks/scbr0", "bridge.hwaddr"),
+            ("logs/c1", "console.log"),
+            ("images", &hex),
+            ("images", &format!("{hex}.rootfs")),
+        ] {
+            let folder = root.path().join(entry);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(file), "").unwrap();
+            let left = paths.left_without_store().expect(entry);
+            assert!(left == folder || left == folder.join(file), "{}", left.display());
+            std::fs::remove_file(folder.join(file)).unwrap();
+        }
+        let pool = paths.pool("default");
+        let kind = sc_storage::DriverKind::Dir;
+        drop(sc_storage::create(&pool, kind, &Default::default()).unwrap());
+        assert_eq!(paths.left_without_store(), Some(pool));
+        std::fs::create_dir(paths.store()).unwrap();
+        std::fs::write(paths.store().join("store.db"), "").unwrap();
+        assert_eq!(paths.left_without_store(), None);
     }
 }

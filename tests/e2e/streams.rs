@@ -250,6 +250,49 @@ fn what_runs_inside_ends_with_a_daemon_that_is_killed() {
     });
 }
 
+/// Breaks the daemon's connections to its agents, which nobody else has.
+fn break_connections_to_agents(daemon: &Daemon) {
+    use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+    let folder = format!("/proc/{}", daemon.pid());
+    let table = std::fs::read_to_string(format!("{folder}/net/unix")).unwrap();
+    // Num, RefCount, Protocol, Flags, Type (5 is SOCK_SEQPACKET), St, Inode.
+    let sockets: Vec<String> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|line| line.get(4) == Some(&"0005"))
+        .map(|line| format!("socket:[{}]", line[6]))
+        .collect();
+    let pid = Pid::from_raw(daemon.pid().try_into().unwrap()).unwrap();
+    let daemon = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    let mut broken = 0;
+    for entry in std::fs::read_dir(format!("{folder}/fd")).unwrap() {
+        let entry = entry.unwrap();
+        let Ok(target) = std::fs::read_link(entry.path()) else { continue };
+        if sockets.iter().any(|socket| target.as_os_str() == socket.as_str()) {
+            let number = entry.file_name().to_str().unwrap().parse().unwrap();
+            let socket = pidfd_getfd(&daemon, number, PidfdGetfdFlags::empty()).unwrap();
+            rustix::net::shutdown(&socket, rustix::net::Shutdown::Both).unwrap();
+            broken += 1;
+        }
+    }
+    assert!(broken > 0, "no connection to an agent: {table}");
+}
+
+#[test]
+fn a_program_whose_daemon_has_lost_its_agents_connection_ends_with_that_reason() {
+    let daemon = with_guest();
+    let clients = [("-T", "1001"), ("-t", "1002")]
+        .map(|(terminal, seconds)| sleeper(&daemon, &[terminal], seconds));
+    break_connections_to_agents(&daemon);
+    for client in clients {
+        let output = client.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("the connection to the instance's agent broke"), "{said}");
+        assert!(!said.contains("daemon"), "{said}");
+    }
+}
+
 #[test]
 fn what_runs_inside_ends_with_a_client_that_is_killed() {
     let daemon = with_guest();

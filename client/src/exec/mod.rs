@@ -9,6 +9,8 @@ mod session;
 mod streams;
 mod websockets;
 
+use std::time::Duration;
+
 use hyper_util::rt::TokioIo;
 use sc_api::exec::{PROTOCOL, SHELL_STATUS};
 use sc_api::{Envelope, InstanceExecPost};
@@ -22,7 +24,11 @@ pub(crate) use self::streams::receive;
 
 use crate::client::{Client, RawResponse, Switched, error_text, read_metadata};
 use crate::error::{Error, Result};
+use crate::operation::success;
 use crate::resource::path;
+
+/// How long a daemon is asked why a connection has ended.
+const WHY: Duration = Duration::from_secs(5);
 
 /// The caller's ends of the streams.
 #[derive(Debug)]
@@ -62,8 +68,13 @@ impl Client {
     {
         let path = path(&["instances", instance, "exec"]);
         match self.switch(&path, post, PROTOCOL).await? {
-            Switched::Yes(connection) => {
-                connection::run(TokioIo::new(connection), streams, control).await
+            Switched::Yes { connection, operation } => {
+                match connection::run(TokioIo::new(connection), streams, control).await {
+                    Err(broken @ Error::BrokenExec { .. }) => {
+                        Err(self.why_broken(operation, broken).await)
+                    }
+                    ended => ended,
+                }
             }
             Switched::No(RawResponse { status: status @ (..200 | 300..), body, .. }) => {
                 Err(refused(status, &body))
@@ -72,6 +83,19 @@ impl Client {
                 let operation = read_metadata(&format!("POST {path}"), &answer)?;
                 websockets::run(self, operation, post.interactive, streams, control).await
             }
+        }
+    }
+
+    /// Why a connection has ended before its program: a daemon that is there knows that of its operation.
+    async fn why_broken(&self, operation: Option<String>, broken: Error) -> Error {
+        let Some(operation) = operation else { return broken };
+        let path = format!("{operation}/wait?timeout={}", WHY.as_secs());
+        match tokio::time::timeout(WHY, self.get(&path)).await {
+            Ok(Ok(operation)) => match success(operation) {
+                Err(why @ Error::Operation { .. }) => why,
+                _ => broken,
+            },
+            _ => broken,
         }
     }
 
