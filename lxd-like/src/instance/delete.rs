@@ -53,8 +53,14 @@ pub(super) async fn delete(
         // what an earlier try has asked of it.
         let asked = begun.is_some() || error.kind() == ErrorKind::Unavailable;
         if !asked && is_whole(ctx, record).await {
-            ctx.journal.clear(intent).await.map_err(|error| named(error.into()))?;
-            return Err(error.into());
+            return match ctx.journal.clear(intent).await {
+                Ok(()) => Err(error.into()),
+                // The next daemon would delete it, whatever had been done with it until then.
+                Err(also) => {
+                    let text = format!("{}; and it is to go all the same: {also}", error.chain());
+                    Err(Failed { error: Error::new(error.kind(), text), begun: Some(intent) })
+                }
+            };
         }
         return Err(Failed { error, begun: Some(intent) });
     }

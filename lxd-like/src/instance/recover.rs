@@ -116,7 +116,7 @@ impl Instances {
             tracing::error!(instance = %name, error = %error.chain(), "finish a restart");
         }
         for intent in restart.intents {
-            if let Err(error) = self.ctx().journal.clear(intent).await {
+            if let Err(error) = self.ctx().journal.done(intent).await {
                 tracing::error!(instance = %name, %error, "clear the entry of a restart");
             }
         }

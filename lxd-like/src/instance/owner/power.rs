@@ -183,7 +183,7 @@ impl Owner {
     /// Restarts have come to their end, one way or the other.
     async fn conclude(&self, restarts: Vec<Restarting>, outcome: &Result<()>) {
         for Restarting { reply, intent, .. } in restarts {
-            if let Err(error) = self.ctx.journal.clear(intent).await {
+            if let Err(error) = self.ctx.journal.done(intent).await {
                 let instance = &self.record().name;
                 tracing::error!(%instance, %error, "clear the entry of a restart");
             }
