@@ -1,8 +1,6 @@
 //! What instances stand on: the store, the host, and the managers of everything else.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sc_api::DeviceMap;
 use sc_store::{IntentId, Journal, Steps, Store};
@@ -42,23 +40,13 @@ pub struct Context {
     pub shutdown: Shutdown,
 }
 
-/// How long the store is left alone before it is asked again, at first and at most.
-const CLEARING_PAUSE: RangeInclusive<Duration> =
-    Duration::from_millis(100)..=Duration::from_secs(30);
-
 impl Context {
-    /// Clears an entry of the journal, as often as that takes: nobody is to obey it any more. A daemon
-    /// that comes before it is done still finds it.
-    pub fn clear_behind(self: &Arc<Self>, intent: IntentId) {
-        let ctx = self.clone();
-        tokio::spawn(async move {
-            let mut pause = *CLEARING_PAUSE.start();
-            while let Err(error) = ctx.journal.clear(intent).await {
-                tracing::error!(%intent, %error, "clear an entry of the journal");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(*CLEARING_PAUSE.end());
-            }
-        });
+    /// Clears an entry of the journal of which nothing is left to be done. Where that fails it is logged,
+    /// and cleared with the next.
+    pub async fn done(&self, intent: IntentId) {
+        if let Err(error) = self.journal.done(intent).await {
+            tracing::error!(%intent, %error, "clear what is done from the journal");
+        }
     }
 
     /// Lets stay there what a profile's devices name. Those that it names anew must be there; what

@@ -3,7 +3,7 @@
 
 use nix::errno::Errno;
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, Fault, Hit, Injector, Options, Ran, Set, Whose};
+use sc_tests::{Daemon, Fault, Hit, Injector, Options, Ran, Set, Whose, status};
 
 /// A command does not come to more writes of the database's log.
 const MOST_WRITES: u32 = 200;
@@ -16,9 +16,15 @@ struct Failing {
 
 impl Failing {
     fn start() -> Self {
+        Self::into(None)
+    }
+
+    /// One that also runs into a fault.
+    fn into(fault: Option<&str>) -> Self {
         // The injector knows one thread's calls from another's best where there are few.
         let environment = vec![("TOKIO_WORKER_THREADS".to_owned(), "1".to_owned())];
-        let daemon = Daemon::start_with(Options { environment, ..Options::default() });
+        let fault = fault.map(str::to_owned);
+        let daemon = Daemon::start_with(Options { environment, fault, ..Options::default() });
         let injector = Injector::attach(&daemon);
         Self { daemon, injector }
     }
@@ -119,5 +125,77 @@ fn a_network_whose_creation_failed_can_be_made_again_and_stays() {
     assert_eq!(names(&daemon, "network"), before);
     for name in before.iter().filter(|name| name.starts_with("sctj")) {
         daemon.sc(&["network", "delete", name]).ok();
+    }
+}
+
+#[test]
+fn an_instance_whose_deletion_failed_and_that_can_be_started_stays() {
+    let Failing { mut daemon, injector } = {
+        let failing = Failing::into(Some("fail@delete:intent"));
+        Busybox::import(&failing.daemon);
+        failing
+    };
+    let (mut stay, mut go) = (Vec::new(), Vec::new());
+    for nth in 1..MOST_WRITES {
+        let name = format!("c{nth}");
+        daemon.sc(&["init", BUSYBOX, &name]).ok();
+        let fault = Fault { whose: Whose::Daemon, set: Set::Log, errno: Errno::EIO, nth };
+        injector.arm(fault);
+        daemon.sc(&["delete", &name]).refused("");
+        if injector.disarm().is_none() {
+            break;
+        }
+        let started = daemon.sc(&["start", &name]);
+        match started.code {
+            0 => stay.push(name),
+            _ => {
+                started.refused("delete it again");
+                go.push(name);
+            }
+        }
+    }
+    assert!(stay.len() >= 2 && !go.is_empty(), "{stay:?} stay, {go:?} go");
+    daemon.kill9();
+    drop(injector);
+    daemon.run_again();
+    for name in &stay {
+        assert_eq!(status(&daemon, name), "Running", "{name}");
+        assert_eq!(daemon.inside(name, "echo alive"), "alive", "{name}");
+    }
+    for name in &go {
+        assert_eq!(status(&daemon, name), "-", "{name}");
+    }
+}
+
+#[test]
+fn a_restart_that_is_done_is_not_done_again_by_the_next_daemon() {
+    let Failing { mut daemon, injector } = {
+        let failing = Failing::start();
+        Busybox::import(&failing.daemon);
+        failing
+    };
+    let mut names = Vec::new();
+    for nth in 1..MOST_WRITES {
+        let name = format!("c{nth}");
+        daemon.sc(&["launch", BUSYBOX, &name]).ok();
+        let fault = Fault { whose: Whose::Daemon, set: Set::Log, errno: Errno::EIO, nth };
+        injector.arm(fault);
+        let restarted = daemon.sc(&["restart", "--force", &name]);
+        let hit = injector.disarm();
+        if restarted.code == 0 {
+            daemon.sc(&["stop", "--force", &name]).ok();
+            names.push(name);
+        }
+        if hit.is_none() {
+            break;
+        }
+    }
+    assert!(names.len() > 4, "{names:?}");
+    daemon.kill9();
+    drop(injector);
+    daemon.run_again();
+    daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
+    for name in &names {
+        assert_eq!(status(&daemon, name), "Stopped", "{name}");
     }
 }

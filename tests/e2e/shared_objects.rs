@@ -240,3 +240,28 @@ fn a_launch_beside_a_change_of_its_profile_has_it() {
         daemon.sc(&["delete", "--force", "c1"]).ok();
     }
 }
+
+#[test]
+fn a_launch_beside_a_change_of_its_profile_that_is_taken_back_does_not_keep_it() {
+    let daemon = with_image();
+    daemon.sc(&["profile", "set", "default", "limits.memory=100MiB"]).ok();
+    daemon.sc(&["launch", BUSYBOX, "large"]).ok();
+    daemon.inside("large", "dd if=/dev/zero of=/dev/shm/fill bs=1M count=60 2>/dev/null");
+    for round in 0..16 {
+        let launch = daemon.begin(&["launch", BUSYBOX, "c1"]);
+        std::thread::sleep(Duration::from_millis(round * 6));
+        let shrunk = daemon.sc(&["profile", "set", "default", "limits.memory=40MiB"]);
+        if shrunk.code == 0 {
+            // With cgroup2 alone the kernel takes any limit and ends what is too large for it.
+            return;
+        }
+        shrunk.refused("profile default: instance large: set limits.memory");
+        launch.ended().ok();
+        let files = ["memory.limit_in_bytes", "memory.max"];
+        let now = sc_tests::cgroup_value(&daemon, "c1", "memory", &files);
+        assert_eq!(now, (100 << 20).to_string(), "round {round}");
+        let shown = daemon.sc(&["config", "show", "c1", "--expanded"]).ok().to_owned();
+        assert!(shown.contains("100MiB"), "round {round}: {shown}");
+        daemon.sc(&["delete", "--force", "c1"]).ok();
+    }
+}

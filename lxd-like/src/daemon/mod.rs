@@ -232,5 +232,8 @@ async fn end(ctx: &Ctx, instances: &Instances, operations: &Operations, requests
     instances.write_copies().await;
     ctx.events.end().await;
     ctx.host.cgroups.remove_if_unused();
+    if let Err(error) = ctx.journal.clear_overdue().await {
+        tracing::error!(%error, "clear what is done from the journal");
+    }
     ctx.store.clone().close().await;
 }

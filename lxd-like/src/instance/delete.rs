@@ -53,13 +53,14 @@ pub(super) async fn delete(
         // what an earlier try has asked of it.
         let asked = begun.is_some() || error.kind() == ErrorKind::Unavailable;
         if !asked && is_whole(ctx, record).await {
-            match ctx.journal.clear(intent).await {
-                Ok(()) => return Err(error.into()),
-                // The next daemon would obey it: nothing else is done to the instance until then.
+            return match ctx.journal.clear(intent).await {
+                Ok(()) => Err(error.into()),
+                // The next daemon would delete it, whatever had been done with it until then.
                 Err(also) => {
-                    tracing::error!(instance = %record.name, %also, "take a deletion back")
+                    let text = format!("{}; and it is to go all the same: {also}", error.chain());
+                    Err(Failed { error: Error::new(error.kind(), text), begun: Some(intent) })
                 }
-            }
+            };
         }
         return Err(Failed { error, begun: Some(intent) });
     }

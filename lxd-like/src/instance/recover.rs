@@ -76,7 +76,7 @@ impl Instances {
                 // A guest was not to be deleted: an entry that could not be cleared when that was refused.
                 Intent::Delete { instance, .. } if journaled.contains_key(&instance) => {
                     tracing::warn!(%instance, "a deletion that was refused is forgotten");
-                    ctx.clear_behind(id);
+                    ctx.done(id).await;
                 }
                 Intent::Delete { instance, .. } => {
                     let remains = finish_deletion(ctx, id, &instance).await;
@@ -123,7 +123,7 @@ impl Instances {
             tracing::error!(instance = %name, error = %error.chain(), "finish a restart");
         }
         for intent in restart.intents {
-            self.ctx().clear_behind(intent);
+            self.ctx().done(intent).await;
         }
     }
 

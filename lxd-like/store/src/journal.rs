@@ -4,17 +4,22 @@
 //! first effect, and cleared in the commit that holds the result, so that at every moment either
 //! the documents tell the truth or an intent tells what is unfinished. What an intent holds is the
 //! daemon's own type.
+//!
+//! An intent whose clearing fails is obeyed by the next daemon, however long ago that was. So whoever has
+//! begun one either keeps it and goes by it, or is [done](Journal::done) with it: then it is cleared as
+//! soon as the store takes it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Store;
-use crate::change::{Change, Versioned};
+use crate::change::{Change, MAX_CHANGES, Versioned};
 use crate::document::{Doc, Document, put_at};
 use crate::error::{DocumentError, Error};
 use crate::key::Key;
@@ -63,12 +68,15 @@ impl<I: Serialize + DeserializeOwned> Document for Entry<I> {
 pub struct Journal<I> {
     store: Store,
     next: Arc<AtomicU64>,
+    /// Those that are done and could not be cleared yet.
+    overdue: Arc<Mutex<BTreeSet<IntentId>>>,
     intent: PhantomData<fn() -> I>,
 }
 
 impl<I> Clone for Journal<I> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), next: self.next.clone(), intent: PhantomData }
+        let (store, next, overdue) = (self.store.clone(), self.next.clone(), self.overdue.clone());
+        Self { store, next, overdue, intent: PhantomData }
     }
 }
 
@@ -79,7 +87,8 @@ impl<I: Serialize + DeserializeOwned> Journal<I> {
         let last = pending.last().and_then(|last| IntentId::from_key(&last.key));
         // Counting on from the revision too keeps a number in the logs from meaning two intents.
         let next = last.map_or(0, |id| id.0).max(store.revision().0) + 1;
-        Self { store, next: Arc::new(AtomicU64::new(next)), intent: PhantomData }
+        let next = Arc::new(AtomicU64::new(next));
+        Self { store, next, overdue: Arc::default(), intent: PhantomData }
     }
 
     /// A new intent, and the change that begins it, to be committed before the first effect.
@@ -104,7 +113,7 @@ impl<I: Serialize + DeserializeOwned> Journal<I> {
     /// As [`Journal::begin_change`] and [`Store::commit`].
     pub async fn begin(&self, intent: &I) -> Result<IntentId, Error> {
         let (id, change) = self.begin_change(intent)?;
-        self.store.commit(Vec::new(), vec![change]).await?;
+        self.commit(Some(change), None).await?;
         Ok(id)
     }
 
@@ -114,8 +123,42 @@ impl<I: Serialize + DeserializeOwned> Journal<I> {
     ///
     /// As [`Store::commit`].
     pub async fn clear(&self, id: IntentId) -> Result<(), Error> {
-        self.store.commit(Vec::new(), vec![self.clear_change(id)]).await?;
+        self.commit(None, Some(id)).await
+    }
+
+    /// Clears an intent of which nothing is left to be done. Where that fails it is cleared with the next
+    /// that is begun or cleared in a commit of its own, or by [`Journal::clear_overdue`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::commit`].
+    pub async fn done(&self, id: IntentId) -> Result<(), Error> {
+        self.lock().insert(id);
+        self.clear_overdue().await
+    }
+
+    /// Clears what is done and could not be cleared.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::commit`].
+    pub async fn clear_overdue(&self) -> Result<(), Error> {
+        self.commit(None, None).await
+    }
+
+    /// Commits the beginning or the clearing of an intent, and clears those that are overdue.
+    async fn commit(&self, begun: Option<Change>, cleared: Option<IntentId>) -> Result<(), Error> {
+        let overdue: Vec<_> = self.lock().iter().copied().take(MAX_CHANGES - 2).collect();
+        let ids: BTreeSet<_> = overdue.iter().copied().chain(cleared).collect();
+        let changes = begun.into_iter().chain(ids.into_iter().map(|id| self.clear_change(id)));
+        self.store.commit(Vec::new(), changes.collect()).await?;
+        let mut left = self.lock();
+        left.retain(|id| !overdue.contains(id));
         Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<IntentId>> {
+        self.overdue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every intent that is not cleared, in the order in which they were begun.

@@ -191,11 +191,7 @@ impl Owner {
     /// Restarts have come to their end, one way or the other.
     async fn conclude(&self, restarts: Vec<Restarting>, outcome: &Result<()>) {
         for Restarting { reply, intent, .. } in restarts {
-            if let Err(error) = self.ctx.journal.clear(intent).await {
-                let instance = &self.record().name;
-                tracing::error!(%instance, %error, "clear the entry of a restart: tried again");
-                self.ctx.clear_behind(intent);
-            }
+            self.ctx.done(intent).await;
             let again = |error: &Error| Error::new(error.kind(), error.chain());
             answer(reply, outcome.as_ref().copied().map_err(again));
         }
