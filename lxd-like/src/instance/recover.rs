@@ -23,7 +23,7 @@ use super::stop::Left;
 use super::view::{Phase, View};
 use super::{config, delete, start, stop, update};
 use crate::context::Ctx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::model::{InstanceRecord, Intent, PROJECT, RunPlan};
 
 /// How long the start waits for agents to answer.
@@ -117,7 +117,8 @@ impl Instances {
         }
         for intent in restart.intents {
             if let Err(error) = self.ctx().journal.clear(intent).await {
-                tracing::error!(instance = %name, %error, "clear the entry of a restart");
+                tracing::error!(instance = %name, error = chain(&error),
+                    "clear the entry of a restart");
             }
         }
     }
@@ -226,7 +227,7 @@ fn release_stale_ids(ctx: &Ctx, journaled: &Journaled) {
         name.parse().is_ok_and(|name: InstanceName| journaled.get(&name).is_some_and(held))
     };
     if let Err(error) = ctx.host.ids.release_stale(ctx.host.daemon_name(), alive) {
-        tracing::warn!(%error, "give stale id ranges back");
+        tracing::warn!(error = chain(&error), "give stale id ranges back");
     }
 }
 
@@ -344,12 +345,14 @@ async fn reconnect(
     let range = sc_sys::idmap::IdRange::new(plan.id_base, sc_sys::idmap::RANGE_SIZE)?;
     let owner = ctx.host.id_owner(plan.instance.as_str());
     if let Err(error) = ctx.host.ids.claim_exact(&owner, range) {
-        tracing::error!(instance = %plan.instance, %error, "hold the id range of a running guest");
+        tracing::error!(instance = %plan.instance, error = chain(&error),
+            "hold the id range of a running guest");
     }
     let cgroup = match ctx.host.cgroups.instance(&plan.cgroup()) {
         Ok(cgroup) => Arc::new(cgroup),
         Err(error) => {
-            tracing::error!(instance = %plan.instance, %error, "find the cgroup of a running guest");
+            tracing::error!(instance = %plan.instance, error = chain(&error),
+                "find the cgroup of a running guest");
             return None;
         }
     };

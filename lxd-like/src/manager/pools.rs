@@ -12,7 +12,7 @@ use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
 use super::references::{Claims, References, no_device, users};
 use super::roster::{Roster, begin_once};
 use crate::blocking::blocking;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::model::{ImageRecord, Intent, PoolRecord};
 use crate::paths::Paths;
 
@@ -246,7 +246,7 @@ impl Pools {
         let name = name.to_owned();
         tokio::task::spawn_blocking(move || {
             if let Err(error) = driver.empty_trash() {
-                tracing::warn!(pool = name, %error, "empty a pool's trash");
+                tracing::warn!(pool = name, error = chain(&error), "empty a pool's trash");
             }
         });
     }

@@ -30,7 +30,7 @@ pub use failure::{boot_failure, shown};
 use failure::{exec_failure, gone, unexpected};
 pub(super) use hung::kill;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, chain};
 
 const SIGKILL: i32 = 9;
 
@@ -335,13 +335,15 @@ async fn receive(socket: &AsyncFd<Seqpacket>) -> Option<(ToDaemon, Vec<OwnedFd>)
         match ready.try_io(|socket| Ok(socket.get_ref().receive()?)) {
             Ok(Ok(Some(Message { bytes, descriptors }))) => match ToDaemon::decode(&bytes) {
                 Ok(packet) => return Some((packet, descriptors)),
-                Err(error) => tracing::warn!(%error, "unreadable message from an agent"),
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "unreadable message from an agent")
+                }
             },
             Ok(Ok(None)) => return None,
             // It left with something of ours unread. What it said before is still to come, and then the end.
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "read what an agent says");
+                tracing::warn!(error = chain(&error), "read what an agent says");
                 return None;
             }
             Err(_would_block) => {}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::stopping::{Restarting, Stopping, answer, forced};
 use super::{Leftover, Owner, State};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::instance::command::{Reply, StopMode};
 use crate::instance::config::Checked;
 use crate::instance::queue::Ask;
@@ -185,7 +185,7 @@ impl Owner {
         for Restarting { reply, intent, .. } in restarts {
             if let Err(error) = self.ctx.journal.clear(intent).await {
                 let instance = &self.record().name;
-                tracing::error!(%instance, %error, "clear the entry of a restart");
+                tracing::error!(%instance, error = chain(&error), "clear the entry of a restart");
             }
             let again = |error: &Error| Error::new(error.kind(), error.chain());
             answer(reply, outcome.as_ref().copied().map_err(again));
@@ -283,6 +283,6 @@ async fn ask_to_stop(active: &Active, mode: StopMode) -> Result<()> {
 /// Each guest costs entries in tables that all namespaces of the host share.
 fn make_room_for_neighbours(guests: usize) {
     if let Err(error) = sc_network::sysctl::raise_neighbour_limits(guests) {
-        tracing::warn!(%error, "raise the limits of the neighbour tables");
+        tracing::warn!(error = chain(&error), "raise the limits of the neighbour tables");
     }
 }
