@@ -412,7 +412,7 @@ fn a_daemon_that_has_lost_a_program_says_why() {
     let socket = folder.path().join("s");
     let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     let daemon = std::thread::spawn(move || {
-        let mut answer = |text: &str| {
+        let answer = |text: &str| {
             let (mut connection, _) = listener.accept().unwrap();
             let mut request = [0; 4096];
             let read = connection.read(&mut request).unwrap();

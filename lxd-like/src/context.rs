@@ -6,7 +6,7 @@ use sc_api::DeviceMap;
 use sc_store::{IntentId, Journal, Steps, Store};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::Result;
+use crate::error::{Result, chain};
 use crate::event::Events;
 use crate::host::Host;
 use crate::manager::{Held, Images, Networks, Pools, Profiles, References};
@@ -45,7 +45,7 @@ impl Context {
     /// and cleared with the next.
     pub async fn done(&self, intent: IntentId) {
         if let Err(error) = self.journal.done(intent).await {
-            tracing::error!(%intent, %error, "clear what is done from the journal");
+            tracing::error!(%intent, error = chain(&error), "clear what is done from the journal");
         }
     }
 

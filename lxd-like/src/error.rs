@@ -97,19 +97,24 @@ impl Error {
     /// The whole chain in one line, outermost first, each part said once. It is fit for terminals:
     /// bounded, and without control characters but ends of lines.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = self.source();
-        while let Some(error) = next {
-            let part = error.to_string();
-            // A transparent error says its source's words; twice helps nobody.
-            if !text.ends_with(&part) {
-                text.push_str(": ");
-                text.push_str(&part);
-            }
-            next = error.source();
-        }
-        printable(sc_api::without_os_errors(&text))
+        chain(self)
     }
+}
+
+/// As [`Error::chain`], of any error.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let part = error.to_string();
+        // A transparent error says its source's words; twice helps nobody.
+        if !text.ends_with(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        next = error.source();
+    }
+    printable(sc_api::without_os_errors(&text))
 }
 
 /// Makes a text fit for terminals, whatever it quotes.
@@ -204,6 +209,14 @@ impl<T, E: Into<Box<dyn StdError + Send + Sync>>> Context<T> for std::result::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_chain_of_any_error_has_its_causes() {
+        let cause = std::io::Error::from_raw_os_error(12);
+        let error = sc_sys::SysError::new("receive from", "socket", cause);
+        assert_eq!(error.to_string(), "receive from socket");
+        assert_eq!(chain(&error), "receive from socket: Cannot allocate memory");
+    }
 
     #[test]
     fn a_chain_says_each_part_once() {

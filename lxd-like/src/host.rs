@@ -13,7 +13,7 @@ use sc_sys::memfd::{self, Content};
 use sc_sys::unix::{Blocking, Listener};
 
 use crate::blocking::blocking;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, chain};
 use crate::paths::Paths;
 
 /// The agent, linked whole.
@@ -113,7 +113,7 @@ fn reap(child: sc_sys::process::Child) {
             .and_then(|fd| sc_sys::reactor::watch(fd, tokio::io::Interest::READABLE));
         match watched {
             Ok(pidfd) => drop(pidfd.readable().await),
-            Err(error) => tracing::warn!(%error, "watch an agent for its end"),
+            Err(error) => tracing::warn!(error = chain(&error), "watch an agent for its end"),
         }
         // Where it could not be watched this waits as long as it lives.
         let reaped = blocking(move || Ok(child.wait(sc_sys::process::Wait::Block)?)).await;

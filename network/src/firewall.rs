@@ -166,7 +166,8 @@ async fn apply(config: &BridgeConfig, context: &Context) -> Result<Standing> {
             // A chain of others that was seen may be gone by now.
             Err(error) if tries == MOST_TRIES => return Err(error),
             Err(error) => {
-                tracing::debug!(network = name, %error, "the rules have changed meanwhile")
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(network = name, error, "the rules have changed meanwhile");
             }
         }
     }
@@ -182,7 +183,10 @@ pub(crate) async fn remove(network: &str, context: &Context) -> Result<()> {
         match run(network, context, &["-f", "-"], &text).await {
             Ok(_) => return Ok(()),
             Err(error) if tries == MOST_TRIES => return Err(error),
-            Err(error) => tracing::debug!(network, %error, "the rules have changed meanwhile"),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(network, error, "the rules have changed meanwhile");
+            }
         }
     }
 }

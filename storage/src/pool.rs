@@ -45,7 +45,8 @@ pub fn create(
     mark(path, &Format::new(kind, origin))?;
     open(path).inspect_err(|_| {
         if let Err(err) = destroy(path) {
-            tracing::warn!(pool = %path.display(), error = %err, "half-made pool stays");
+            let error = &err as &dyn std::error::Error;
+            tracing::warn!(pool = %path.display(), error, "half-made pool stays");
         }
     })
 }

@@ -77,7 +77,8 @@ impl Drop for Temporary<'_> {
         }
         // The next opening sweeps what cannot be moved now.
         if let Err(err) = self.layout.discard(self.parent, &self.name) {
-            tracing::warn!(path = %self.path.display(), error = %err, "half-made folder stays");
+            let error = &err as &dyn std::error::Error;
+            tracing::warn!(path = %self.path.display(), error, "half-made folder stays");
         }
     }
 }

@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::body::RequestBody;
 use super::held::Held;
 use super::respond;
+use crate::error::chain;
 
 /// How long the head of a request may take, and how long a kept connection may wait for its next.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
@@ -176,7 +177,7 @@ async fn converse(server: Arc<Server>, stream: UnixStream, leave: CancellationTo
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+        tracing::debug!(error = chain(&error), "a connection ended early");
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sc_profiles::Boot;
 use tokio::task::JoinSet;
 
+use crate::error::chain;
 use crate::instance::{InstanceHandle, Instances, Recovered, StopMode};
 
 /// How long a guest may take to stop that was about to be restarted when the daemon died.
@@ -78,7 +79,8 @@ async fn stop(instance: Arc<InstanceHandle>, timeout: Option<Duration>) {
 fn with_boot(instances: &Instances) -> impl Iterator<Item = (Arc<InstanceHandle>, Boot)> {
     instances.list().into_iter().map(|instance| {
         let boot = Boot::read(&instance.view().expanded.config).unwrap_or_else(|error| {
-            tracing::error!(instance = %instance.name(), %error, "read when it starts and stops");
+            tracing::error!(instance = %instance.name(), error = chain(&error),
+                "read when it starts and stops");
             Boot::default()
         });
         (instance, boot)

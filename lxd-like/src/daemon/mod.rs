@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::api;
 use crate::app::App;
 use crate::context::{Context, Ctx, Shutdown};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Error, Result, chain};
 use crate::event::Events;
 use crate::host::Host;
 use crate::instance::{Instances, Recovered};
@@ -121,7 +121,7 @@ fn raise_descriptor_limit() {
     let hard = limits(Resource::Nofile).hard;
     let wanted = Some(hard.unwrap_or(DESCRIPTORS).min(DESCRIPTORS));
     if let Err(error) = set_limit(Resource::Nofile, Limit { soft: wanted, hard }) {
-        tracing::warn!(%error, "raise the limit of descriptors");
+        tracing::warn!(error = chain(&error), "raise the limit of descriptors");
     }
 }
 

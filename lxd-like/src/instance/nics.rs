@@ -7,7 +7,7 @@ use sc_network::{Mac, ReserveRequest};
 use sc_profiles::Effective;
 
 use crate::context::Ctx;
-use crate::error::Result;
+use crate::error::{Result, chain};
 use crate::model::{InstanceRecord, NicRecord};
 
 /// Reserves what the NICs need and writes it into the record; what they hold already stays theirs.
@@ -77,6 +77,7 @@ pub(super) async fn release(ctx: &Ctx, record: &InstanceRecord) {
 async fn release_one(ctx: &Ctx, record: &InstanceRecord, device: &str, nic: &NicRecord) {
     let Ok(network) = ctx.networks.get(nic.network.as_str()) else { return };
     if let Err(error) = network.release(record.name.as_str(), device).await {
-        tracing::warn!(instance = %record.name, device, %error, "give an address back");
+        tracing::warn!(instance = %record.name, device, error = chain(&error),
+            "give an address back");
     }
 }

@@ -20,7 +20,7 @@ use super::seek::Search;
 use super::stop::Left;
 use super::{config, delete, stop, update};
 use crate::context::Ctx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::model::{InstanceRecord, Intent, PROJECT, RunPlan};
 
 /// How long the start waits for agents to answer.
@@ -237,7 +237,7 @@ fn release_stale_ids(ctx: &Ctx, journaled: &Journaled) {
         name.parse().is_ok_and(|name: InstanceName| journaled.get(&name).is_some_and(held))
     };
     if let Err(error) = ctx.host.ids.release_stale(ctx.host.daemon_name(), alive) {
-        tracing::warn!(%error, "give stale id ranges back");
+        tracing::warn!(error = chain(&error), "give stale id ranges back");
     }
 }
 

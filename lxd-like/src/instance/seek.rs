@@ -17,7 +17,7 @@ use super::agent::{AgentEvent, AgentLink, GREETING_PAUSE};
 use super::run::{Active, Run};
 use super::start;
 use crate::context::Ctx;
-use crate::error::Result;
+use crate::error::{Result, chain};
 use crate::model::RunPlan;
 
 /// How long whoever is in charge waits for an agent before it does other things.
@@ -48,7 +48,7 @@ impl Search {
         match (&mut self.found).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::error!(instance = %self.plan.instance, %error, "look for a running guest");
+                tracing::error!(instance = %self.plan.instance, error = chain(&error), "look for a running guest");
                 std::future::pending().await
             }
         }
@@ -109,7 +109,7 @@ async fn reconnect(
     if let Some(range) = IdRange::new(plan.id_base, RANGE_SIZE) {
         let owner = ctx.host.id_owner(plan.instance.as_str());
         if let Err(error) = ctx.host.ids.claim_exact(&owner, range) {
-            tracing::error!(instance = %plan.instance, %error, "hold the id range of a running guest");
+            tracing::error!(instance = %plan.instance, error = chain(&error), "hold the id range of a running guest");
         }
     }
     tracing::info!(instance = %plan.instance, pid = observed.pid, "found a running guest again");

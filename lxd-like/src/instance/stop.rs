@@ -17,7 +17,7 @@ use super::agent::{self, AgentEvent, AgentLink, GREETING_PAUSE};
 use super::run::Run;
 use crate::blocking::blocking;
 use crate::context::Ctx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::model::{InstanceRecord, LinkPlan, RunPlan};
 
 /// The key that says whether an instance is to run after the host comes up again.
@@ -50,7 +50,10 @@ fn end_tasks(cgroup: &InstanceCgroup, plan: &RunPlan, patience: Duration) -> Res
         Ok(0) => {}
         Ok(aborted) => tracing::info!(instance = %plan.instance, aborted,
             "its FUSE connections were aborted: it would not have ended"),
-        Err(error) => tracing::warn!(instance = %plan.instance, %error, "abort FUSE connections"),
+        Err(error) => {
+            tracing::warn!(instance = %plan.instance, error = chain(&error),
+                "abort FUSE connections");
+        }
     }
     match cgroup.wait_exiting(patience)? {
         true => Ok(()),
@@ -239,7 +242,8 @@ pub(super) fn names_follow(ctx: &Ctx, run: &std::sync::Arc<Run>, interfaces: &[I
         // Here and now, a file of a few lines: told behind, an earlier state could come last.
         let (instance, device) = (&run.plan.instance, &link.device);
         if let Err(error) = network.set_addresses(instance.as_str(), device, &addresses) {
-            tracing::warn!(%instance, device, %error, "tell DNS an instance's addresses");
+            tracing::warn!(%instance, device, error = chain(&error),
+                "tell DNS an instance's addresses");
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::queue::Standing;
 use super::run::Run;
+use crate::error::chain;
 use crate::model::{InstanceRecord, PROJECT};
 
 /// How long an agent is waited for when its instance is asked for alone. Lists wait for none.
@@ -200,7 +201,7 @@ impl View {
                 state.memory.total = signed(self.memory_limit());
             }
             // The guest may be ending this moment: then there is nothing to count.
-            Err(error) => tracing::debug!(%error, "read what an instance uses"),
+            Err(error) => tracing::debug!(error = chain(&error), "read what an instance uses"),
         }
         state
     }

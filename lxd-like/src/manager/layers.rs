@@ -14,7 +14,7 @@ use sc_sys::idmap::Owner;
 use super::Pools;
 use super::root::Root;
 use crate::blocking::blocking;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Error, Result, chain};
 use crate::host::Host;
 use crate::model::{ImageRecord, Intent};
 use crate::operation::ProgressReporter;
@@ -105,7 +105,7 @@ impl Layers {
 impl Drop for ThrowAway {
     fn drop(&mut self) {
         if let Err(error) = self.host.ids.release(&self.owner) {
-            tracing::warn!(%error, "give a throw-away id range back");
+            tracing::warn!(error = chain(&error), "give a throw-away id range back");
         }
     }
 }

@@ -13,7 +13,7 @@ use super::references::{Claims, References, no_device, users};
 use super::roster::{Roster, begin_once};
 use super::silence;
 use crate::blocking::blocking;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::model::{ImageRecord, InstanceRecord, Intent, PROJECT, PoolRecord};
 use crate::paths::Paths;
 
@@ -279,7 +279,7 @@ impl Pools {
         let name = name.to_owned();
         tokio::task::spawn_blocking(move || {
             if let Err(error) = driver.empty_trash() {
-                tracing::warn!(pool = name, %error, "empty a pool's trash");
+                tracing::warn!(pool = name, error = chain(&error), "empty a pool's trash");
             }
         });
     }

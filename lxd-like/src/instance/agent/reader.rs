@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{AgentEvent, Answer, Shared, lock};
+use crate::error::chain;
 
 /// The number of requests whose answer nobody waits for.
 const UNASKED: u64 = 0;
@@ -61,13 +62,15 @@ async fn receive(socket: &AsyncFd<Seqpacket>) -> Option<(ToDaemon, Vec<OwnedFd>)
         match ready.try_io(|socket| Ok(socket.get_ref().receive()?)) {
             Ok(Ok(Some(Message { bytes, descriptors }))) => match ToDaemon::decode(&bytes) {
                 Ok(packet) => return Some((packet, descriptors)),
-                Err(error) => tracing::warn!(%error, "unreadable message from an agent"),
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "unreadable message from an agent")
+                }
             },
             Ok(Ok(None)) => return None,
             // It left with something of ours unread. What it said before is still to come, and then the end.
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "read what an agent says");
+                tracing::warn!(error = chain(&error), "read what an agent says");
                 return None;
             }
             Err(_would_block) => {}
@@ -99,6 +102,6 @@ fn deliver(shared: &Mutex<Shared>, id: u64, reply: Reply, fds: Vec<OwnedFd>) -> 
 fn hang_up(socket: &AsyncFd<Seqpacket>, exec: u64) {
     let packet = ToAgent { id: UNASKED, request: Request::HangUp { exec } }.encode();
     if let Err(error) = socket.get_ref().send(&packet, &[]) {
-        tracing::warn!(%error, exec, "hang up a program that nobody waits for");
+        tracing::warn!(error = chain(&error), exec, "hang up a program that nobody waits for");
     }
 }

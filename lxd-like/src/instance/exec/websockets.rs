@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::agent::{AgentLink, RunningExec};
 use super::super::stream::{self, ClientLeft, Stream};
 use super::{ExitStatus, finished, hang_up, pipes, resize, signal};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, chain};
 use crate::operation::{Output, SocketSet, SocketSlot};
 
 /// How long a client may take to connect the websockets.
@@ -145,7 +145,7 @@ async fn copy_output(from: OwnedFd, to: WebSocket, ended: &CancellationToken) ->
     let stream = match Stream::new(from) {
         Ok(stream) => stream,
         Err(error) => {
-            tracing::warn!(%error, "cannot read a program's output");
+            tracing::warn!(error = chain(&error), "cannot read a program's output");
             return ClientLeft::No;
         }
     };

@@ -6,7 +6,7 @@ use sc_store::IntentId;
 
 use super::stopping::{Restarting, Stopping, answer, forced};
 use super::{Leftover, Owner, State};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::instance::command::{Reply, StopMode};
 use crate::instance::config::Checked;
 use crate::instance::queue::{Ask, silent};
@@ -331,6 +331,6 @@ async fn ask_to_stop(active: &Active, mode: StopMode) -> Result<()> {
 /// Each guest costs entries in tables that all namespaces of the host share.
 fn make_room_for_neighbours(guests: usize) {
     if let Err(error) = sc_network::sysctl::raise_neighbour_limits(guests) {
-        tracing::warn!(%error, "raise the limits of the neighbour tables");
+        tracing::warn!(error = chain(&error), "raise the limits of the neighbour tables");
     }
 }

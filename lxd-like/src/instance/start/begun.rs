@@ -9,7 +9,7 @@ use sc_sys::cgroup::InstanceCgroup;
 
 use super::make_cgroup;
 use crate::context::Ctx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::instance::stop;
 use crate::model::{InstanceRecord, Intent, LinkPlan, RunPlan};
 
@@ -124,6 +124,6 @@ fn plan(ctx: &Ctx, record: &InstanceRecord, effective: &Effective) -> Result<Run
 
 fn release_ids(ctx: &Ctx, plan: &RunPlan) {
     if let Err(error) = ctx.host.ids.release(&ctx.host.id_owner(plan.instance.as_str())) {
-        tracing::warn!(instance = %plan.instance, %error, "give an id range back");
+        tracing::warn!(instance = %plan.instance, error = chain(&error), "give an id range back");
     }
 }

@@ -64,7 +64,11 @@ async fn settle(
     // Timers of the runtime have whole milliseconds, and a known init needs less than one.
     let came_up = async {
         if known {
-            let _ = blocking(move || Ok(wait_for_signal_handling(pid, patience))).await;
+            let _ = blocking(move || {
+                wait_for_signal_handling(pid, patience);
+                Ok(())
+            })
+            .await;
         } else {
             tokio::time::sleep(patience).await;
         }
