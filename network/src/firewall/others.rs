@@ -11,11 +11,14 @@
 //! they have not published: those stay closed, by a rule in the network's own table. Which bridges are
 //! Docker's is read from its chains.
 
+mod listing;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use serde::Deserialize;
 use serde_json::Value;
+
+use listing::{Chain, interfaces, listed, meta_key};
 
 use super::{TABLES, count_rules as count_own, table_name};
 use crate::BridgeConfig;
@@ -210,25 +213,6 @@ fn way(expression: &Value) -> Way {
     }
 }
 
-fn meta_key(statement: &Value) -> &str {
-    statement.pointer("/match/left/meta/key").and_then(Value::as_str).unwrap_or_default()
-}
-
-/// The interfaces that a rule is about. One that it excludes may be anybody's.
-fn interfaces(expression: &Value) -> impl Iterator<Item = String> {
-    let statements = expression.as_array().into_iter().flatten();
-    let is_equal = |one: &Value| one.pointer("/match/op").is_some_and(|op| op == "==");
-    let matches = statements
-        .filter(move |one| matches!(meta_key(one), "iifname" | "oifname") && is_equal(one));
-    let names = matches.filter_map(|one| one.pointer("/match/right")?.as_str());
-    names.filter(|name| is_plain(name)).map(str::to_owned)
-}
-
-/// Whether it can stand in a rule's text as it is.
-fn is_plain(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-}
-
 /// The commands that bring the chains of others to what the network needs.
 pub(super) fn rules(config: &BridgeConfig, seen: &Seen) -> String {
     let (name, tag) = (&config.name, table_name(&config.name));
@@ -269,39 +253,6 @@ pub(super) fn kept_closed(config: &BridgeConfig, seen: &Seen) -> String {
     let closed: Vec<String> = closed.iter().map(|bridge| format!("\"{bridge}\"")).collect();
     let closed = closed.join(", ");
     format!("    iifname \"{name}\" oifname {{ {closed} }} ct state new ct status ! dnat drop\n")
-}
-
-#[derive(Deserialize)]
-struct Listing {
-    nftables: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    chain: Option<Chain>,
-    rule: Option<Rule>,
-}
-
-#[derive(Deserialize)]
-struct Chain {
-    family: String,
-    table: String,
-    name: String,
-    policy: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Rule {
-    chain: String,
-    handle: u64,
-    comment: Option<String>,
-    #[serde(default)]
-    expr: Value,
-}
-
-fn listed(json: &str) -> impl Iterator<Item = Entry> {
-    let listing = serde_json::from_str::<Listing>(json);
-    listing.map(|listing| listing.nftables).unwrap_or_default().into_iter()
 }
 
 #[cfg(test)]
