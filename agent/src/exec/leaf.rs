@@ -53,7 +53,12 @@ impl Leaves {
                     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                     return match rustix::fs::openat(payload.as_fd(), &name, flags, Mode::empty()) {
                         Ok(fd) => Ok(Leaf { parent: Rc::clone(payload), name, fd }),
-                        Err(error) => Err(SysError::new("open cgroup", name, error)),
+                        Err(error) => {
+                            // Nobody is in it yet.
+                            let _ =
+                                rustix::fs::unlinkat(payload.as_fd(), &name, AtFlags::REMOVEDIR);
+                            Err(SysError::new("open cgroup", name, error))
+                        }
                     };
                 }
             }
