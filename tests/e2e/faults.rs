@@ -111,8 +111,10 @@ impl Faulty {
     fn judge(&self, what: &str, ran: &Ran, dir: &Path) {
         println!("{what}: {}", ran.stderr.trim_end());
         ran.refused("");
-        let named = [VICTIM, &dir.display().to_string(), "start echo inside", "the daemon"];
-        assert!(named.iter().any(|name| ran.stderr.contains(name)), "{what}: {}", ran.stderr);
+        let of_exec = ["start echo inside", "the instance's agent", "the daemon"];
+        let dir = dir.display().to_string();
+        let named = [VICTIM, &dir].into_iter().chain(of_exec);
+        assert!(named.into_iter().any(|name| ran.stderr.contains(name)), "{what}: {}", ran.stderr);
     }
 
     /// Lets every `stride`th call of a set fail, until there is no further one; reports and returns how many
@@ -164,7 +166,7 @@ fn some_calls_of_a_launch_and_an_exec_fail_and_nothing_is_left() {
 /// Every call of every set, of each operation, in the daemon and in the agent.
 fn every_call_fails_with(errno: Errno) {
     let faulty = Faulty::start();
-    for operation in [Operation::Launch, Operation::Exec, Operation::Delete] {
+    for operation in [Operation::Exec, Operation::Delete, Operation::Launch] {
         for whose in [Whose::Daemon, Whose::Agent] {
             let each = Set::ALL.map(|set| faulty.inject_all(operation, whose, set, errno, 1));
             assert!(each.iter().sum::<usize>() > 0, "{operation:?} makes no calls in {whose:?}");

@@ -74,9 +74,10 @@ clear_all() {
     local names
     mapfile -t names < <(sc list --format csv --columns n)
     [ ${#names[@]} -eq 0 ] || sc --quiet delete --force "${names[@]}" || echo "WRONG: it cannot be deleted"
-    if sc image list --format csv --columns l | grep --quiet --line-regexp new; then
-        sc --quiet image delete new || echo "WRONG: the image cannot be deleted"
-    fi
+    # The alias comes after the image: the cut may have been in between.
+    sc image list --format csv --columns fl | sed -n '/,bb$/!s/,.*//p' | while read -r image; do
+        sc --quiet image delete "$image" </dev/null || echo "WRONG: the image cannot be deleted"
+    done
     (eventually nothing_is_left) || {
         echo "WRONG: left:"
         comm -13 "$before" /run/now
