@@ -52,8 +52,8 @@ fn every_effect_of_a_launch_and_a_deletion_stands_in_the_journal_before() {
             daemon.sc(&["delete", "--force", "c2"]).ok();
         });
         shown("delete --force", &deletion);
-        // Commits: the end of the run, the begin of the deletion, the end of it.
-        let between = |e: &&Effect| matches!(e.commits, 1 | 3);
+        // Commits: that it is stopped, the end of the run, the begin of the deletion, the end of it.
+        let between = |e: &&Effect| matches!(e.commits, 2 | 4);
         let outside: Vec<_> = deletion.iter().filter(between).filter(needs_journal).collect();
         assert!(outside.is_empty(), "{outside:?}");
         for made in ["rmdir", "unlink"] {

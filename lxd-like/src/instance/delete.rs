@@ -8,7 +8,7 @@ use sc_store::{Draft, IntentId, delete_doc};
 
 use crate::blocking::blocking;
 use crate::context::Ctx;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::manager::remove_if_there;
 use crate::model::{InstanceRecord, Intent, PROJECT};
 
@@ -143,9 +143,8 @@ async fn remove_rest(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
     let logs = ctx.paths.logs(record.name.as_str());
     match std::fs::remove_dir_all(&logs) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!(path = %logs.display(), %error, "remove an instance's logs");
+            Err(error).context(format!("remove the logs {}", logs.display()))
         }
-        _ => {}
+        _ => Ok(()),
     }
-    Ok(())
 }

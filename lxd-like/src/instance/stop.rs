@@ -103,9 +103,9 @@ pub(super) async fn finish(
     left
 }
 
-/// Writes down how an instance is after a run that is still to be cleared up. A failure is logged: what has
+/// Writes down how an instance is while its run is still to be cleared up. A failure is logged: what has
 /// ended has ended, and it is written again when the run is cleared up.
-async fn write(ctx: &Ctx, record: &InstanceRecord) {
+pub(super) async fn write(ctx: &Ctx, record: &InstanceRecord) {
     let mut draft = Draft::new();
     let written = match draft.put(record) {
         Ok(draft) => ctx.store.apply(std::mem::take(draft)).await.map_err(Error::from),

@@ -166,6 +166,9 @@ impl Owner {
         stopping.restarts.extend(restarting);
         match ask_to_stop(&active, mode).await {
             Ok(()) if mode == StopMode::Force => {
+                if stopping.restarts.is_empty() {
+                    self.note_stopped().await;
+                }
                 stopping.acknowledge();
                 self.enter(State::Stopping(active, stopping));
                 self.show(Phase::Stopped);
@@ -178,6 +181,21 @@ impl Owner {
         }
         let stopped = Error::conflict("the instance was stopped by force meanwhile");
         self.conclude(cancelled, &Err(stopped)).await;
+    }
+
+    /// Writes down that the guest does not run, before anybody is told so: else it would run again after a
+    /// power cut that comes before its clearing up is done.
+    async fn note_stopped(&self) {
+        let record = stop::with_power(&self.record(), self.power_after(false));
+        stop::write(&self.ctx, &record).await;
+        self.keep(record);
+    }
+
+    /// What is kept of a guest that has ended: what was running when the host went down is started again
+    /// when it comes up.
+    fn power_after(&self, restarting: bool) -> &'static str {
+        let stopping_host = self.ctx.shutdown.stop_guests.is_cancelled();
+        if restarting || stopping_host { "RUNNING" } else { "STOPPED" }
     }
 
     /// Answers everyone who waits for a stop that has failed.
@@ -293,10 +311,7 @@ impl Owner {
 
     /// Clears up after a run whose guest has ended.
     async fn clear_up(&mut self, plan: RunPlan, intent: IntentId, restarting: bool) {
-        let stopping_host = self.ctx.shutdown.stop_guests.is_cancelled();
-        // What was running when the host went down is started again when it comes up.
-        let power = if restarting || stopping_host { "RUNNING" } else { "STOPPED" };
-        let record = stop::with_power(&self.record(), power);
+        let record = stop::with_power(&self.record(), self.power_after(restarting));
         self.leftover.run = stop::finish(&self.ctx, plan, intent, &record).await;
         self.keep(record);
         self.enter(State::Stopped);
