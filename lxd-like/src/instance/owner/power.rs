@@ -176,7 +176,8 @@ impl Owner {
             Ok(()) => self.enter(State::Stopping(active, stopping)),
             Err(error) => {
                 self.enter(State::Running(active));
-                self.stop_failed(stopping, error.within("stop the instance")).await;
+                let what = format!("stop instance {}", self.record().name);
+                self.stop_failed(stopping, error.within(what)).await;
             }
         }
         let stopped = Error::conflict("the instance was stopped by force meanwhile");
