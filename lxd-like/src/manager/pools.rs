@@ -1,5 +1,7 @@
 //! Storage pools: their records, and the drivers that work in them.
 
+mod recovery;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,12 +15,16 @@ use super::references::{Claims, References, no_device, users};
 use super::roster::{Roster, begin_once};
 use super::silence;
 use crate::blocking::blocking;
-use crate::error::{Error, Result, chain};
+use crate::error::{Error, Result};
 use crate::model::{ImageRecord, InstanceRecord, Intent, PROJECT, PoolRecord};
 use crate::paths::Paths;
 
 /// The pool that a first start makes.
 pub const DEFAULT_POOL: &str = "default";
+
+/// How long a trash that could not be emptied is let alone, each time.
+const EMPTYING_PAUSES: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(100)];
 
 /// The pools. Clones are handles to the same.
 #[derive(Clone)]
@@ -273,58 +279,22 @@ impl Pools {
         )
     }
 
-    /// Empties a pool's trash in the background.
+    /// Empties a pool's trash in the background. Where that fails for long, the next deletion or daemon
+    /// does it.
     pub fn empty_trash_behind(&self, name: &str) {
-        let Ok(driver) = self.get(name) else { return };
-        let name = name.to_owned();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = driver.empty_trash() {
-                tracing::warn!(pool = name, error = chain(&error), "empty a pool's trash");
+        let (pools, name) = (self.clone(), name.to_owned());
+        tokio::spawn(async move {
+            for pause in EMPTYING_PAUSES {
+                let Ok(driver) = pools.get(&name) else { return };
+                match blocking(move || Ok(driver.empty_trash()?)).await {
+                    Ok(()) => return,
+                    Err(error) => {
+                        tracing::warn!(pool = name, error = %error.chain(), "empty a pool's trash");
+                    }
+                }
+                tokio::time::sleep(pause).await;
             }
         });
-    }
-
-    /// Takes back creations that were not finished and finishes deletions.
-    async fn recover(&self) -> Result<()> {
-        for (id, intent) in self.journal.pending()? {
-            let (Intent::CreatePool { pool, path } | Intent::DeletePool { pool, path }) = &intent
-            else {
-                continue;
-            };
-            if let Some(why) = self.stays(pool, path, &intent)? {
-                tracing::error!(%pool, "a pool that is to be taken away stays: {why}");
-                self.journal.clear(id).await?;
-                continue;
-            }
-            tracing::info!(%pool, "taking a pool away that was half made or half deleted");
-            // Another creation may have made it elsewhere.
-            let taken = match self.record(pool.as_str()).is_ok_and(|pool| pool.path != *path) {
-                true => self.take_back(id, path.clone()).await,
-                false => self.finish_deletion(id, pool, path.clone()).await,
-            };
-            if let Err(error) = taken {
-                // The entry stays, for the next start.
-                tracing::error!(%pool, error = %error.chain(), "take a pool away");
-            }
-        }
-        Ok(())
-    }
-
-    /// Why a pool stays, whatever became of the creation or deletion that has left its entry.
-    fn stays(&self, name: &PoolName, path: &Path, intent: &Intent) -> Result<Option<&'static str>> {
-        let all = self.store.list_docs::<PoolRecord>(&[])?;
-        if all.iter().any(|pool| pool.value.name != *name && pool.value.path == path) {
-            return Ok(Some("another pool is in its folder"));
-        }
-        if !all.iter().any(|pool| pool.value.name == *name && pool.value.path == path) {
-            return Ok(None);
-        }
-        // With the record of what a creation has made its entry goes: this one has made nothing.
-        if matches!(intent, Intent::CreatePool { .. }) {
-            return Ok(Some("another creation has made it"));
-        }
-        let used = !self.used_by(name.as_str())?.is_empty();
-        Ok(used.then_some("it is in use"))
     }
 
     async fn finish_deletion(&self, id: IntentId, name: &PoolName, path: PathBuf) -> Result<()> {
