@@ -86,30 +86,31 @@ clear_all() {
 
 # --- the load ---
 
+# acknowledged WHAT NAME ARGUMENT...: asks for it; tells where it is refused.
+acknowledged() {
+    local what=$1 name=$2 said=/run/said-of-$2
+    shift 2
+    sc --quiet "$@" >"$said" 2>&1 || {
+        echo "WRONG: $what refused: $name: $(tr '\n' ' ' <"$said")"
+        return 1
+    }
+}
+
 # client NAME IMAGE
 client() {
     echo "launching $1"
-    sc --quiet launch "$2" "$1" >/dev/null || {
-        echo "WRONG: refused: $1"
-        return
-    }
+    acknowledged launch "$1" launch "$2" "$1" || return 0
     echo "launched $1"
     deletes "$1" || return 0
     echo "deleting $1"
-    sc --quiet delete --force "$1" || {
-        echo "WRONG: not deleted: $1"
-        return
-    }
+    acknowledged deletion "$1" delete --force "$1" || return 0
     echo "deleted $1"
 }
 
 # An image is new when one of its files is.
 client_with_an_image() {
     echo "importing new"
-    sc --quiet image import /root/new.tar --alias new >/dev/null || {
-        echo "WRONG: not imported"
-        return
-    }
+    acknowledged import new image import /root/new.tar --alias new || return 0
     echo "imported new"
     client "$1" new
 }
