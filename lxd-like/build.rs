@@ -46,7 +46,9 @@ fn run() -> Result<(), String> {
     let target = target.to_str().ok_or("TARGET is not UTF-8")?;
     println!("cargo::rerun-if-changed=build.rs");
     for source in SOURCES {
-        println!("cargo::rerun-if-changed={}", workspace.join(source).display());
+        // From the package's folder: what several checkouts with one target folder share would else look at
+        // the one that has built it.
+        println!("cargo::rerun-if-changed=../{source}");
     }
 
     let built = build(workspace, &agent_folder(&out_dir)?, target)?;

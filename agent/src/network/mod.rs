@@ -8,6 +8,7 @@ mod message;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -25,7 +26,8 @@ use self::message::{Address, Link, Received, kind};
 const ROUTE: Option<Protocol> = None;
 /// Changes of links, and of addresses of both families (RTMGRP_*).
 const GROUPS: u32 = 0x1 | 0x10 | 0x100;
-/// A packet of a dump is no longer than this.
+/// A packet of a dump is no longer than this. Buffers of it are not filled with zeros: what nothing is
+/// received into costs an agent nothing.
 const PACKET: usize = 64 * 1024;
 /// The kernel answers at once, unless something holds its lock on all networks.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -92,10 +94,12 @@ impl Network {
 
     /// Reads the changes away; returns whether there were any.
     pub(crate) fn drain(&mut self) -> bool {
-        let mut buffer = vec![0_u8; PACKET];
+        let mut buffer = Vec::with_capacity(PACKET);
         let mut any = false;
         loop {
-            match rustix::net::recv(&self.changes, &mut buffer[..], RecvFlags::empty()) {
+            buffer.clear();
+            match rustix::net::recv(&self.changes, spare_capacity(&mut buffer), RecvFlags::empty())
+            {
                 // Some were lost, which is a change as well.
                 Ok(_) | Err(Errno::NOBUFS) => any = true,
                 Err(Errno::INTR) => {}
@@ -175,9 +179,9 @@ impl Network {
         batch.extend(message::message(DELETE_TABLE, kind::ACKNOWLEDGE, 2, &[0; 4]));
         batch.extend(message::message(BATCH_END, 0, 3, &[0, 0, high, low]));
         send(socket, &batch)?;
-        let mut buffer = vec![0_u8; PACKET];
-        let length = receive(socket, &mut buffer)?;
-        let first = message::messages(&buffer[..length]).into_iter().next();
+        let mut buffer = Vec::with_capacity(PACKET);
+        receive(socket, &mut buffer)?;
+        let first = message::messages(&buffer).into_iter().next();
         first.map_or(Ok(()), |answer| check(answer, "flush", "packet filters"))
     }
 
@@ -224,11 +228,11 @@ impl Network {
     ) -> Result<Dump<T>> {
         self.sequence += 1;
         send(&self.queries, &message::message(asked, kind::DUMP, self.sequence, payload))?;
-        let mut buffer = vec![0_u8; PACKET];
+        let mut buffer = Vec::with_capacity(PACKET);
         let mut dump = Dump::new(self.sequence, wanted);
         while !dump.is_done {
-            let length = receive(&self.queries, &mut buffer)?;
-            dump.take(&buffer[..length], read).map_err(|errno| failed("list", "network", errno))?;
+            receive(&self.queries, &mut buffer)?;
+            dump.take(&buffer, read).map_err(|errno| failed("list", "network", errno))?;
         }
         Ok(dump)
     }
@@ -241,10 +245,10 @@ impl Network {
 
 fn request(socket: &OwnedFd, sequence: u32, kind: u16, payload: &[u8]) -> Result<()> {
     send(socket, &message::message(kind, kind::ACKNOWLEDGE, sequence, payload))?;
-    let mut buffer = vec![0_u8; PACKET];
+    let mut buffer = Vec::with_capacity(PACKET);
     loop {
-        let length = receive(socket, &mut buffer)?;
-        let answers = message::messages(&buffer[..length]);
+        receive(socket, &mut buffer)?;
+        let answers = message::messages(&buffer);
         // What answers an earlier request, given up, is passed over.
         if let Some(answer) = answers.into_iter().find(|answer| answer.sequence == sequence) {
             return check(answer, "change", "network");
@@ -287,13 +291,15 @@ fn send(socket: &OwnedFd, bytes: &[u8]) -> Result<()> {
         .map_err(|error| SysError::new("send to", "netlink socket", error))
 }
 
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize> {
+/// Receives one packet into `buffer`, in place of what was there.
+fn receive(socket: &OwnedFd, buffer: &mut Vec<u8>) -> Result<()> {
     loop {
-        match rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()) {
+        buffer.clear();
+        match rustix::net::recv(socket, spare_capacity(buffer), RecvFlags::empty()) {
             Err(Errno::INTR) => {}
             outcome => {
                 return outcome
-                    .map(|(_, length)| length)
+                    .map(drop)
                     .map_err(|error| SysError::new("receive from", "netlink socket", error));
             }
         }
