@@ -74,7 +74,9 @@ impl Instances {
                     journaled.extend(remains.map(|known| (instance, known)));
                 }
                 // A guest was not to be deleted: an entry that could not be cleared when that was refused.
-                Intent::Delete { instance, .. } if journaled.contains_key(&instance) => {
+                Intent::Delete { instance, .. }
+                    if journaled.get(&instance).is_some_and(|known| known.run.is_some()) =>
+                {
                     tracing::warn!(%instance, "a deletion that was refused is forgotten");
                     ctx.done(id).await;
                 }

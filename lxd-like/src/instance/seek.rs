@@ -23,6 +23,9 @@ use crate::model::RunPlan;
 /// How long whoever is in charge waits for an agent before it does other things.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
+/// The longest that an agent which cannot be reached is let alone.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// What an agent answers to a greeting.
 type Greeted = (AgentLink, AgentPhase, mpsc::UnboundedReceiver<AgentEvent>);
 
@@ -79,6 +82,7 @@ impl Drop for Search {
 
 async fn find(ctx: &Ctx, intent: IntentId, plan: &RunPlan) -> Option<Active> {
     let socket = ctx.paths.agent_socket(plan.run);
+    let mut pause = GREETING_PAUSE;
     loop {
         let found = async {
             let greeted = AgentLink::connect(&socket).await?;
@@ -90,7 +94,8 @@ async fn find(ctx: &Ctx, intent: IntentId, plan: &RunPlan) -> Option<Active> {
             Err(_) if AgentLink::has_gone(&socket) => return None,
             Err(error) => {
                 tracing::warn!(instance = %plan.instance, error = %error.chain(), "reach an agent");
-                tokio::time::sleep(GREETING_PAUSE).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
