@@ -12,7 +12,7 @@ use super::join::Join;
 use super::lasting::{LastingTask, lasting};
 use super::layout::V1Hierarchy;
 use super::tree::{enable_controllers, make_dir};
-use super::walk::{Visitor, walk};
+use super::walk::{Visitor, is_removed, walk};
 use super::{v1, v2};
 use crate::Context;
 use crate::error::{Result, SysError};
@@ -85,37 +85,33 @@ impl InstanceCgroup {
         open(&self.unified)
     }
 
+    /// Does something with the cgroup2 directory, which may be removed at any time.
+    fn looked_at<T>(&self, removed: T, look: impl FnOnce(OwnedFd) -> Result<T>) -> Result<T> {
+        match self.open().and_then(look) {
+            Err(error) if is_removed(&error) => Ok(removed),
+            outcome => outcome,
+        }
+    }
+
     /// Kills everything in the instance; returns at once. An instance without groups has nothing in it.
     pub fn kill(&self) -> Result<()> {
-        match self.open() {
-            Err(error) if error.is(libc::ENOENT) => Ok(()),
-            dir => v2::kill(dir?),
-        }
+        self.looked_at((), v2::kill)
     }
 
     /// Waits until no task of the instance runs any more, though some may not be gone yet; `false` when the
     /// time is up.
     pub fn wait_exiting(&self, timeout: Duration) -> Result<bool> {
-        match self.open() {
-            Err(error) if error.is(libc::ENOENT) => Ok(true),
-            dir => v2::wait_exiting(dir?, timeout),
-        }
+        self.looked_at(true, |dir| v2::wait_exiting(dir, timeout))
     }
 
     /// Some of the tasks that run on, though they were killed.
     pub fn lasting(&self) -> Result<Vec<LastingTask>> {
-        match self.open() {
-            Err(error) if error.is(libc::ENOENT) => Ok(Vec::new()),
-            dir => lasting(dir?),
-        }
+        self.looked_at(Vec::new(), lasting)
     }
 
     /// Whether the instance has a process.
     pub fn is_populated(&self) -> Result<bool> {
-        match self.open() {
-            Err(error) if error.is(libc::ENOENT) => Ok(false),
-            dir => v2::is_populated(dir?),
-        }
+        self.looked_at(false, v2::is_populated)
     }
 
     /// Removes the groups in all hierarchies, with whatever the guest made below them. Waits some seconds for

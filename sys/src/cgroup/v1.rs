@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::cpus::CpuList;
 use super::layout::V1Hierarchy;
 use super::v2;
-use super::walk::{Visitor, open_at};
+use super::walk::{Visitor, is_removed, open_at};
 use crate::Context;
 use crate::error::{Result, SysError};
 use crate::mount::NewMount;
@@ -104,7 +104,7 @@ impl Visitor for SetCpus<'_> {
             group => {
                 let group = group.op("open control group", name.to_string_lossy())?;
                 match replace_cpus(group.as_fd(), |_| self.cpus.clone()) {
-                    Err(error) if error.is(libc::ENODEV) => Ok(()),
+                    Err(error) if is_removed(&error) => Ok(()),
                     outcome => outcome,
                 }
             }

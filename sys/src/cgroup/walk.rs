@@ -11,7 +11,7 @@ use rustix::fs::{Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::Context;
-use crate::error::Result;
+use crate::error::{Result, SysError};
 
 /// What is done at each group below the one where a walk starts, and at that one itself.
 pub(super) trait Visitor {
@@ -64,8 +64,8 @@ fn arrive(
     let mut dir = Dir::new(group).op("list", path.display())?;
     match visitor.enter(dir.fd().op("list", path.display())?) {
         Ok(false) => return Ok(None),
-        // Removed meanwhile: there is nothing below it.
-        Err(error) if error.is(libc::ENODEV) => return Ok(Some((dir, Vec::new()))),
+        // There is nothing below it.
+        Err(error) if is_removed(&error) => return Ok(Some((dir, Vec::new()))),
         outcome => outcome?,
     };
     let mut names = Vec::new();
@@ -81,6 +81,12 @@ fn arrive(
         }
     }
     Ok(Some((dir, names)))
+}
+
+/// Whether a failure says that the group was removed after it had been opened: its files cannot be opened any
+/// more, and those that were open do not answer.
+pub(super) fn is_removed(error: &SysError) -> bool {
+    error.is(libc::ENOENT) || error.is(libc::ENODEV)
 }
 
 pub(super) fn open_at(dir: BorrowedFd<'_>, name: &std::ffi::CStr) -> rustix::io::Result<OwnedFd> {

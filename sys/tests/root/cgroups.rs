@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("nothing_is_left_of_a_removed_tree", nothing_left),
     ("groups_deeper_than_any_path_are_looked_through_and_removed", deep),
     ("a_guest_makes_only_so_many_levels_of_groups", bounded),
+    ("groups_that_vanish_while_they_are_looked_through_are_passed_over", vanishing),
 ];
 
 struct Tree(Option<CgroupTree>);
@@ -261,4 +262,25 @@ fn bounded() {
     let tree = Tree::open();
     let instance = tree.create_instance("c1", (BASE, BASE)).unwrap();
     assert_eq!(dig(&instance.join().v2, 300), 255);
+}
+
+fn vanishing() {
+    let tree = Tree::open();
+    let instance = tree.create_instance("c1", (BASE, BASE)).unwrap();
+    let child = start(&instance, sleep);
+    let group = instance.join().v2.join("d");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                fs::create_dir(&group).unwrap();
+                fs::remove_dir(&group).unwrap();
+            }
+        });
+        let looked: Result<Vec<_>, _> = (0..3000).map(|_| instance.lasting()).collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(looked.unwrap().iter().all(|tasks| tasks.len() == 1));
+    });
+    instance.kill().unwrap();
+    child.wait(Wait::Block).unwrap();
 }
