@@ -158,3 +158,22 @@ fn the_service_manager_is_told_that_the_daemon_is_ready_alive_and_ending() {
         last = String::from_utf8_lossy(&buffer[..length]).into_owned();
     }
 }
+
+#[test]
+fn a_host_that_goes_down_starts_what_ran_and_nothing_that_was_stopped() {
+    let (mut daemon, _) = warmed();
+    daemon.end();
+    daemon.run_into("kill@clear-up:begun");
+    daemon.sc(&["launch", BUSYBOX, "ran"]).ok();
+    daemon.sc(&["launch", BUSYBOX, "stopped"]).ok();
+    daemon.sc(&["stop", "--force", "stopped"]).ok();
+    daemon.wait_died();
+    daemon.lose_host();
+    daemon.run_again();
+    daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
+    assert_eq!(status(&daemon, "stopped"), "Stopped");
+    until("what ran is started", Duration::from_secs(20), &"Running".to_owned(), || {
+        status(&daemon, "ran")
+    });
+    assert_eq!(daemon.inside("ran", "hostname"), "ran");
+}

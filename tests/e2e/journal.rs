@@ -1,9 +1,11 @@
 //! The disk fails under the database while something is made or taken away: whoever asked is told, can ask
 //! again, and the next daemon does nothing that was asked for before.
 
+use std::time::Duration;
+
 use nix::errno::Errno;
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, Fault, Hit, Injector, Options, Ran, Set, Whose, status};
+use sc_tests::{Daemon, Fault, Hit, Injector, Options, Ran, Set, Whose, processes, status, until};
 
 /// A command does not come to more writes of the database's log.
 const MOST_WRITES: u32 = 200;
@@ -193,6 +195,41 @@ fn a_restart_that_is_done_is_not_done_again_by_the_next_daemon() {
     assert!(names.len() > 4, "{names:?}");
     daemon.kill9();
     drop(injector);
+    daemon.run_again();
+    daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
+    for name in &names {
+        assert_eq!(status(&daemon, name), "Stopped", "{name}");
+    }
+}
+
+#[test]
+fn a_stop_that_was_acknowledged_is_written_down_whatever_write_behind_it_failed() {
+    let Failing { mut daemon, injector } = {
+        let failing = Failing::start();
+        Busybox::import(&failing.daemon);
+        failing
+    };
+    let agents = |daemon: &Daemon| {
+        let all = processes(&daemon.dir());
+        all.iter().filter(|(_, line)| line.starts_with("sc-agent")).count()
+    };
+    let mut names = Vec::new();
+    for nth in 1..MOST_WRITES {
+        let name = format!("c{nth}");
+        daemon.sc(&["launch", BUSYBOX, &name]).ok();
+        let fault = Fault { whose: Whose::Daemon, set: Set::Log, errno: Errno::EIO, nth };
+        injector.arm(fault);
+        daemon.sc(&["stop", "--force", &name]).ok();
+        names.push(name);
+        // What is cleared up behind the answer is written down with that.
+        until("its agent is gone", Duration::from_secs(20), &0, || agents(&daemon));
+        if injector.disarm().is_none() {
+            break;
+        }
+    }
+    assert!(names.len() > 2, "{names:?}");
+    drop(injector);
+    daemon.lose_host();
     daemon.run_again();
     daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
     for name in &names {

@@ -287,9 +287,10 @@ async fn find(
         }
     }
     tracing::info!(instance = %record.name, "a guest has ended while the daemon was away");
-    // In this boot it has ended by itself; with the host it was running to the last.
-    let power = if this_boot { "STOPPED" } else { "RUNNING" };
-    *record = stop::with_power(record, power);
+    // With the host it was running to the last, unless its stop by force was written down before that.
+    if this_boot {
+        *record = stop::with_power(record, "STOPPED");
+    }
     (State::Stopped, stop::finish(ctx, plan, intent, record).await)
 }
 

@@ -54,7 +54,8 @@ pub(super) fn kill_all(dir: &Path, left: &mut Vec<String>) {
     }
 }
 
-fn remove_cgroups(dir: &Path, left: &mut Vec<String>) {
+/// Removes the control groups of this `SC_DIR`; nothing may run in them any more.
+pub(super) fn remove_cgroups(dir: &Path, left: &mut Vec<String>) {
     let end = Instant::now() + patient(PATIENCE);
     loop {
         let groups = cgroups(dir);

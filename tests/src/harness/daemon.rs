@@ -12,8 +12,9 @@ use sc_client::Client;
 use serde_json::Value;
 
 use super::begun::Begun;
+use super::boots::Boots;
 use super::caller::Caller;
-use super::clean::{clean_up, kill_all};
+use super::clean::{clean_up, kill_all, remove_cgroups};
 use super::disk::Disk;
 use super::programs::program;
 use super::ran::Ran;
@@ -58,6 +59,7 @@ pub struct Daemon {
     folder: tempfile::TempDir,
     child: Option<Child>,
     options: Options,
+    boots: Boots,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -87,7 +89,8 @@ impl Daemon {
         let runtime = runtime.expect("a runtime can be made");
         let disk = (options.disk == DiskKind::Own)
             .then(|| Disk::make(folder.path().join("disk"), &folder.path().join("d")));
-        let mut daemon = Self { disk, folder, child: None, options, runtime };
+        let mut daemon =
+            Self { disk, folder, child: None, options, boots: Boots::default(), runtime };
         if let DiskKind::Small(size) = daemon.options.disk {
             mount_disk(&daemon.folder.path().join("disk"), size, &daemon.dir());
         }
@@ -180,6 +183,21 @@ impl Daemon {
         disk.power_on();
     }
 
+    /// Ends `scd`, if it still runs, and all that is the daemon's, as a host that goes down would; the next
+    /// one finds another boot id. Nothing is lost of what was written.
+    #[track_caller]
+    pub fn lose_host(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("our own child can be killed");
+            child.wait().expect("our own child can be reaped");
+        }
+        let mut left = Vec::new();
+        kill_all(&self.dir(), &mut left);
+        remove_cgroups(&self.dir(), &mut left);
+        assert!(left.is_empty(), "cannot be taken away: {left:?}");
+        self.boots.count();
+    }
+
     /// Waits until `scd` has died of its fault.
     #[track_caller]
     pub fn wait_died(&mut self) {
@@ -216,7 +234,7 @@ impl Daemon {
         assert!(self.child.is_none(), "the daemon runs already");
         let log = File::options().create(true).append(true).open(self.log_path());
         let log = log.expect("the log can be opened");
-        let mut command = Command::new(program("scd"));
+        let mut command = self.boots.starter(&program("scd"), self.folder.path());
         command
             .args(["--verbose", "--dir"])
             .arg(self.dir())

@@ -1,6 +1,7 @@
 //! The parts of the harness, one a file.
 
 pub mod begun;
+pub mod boots;
 pub mod caller;
 pub mod cgroup;
 pub mod clean;
