@@ -307,11 +307,27 @@ impl Layout {
         Ok(Some(content))
     }
 
+    /// See [`Driver::settle`](crate::Driver::settle).
+    pub(crate) fn settle(&self, beside: &Path) -> Result<()> {
+        let known = fs::metadata(beside).map_err(Error::io("stat", beside))?;
+        let own = rustix::fs::fstat(&self.folder).map_err(Error::io("stat", &self.path))?;
+        let kind = rustix::fs::fstatfs(&self.folder)
+            .map_err(Error::io("stat file system of", &self.path))?;
+        if own.st_dev == known.dev() && IN_ORDER.contains(&kind.f_type) {
+            return Ok(());
+        }
+        self.sync()
+    }
+
     /// Waits until everything written to the pool's file system is on disk.
     pub(crate) fn sync(&self) -> Result<()> {
         rustix::fs::syncfs(&self.folder).map_err(Error::io("sync file system of", &self.path))
     }
 }
+
+/// The magic numbers of file systems that write their changes to the disk in the order they were made in, so
+/// that a sync of one has the earlier ones there (statfs(2)): ext4 and XFS.
+const IN_ORDER: [rustix::fs::FsWord; 2] = [0xef53, 0x5846_5342];
 
 /// Replaces a file whole: written beside it, synced, renamed, the folder synced.
 pub(crate) fn replace_file(

@@ -152,3 +152,31 @@ fn survives(cuts: u32) {
 fn what_was_acknowledged_outlives_twenty_power_cuts() {
     survives(20);
 }
+
+/// Several clients at once, each with one request that is acknowledged; then the power is cut.
+fn all_do_and_cut(daemon: &mut Daemon, names: &[String], words: &[&str]) {
+    let caller = daemon.caller();
+    std::thread::scope(|scope| {
+        for name in names {
+            scope.spawn(|| caller.sc(&[words, &[name]].concat()).ok().to_owned());
+        }
+    });
+    daemon.cut_power();
+    daemon.run_again();
+}
+
+// Commits within one tick of the clock had no times to change, and left behind what was done before them.
+#[test]
+fn volumes_are_there_and_gone_as_was_acknowledged_when_the_power_goes_at_once() {
+    let (mut daemon, before) = warmed_with(Options { disk: DiskKind::Own, ..Options::default() });
+    let names: Vec<String> = (1..=6).map(|number| format!("c{number}")).collect();
+    for _ in 0..4 {
+        all_do_and_cut(&mut daemon, &names, &["init", BUSYBOX]);
+        for name in &names {
+            daemon.sc(&["start", name]).ok();
+            daemon.sc(&["stop", "--force", name]).ok();
+        }
+        all_do_and_cut(&mut daemon, &names, &["delete"]);
+        left_nothing(&daemon, "a power cut behind deletions", &before);
+    }
+}

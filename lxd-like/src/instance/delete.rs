@@ -9,7 +9,6 @@ use sc_store::{Draft, IntentId, delete_doc};
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Context, Error, Result};
-use crate::manager::remove_if_there;
 use crate::model::{InstanceRecord, Intent, PROJECT};
 
 /// How long a pool may take to remove a volume, which is a rename.
@@ -119,7 +118,8 @@ async fn remove_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<Removed> {
         }
         Err(error) => return Err(error),
     };
-    let removed = tokio::time::timeout(POOL_PATIENCE, remove_if_there(pool, volume)).await;
+    let removed =
+        tokio::time::timeout(POOL_PATIENCE, ctx.pools.remove_if_there(pool, volume)).await;
     removed.unwrap_or_else(|_| {
         let (pool, seconds) = (&record.pool, POOL_PATIENCE.as_secs());
         Err(Error::new(

@@ -11,7 +11,7 @@ use super::registry::Instances;
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::manager::{Claim, Root, remove_if_there, while_it_answers};
+use crate::manager::{Claim, Pools, Root, while_it_answers};
 use crate::model::InstanceRecord;
 use crate::operation::ProgressReporter;
 
@@ -44,15 +44,17 @@ pub(super) async fn make(
     let pool = ctx.pools.get(record.pool.as_str())?;
     let volume = VolumeName::new(record.name.as_str())?;
     let (driver, name, reporter) = (pool.clone(), volume.clone(), progress.clone());
+    let paths = ctx.paths.clone();
     let mut making = tokio::spawn(blocking(move || {
         let source = layer.as_ref().map_or(Source::Empty, Source::Image);
-        Ok(driver.create_volume(&name, source, &|at| reporter.copied(at))?)
+        driver.create_volume(&name, source, &|at| reporter.copied(at))?;
+        Ok(driver.settle(paths.root())?)
     }));
     let made = while_it_answers(&pool, &record.pool, ended(&mut making)).await;
     if made.is_err() && !making.is_finished() {
         // Nobody may have the name before it is known what has become of the volume.
         let claim = instances.creating().claim("instance", record.name.as_str())?;
-        tokio::spawn(remove_late(making, pool, volume, claim));
+        tokio::spawn(remove_late(making, ctx.pools.clone(), pool, volume, claim));
     }
     made?;
     steps.reach("volume")?;
@@ -63,6 +65,7 @@ pub(super) async fn make(
 /// going to be.
 async fn remove_late(
     making: JoinHandle<Result<()>>,
+    pools: Pools,
     pool: Arc<dyn Driver>,
     volume: VolumeName,
     _claim: Claim,
@@ -70,7 +73,7 @@ async fn remove_late(
     if ended(making).await.is_err() {
         return;
     }
-    if let Err(error) = remove_if_there(pool, volume.clone()).await {
+    if let Err(error) = pools.remove_if_there(pool, volume.clone()).await {
         tracing::error!(%volume, error = %error.chain(), "remove a volume that was made too late");
     }
 }

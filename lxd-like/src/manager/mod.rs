@@ -14,7 +14,7 @@ mod silence;
 
 pub use images::{Images, Incoming};
 pub use networks::Networks;
-pub use pools::{DEFAULT_POOL, Pools, remove_if_there};
+pub use pools::{DEFAULT_POOL, Pools};
 pub use profiles::{Changing, Profiles};
 pub use references::{Claim, Claims, Held, References};
 pub use root::{Root, RootSource, check_source};

@@ -105,7 +105,7 @@ impl Pools {
             let found = self.store.get_doc::<InstanceRecord>(&[PROJECT, &volume])?;
             // An instance of that name is made only where there is no such volume: then it had gone.
             if found.is_none_or(|instance| instance.value.pool != *name) {
-                remove_if_there(driver.clone(), VolumeName::new(&volume)?).await?;
+                self.remove_if_there(driver.clone(), VolumeName::new(&volume)?).await?;
             }
             self.journal.clear(id).await?;
         }
@@ -117,6 +117,18 @@ impl Pools {
                 }
             }
             Ok(())
+        })
+        .await
+    }
+
+    /// Deletes a volume, unless it is gone already. A commit that comes after says so for good.
+    pub async fn remove_if_there(&self, driver: Arc<dyn Driver>, volume: VolumeName) -> Result<()> {
+        let paths = self.paths.clone();
+        blocking(move || {
+            if driver.has_volume(&volume)? {
+                driver.delete_volume(&volume)?;
+            }
+            Ok(driver.settle(paths.root())?)
         })
         .await
     }
@@ -340,15 +352,6 @@ impl Pools {
         };
         Ok((path, options))
     }
-}
-
-/// Deletes a volume, unless it is gone already.
-pub async fn remove_if_there(driver: Arc<dyn Driver>, volume: VolumeName) -> Result<()> {
-    blocking(move || match driver.has_volume(&volume)? {
-        true => Ok(driver.delete_volume(&volume)?),
-        false => Ok(()),
-    })
-    .await
 }
 
 /// Waits until nobody else works in a pool, such as who empties its trash.

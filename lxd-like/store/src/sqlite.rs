@@ -5,6 +5,11 @@
 //! already costs half of one that appends. So it is emptied into the database by hand: when there
 //! is nothing else to do, or when it is full.
 //!
+//! What was done outside before a commit is on the disk when the commit is, where it was done on the same
+//! file system and that keeps its changes in their order, as ext4 and XFS do: the log's times are set
+//! before it is synced, and that change brings along the earlier ones. Written alone, a log whose
+//! times say "just now" already is no change to them.
+//!
 //! Opening, in this order: the lock; the file, which is never made anew where there was one; its
 //! integrity, before anything is written; migrations, with a copy before each; all of it read into
 //! memory.
@@ -14,6 +19,7 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
@@ -45,6 +51,7 @@ thread_local! {
 /// An open database.
 pub(crate) struct Database {
     connection: Connection,
+    log: File,
     path: PathBuf,
     _lock: Lock,
 }
@@ -63,6 +70,15 @@ impl From<rusqlite::Error> for WriteError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::NoSpace,
             _ => Self::Failed(error),
+        }
+    }
+}
+
+impl From<io::Error> for WriteError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
+            _ => Self::Failed(rusqlite::Error::ToSqlConversionFailure(error.into())),
         }
     }
 }
@@ -86,11 +102,11 @@ impl Database {
             let (found, known) = (version, schema.len());
             return Err(OpenError::Newer { found, known, copies: copies(&path), path });
         }
-        extend_log(&log)?;
+        let log = extend_log(&log)?;
         configure(&connection).map_err(judge(&path, "set up"))?;
         migrate::migrate(&mut connection, &path, version, schema)?;
         let contents = read(&connection, &path)?;
-        let mut database = Self { connection, path, _lock: lock };
+        let mut database = Self { connection, log, path, _lock: lock };
         // What a crash has left of its last transaction is in nobody's way any more.
         database.checkpoint().map_err(database_error("empty the log of", &database.path))?;
         Ok((database, contents))
@@ -113,6 +129,7 @@ impl Database {
             let mut counter = transaction.prepare_cached("UPDATE counter SET revision = ?1")?;
             counter.execute([last.revision])?;
         }
+        self.log.set_modified(SystemTime::now())?;
         Ok(transaction.commit()?)
     }
 
@@ -132,6 +149,7 @@ impl Database {
             }
         }
         self.connection = open_checked(&path)?.0;
+        self.log = private_file(&log, false).map_err(io_error("open", &log))?;
         configure(&self.connection).map_err(database_error("set up", &path))?;
         self.checkpoint().map_err(database_error("empty the log of", &path))?;
         Ok(read(&self.connection, &path)?.revision)
@@ -269,17 +287,19 @@ fn open_checked(path: &Path) -> Result<(Connection, usize), OpenError> {
 }
 
 /// Brings the log to its size. What follows its last valid frame is never read, zeros least.
-fn extend_log(path: &Path) -> Result<(), OpenError> {
-    let fill = || -> io::Result<()> {
+fn extend_log(path: &Path) -> Result<File, OpenError> {
+    let fill = || -> io::Result<File> {
         let mut file = private_file(path, false)?;
         let length = io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
         let missing = LOG_BYTES.saturating_sub(length);
         // Written, not only reserved: else the first sync of each block has more to do.
         io::copy(&mut io::Read::take(io::repeat(0), missing), &mut file)?;
-        file.sync_all()
+        file.sync_all()?;
+        Ok(file)
     };
-    fill().map_err(io_error("extend", path))?;
-    sync_parent(path)
+    let file = fill().map_err(io_error("extend", path))?;
+    sync_parent(path)?;
+    Ok(file)
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {

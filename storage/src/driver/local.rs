@@ -247,6 +247,10 @@ impl<F: Flavour> Driver for Local<F> {
         layer.map_or(Ok(()), |image| self.release(&image))
     }
 
+    fn settle(&self, beside: &Path) -> Result<()> {
+        self.pool.layout.settle(beside)
+    }
+
     fn plan(&self, name: &VolumeName) -> Result<RootPlan> {
         self.check_in_place()?;
         let lease = self.pool.layout.lease(name)?;

@@ -156,6 +156,11 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// [`Error::InUse`] while it is leased.
     fn delete_volume(&self, name: &VolumeName) -> Result<()>;
 
+    /// Waits until the volumes that were made and deleted so far are so on the disk, too. Nothing is to be
+    /// waited for where the next sync of a file in `beside` that has changed brings that about: on the same
+    /// file system, if it keeps its changes in their order.
+    fn settle(&self, beside: &Path) -> Result<()>;
+
     /// Leases a volume and tells how to mount it.
     ///
     /// # Errors

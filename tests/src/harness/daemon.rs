@@ -168,19 +168,12 @@ impl Daemon {
         let _ = child.wait();
     }
 
-    /// Cuts the power of the daemon's own disk, and of all that is the daemon's.
+    /// Cuts the power of the daemon's own disk and of the host: what was not synced is lost.
     #[track_caller]
     pub fn cut_power(&mut self) {
-        let dir = self.dir();
-        let disk = self.disk.as_mut().expect("the daemon has a disk of its own");
-        disk.cut_power();
-        let mut child = self.child.take().expect("the daemon runs");
-        child.kill().expect("our own child can be killed");
-        child.wait().expect("our own child can be reaped");
-        let mut left = Vec::new();
-        kill_all(&dir, &mut left);
-        assert!(left.is_empty(), "cannot be killed: {left:?}");
-        disk.power_on();
+        self.disk.as_mut().expect("the daemon has a disk of its own").cut_power();
+        self.lose_host();
+        self.disk.as_mut().expect("as before").power_on();
     }
 
     /// Ends `scd`, if it still runs, and all that is the daemon's, as a host that goes down would; the next

@@ -180,11 +180,21 @@ fn id_claims(dir: &Path) -> Vec<String> {
     text.lines().filter(|line| line.contains(&daemon)).map(str::to_owned).collect()
 }
 
-/// Files and folders of the daemon, but for what is a file of the store's own.
+/// Files and folders of the daemon, but for what is a file of the store's own; the folder of a boot is that,
+/// whichever it is.
 fn files(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     walk(dir, &mut found);
     found.retain(|name| !name.contains("/database/") && !name.contains("/dnsmasq."));
+    let boots = dir.join("run").display().to_string();
+    for boot in names_in(&dir.join("run")) {
+        let own = format!("{boots}/{boot}");
+        for name in &mut found {
+            if let Some(rest) = name.strip_prefix(&own) {
+                *name = format!("{boots}/BOOT{rest}");
+            }
+        }
+    }
     found
 }
 
