@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, HostSnapshot, status, until};
+use sc_tests::{Daemon, HostSnapshot, status, traced, until};
 
 fn lives_on(driver: &str) {
     let daemon = Daemon::start();
@@ -167,24 +167,49 @@ fn a_pool_that_is_moved_away_under_the_daemon_is_named_and_usable_when_it_is_bac
     assert_eq!(status(&daemon, "c2"), "-");
 }
 
+/// Mounts a file system of so many MiB at a folder, as long as `act` runs.
+fn with_file_system(folder: &std::path::Path, mib: u32, act: impl FnOnce()) {
+    std::fs::create_dir(folder).unwrap();
+    let size = format!("size={mib}m");
+    let mount = ["-t", "tmpfs", "-o", &size, "none", folder.to_str().unwrap()];
+    assert!(std::process::Command::new("mount").args(mount).status().unwrap().success());
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+    let lazily = ["--lazy", folder.to_str().unwrap()];
+    assert!(std::process::Command::new("umount").args(lazily).status().unwrap().success());
+    outcome.unwrap();
+}
+
 #[test]
 fn a_pool_that_is_full_is_told_as_that() {
     let daemon = Daemon::start();
     Busybox::import(&daemon);
     let folder = daemon.scratch().join("small");
-    std::fs::create_dir(&folder).unwrap();
-    let mount = ["-t", "tmpfs", "-o", "size=3m", "none", folder.to_str().unwrap()];
-    assert!(std::process::Command::new("mount").args(mount).status().unwrap().success());
-    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    with_file_system(&folder, 3, || {
         let source = format!("source={}", folder.display());
         daemon.sc(&["storage", "create", "small", "dir", &source]).ok();
         daemon.sc(&["launch", BUSYBOX, "c1", "-s", "small"]).refused("make room");
         assert_eq!(status(&daemon, "c1"), "-");
         daemon.sc(&["storage", "delete", "small"]).ok();
-    }));
-    let lazily = ["--lazy", folder.to_str().unwrap()];
-    assert!(std::process::Command::new("umount").args(lazily).status().unwrap().success());
-    refused.unwrap();
+    });
+}
+
+#[test]
+fn what_is_done_on_another_disk_is_there_before_the_database_says_so() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    let folder = daemon.scratch().join("other");
+    with_file_system(&folder, 30, || {
+        let source = format!("source={}", folder.display());
+        daemon.sc(&["storage", "create", "other", "overlay", &source]).ok();
+        for (pool, least) in [("default", 0), ("other", 1)] {
+            daemon.sc(&["init", BUSYBOX, "c1", "-s", pool]).ok();
+            // The copy of its configuration is written behind, with syncs of its own.
+            std::thread::sleep(Duration::from_secs(2));
+            let deletion = traced(&daemon, || drop(daemon.sc(&["delete", "c1"])));
+            assert_eq!(deletion.syncs, least, "{pool}: {deletion:?}");
+        }
+        daemon.sc(&["storage", "delete", "other"]).ok();
+    });
 }
 
 #[test]
