@@ -74,6 +74,13 @@ impl Host {
         Owner::new(&self.daemon, instance)
     }
 
+    /// Leaves out the numbers of runs that are still to be cleared up, whether or not they have files: who
+    /// had the same would have their agent, and be cleared up in their place.
+    pub fn number_after(&self, runs: impl IntoIterator<Item = u64>) {
+        let next = runs.into_iter().max().map_or(1, |highest| highest + 1);
+        self.next_run.fetch_max(next, Ordering::Relaxed);
+    }
+
     /// A number for a run, new within this boot.
     pub fn next_run(&self) -> u64 {
         self.next_run.fetch_add(1, Ordering::Relaxed)

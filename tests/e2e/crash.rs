@@ -163,11 +163,11 @@ fn the_service_manager_is_told_that_the_daemon_is_ready_alive_and_ending() {
 fn a_host_that_goes_down_starts_what_ran_and_nothing_that_was_stopped() {
     let (mut daemon, _) = warmed();
     daemon.end();
-    daemon.run_into("kill@clear-up:begun");
+    daemon.run_into("fail@clear-up:links");
     daemon.sc(&["launch", BUSYBOX, "ran"]).ok();
     daemon.sc(&["launch", BUSYBOX, "stopped"]).ok();
     daemon.sc(&["stop", "--force", "stopped"]).ok();
-    daemon.wait_died();
+    until("its run is over", Duration::from_secs(20), &1, || agents(&daemon));
     daemon.lose_host();
     daemon.run_again();
     daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
@@ -176,4 +176,48 @@ fn a_host_that_goes_down_starts_what_ran_and_nothing_that_was_stopped() {
         status(&daemon, "ran")
     });
     assert_eq!(daemon.inside("ran", "hostname"), "ran");
+}
+
+fn agents(daemon: &Daemon) -> usize {
+    let all = processes(&daemon.dir());
+    all.iter().filter(|(_, line)| line.starts_with("sc-agent")).count()
+}
+
+#[test]
+fn what_an_earlier_run_has_left_is_never_taken_for_another_instances() {
+    let (mut daemon, before) = warmed();
+    daemon.end();
+    daemon.run_into("fail@clear-up:links");
+    daemon.sc(&["launch", BUSYBOX, "a"]).ok();
+    daemon.sc(&["stop", "--force", "a"]).ok();
+    until("its run is over", Duration::from_secs(20), &0, || agents(&daemon));
+    daemon.kill9();
+    daemon.run_into("fail@clear-up:links");
+    daemon.sc(&["launch", BUSYBOX, "b"]).ok();
+    let b = pid(&daemon, "b");
+    // It would clear up first what is left.
+    daemon.sc(&["start", "a"]).refused("a");
+    assert_eq!(daemon.inside("b", "hostname"), "b");
+    daemon.kill9();
+    daemon.run_again();
+    daemon.sc(&["start", "a"]).ok();
+    assert_eq!(pid(&daemon, "b"), b);
+    assert_eq!(daemon.inside("a", "hostname"), "a");
+    assert_eq!(daemon.inside("b", "hostname"), "b");
+    daemon.sc(&["delete", "--force", "a", "b"]).ok();
+    left_nothing(&daemon, "two daemons that could not clear up", &before);
+}
+
+#[test]
+fn what_a_failed_restart_has_stopped_stays_so() {
+    let (mut daemon, _) = warmed();
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    daemon.end();
+    daemon.run_into("fail@start:agent");
+    daemon.sc(&["restart", "--force", "c1"]).refused("c1");
+    assert_eq!(status(&daemon, "c1"), "Stopped");
+    daemon.kill9();
+    daemon.run_again();
+    daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
+    assert_eq!(status(&daemon, "c1"), "Stopped");
 }

@@ -23,10 +23,7 @@ impl Failing {
 
     /// One that also runs into a fault.
     fn into(fault: Option<&str>) -> Self {
-        // The injector knows one thread's calls from another's best where there are few.
-        let environment = vec![("TOKIO_WORKER_THREADS".to_owned(), "1".to_owned())];
-        let fault = fault.map(str::to_owned);
-        let daemon = Daemon::start_with(Options { environment, fault, ..Options::default() });
+        let daemon = with_one_worker(fault);
         let injector = Injector::attach(&daemon);
         Self { daemon, injector }
     }
@@ -63,6 +60,13 @@ impl Failing {
         }
         panic!("more than {MOST_WRITES} writes of the log");
     }
+}
+
+/// The injector knows one thread's calls from another's best where there are few.
+fn with_one_worker(fault: Option<&str>) -> Daemon {
+    let environment = vec![("TOKIO_WORKER_THREADS".to_owned(), "1".to_owned())];
+    let fault = fault.map(str::to_owned);
+    Daemon::start_with(Options { environment, fault, ..Options::default() })
 }
 
 fn words(line: &str) -> Vec<String> {
@@ -171,35 +175,56 @@ fn an_instance_whose_deletion_failed_and_that_can_be_started_stays() {
 
 #[test]
 fn a_restart_that_is_done_is_not_done_again_by_the_next_daemon() {
-    let Failing { mut daemon, injector } = {
-        let failing = Failing::start();
-        Busybox::import(&failing.daemon);
-        failing
-    };
-    let mut names = Vec::new();
+    let mut daemon = with_one_worker(None);
+    Busybox::import(&daemon);
     for nth in 1..MOST_WRITES {
-        let name = format!("c{nth}");
-        daemon.sc(&["launch", BUSYBOX, &name]).ok();
-        let fault = Fault { whose: Whose::Daemon, set: Set::Log, errno: Errno::EIO, nth };
-        injector.arm(fault);
-        let restarted = daemon.sc(&["restart", "--force", &name]);
+        daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+        let injector = Injector::attach(&daemon);
+        injector.arm(Fault { whose: Whose::Daemon, set: Set::Log, errno: Errno::EIO, nth });
+        daemon.sc(&["restart", "--force", "c1"]);
         let hit = injector.disarm();
-        if restarted.code == 0 {
-            daemon.sc(&["stop", "--force", &name]).ok();
-            names.push(name);
-        }
+        // Whether it was done or refused: with the stop it is over.
+        daemon.sc(&["stop", "--force", "c1"]);
+        daemon.kill9();
+        drop(injector);
+        daemon.run_again();
+        daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
+        assert_eq!(status(&daemon, "c1"), "Stopped", "{hit:?}");
+        daemon.sc(&["delete", "c1"]).ok();
         if hit.is_none() {
-            break;
+            assert!(nth > 4, "{nth} writes of the log");
+            return;
         }
     }
-    assert!(names.len() > 4, "{names:?}");
-    daemon.kill9();
-    drop(injector);
-    daemon.run_again();
-    daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
-    for name in &names {
-        assert_eq!(status(&daemon, name), "Stopped", "{name}");
+    panic!("more than {MOST_WRITES} writes of the log");
+}
+
+#[test]
+fn a_stop_by_force_ends_a_restart_for_good_whatever_write_failed() {
+    let mut daemon = with_one_worker(None);
+    Busybox::import(&daemon);
+    for nth in 1..MOST_WRITES {
+        daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+        let restart = daemon.begin(&["restart", "c1"]);
+        // A busybox guest stops in some seconds.
+        std::thread::sleep(Duration::from_millis(500));
+        let injector = Injector::attach(&daemon);
+        injector.arm(Fault { whose: Whose::Daemon, set: Set::Log, errno: Errno::EIO, nth });
+        daemon.sc(&["stop", "--force", "c1"]).ok();
+        let hit = injector.disarm();
+        daemon.kill9();
+        drop(injector);
+        restart.ended().refused("");
+        daemon.run_again();
+        daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
+        assert_eq!(status(&daemon, "c1"), "Stopped", "{hit:?}");
+        daemon.sc(&["delete", "c1"]).ok();
+        if hit.is_none() {
+            assert!(nth > 1, "{nth} writes of the log");
+            return;
+        }
     }
+    panic!("more than {MOST_WRITES} writes of the log");
 }
 
 #[test]

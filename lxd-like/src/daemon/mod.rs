@@ -33,6 +33,7 @@ use crate::event::Events;
 use crate::host::Host;
 use crate::instance::{Instances, Recovered};
 use crate::manager::{Images, Networks, Pools, Profiles, References};
+use crate::model::Intent;
 use crate::operation::Operations;
 use crate::paths::Paths;
 use crate::proven::Proven;
@@ -134,6 +135,7 @@ async fn open(options: &Options, events: Events) -> Result<Ctx> {
         Ok::<_, Error>((Store::open(&paths.store())?, Arc::new(Host::open(&paths)?)))
     })?;
     let journal = Journal::new(store.clone());
+    host.number_after(runs_of_this_boot(&journal, &paths)?);
     let references = References::default();
     let pools = Pools::new(store.clone(), journal.clone(), paths.clone(), references.clone());
     Ok(Arc::new(Context {
@@ -165,6 +167,15 @@ async fn open(options: &Options, events: Events) -> Result<Ctx> {
         journal,
         events,
     }))
+}
+
+/// The numbers of the runs that have been begun in this boot and not been cleared up.
+fn runs_of_this_boot(journal: &Journal<Intent>, paths: &Paths) -> Result<Vec<u64>> {
+    let run = |intent| match intent {
+        Intent::Run(plan) if plan.boot_id == paths.boot_id() => Some(plan.run),
+        _ => None,
+    };
+    Ok(journal.pending()?.into_iter().filter_map(|(_, intent)| run(intent)).collect())
 }
 
 /// Where there is no database and what belongs to one is there, an empty one would be of no use: nothing would

@@ -317,7 +317,7 @@ async fn commit(ctx: &Ctx, record: &InstanceRecord, run: Option<Change>) -> Resu
         let fingerprint = ctx.images.get(image)?.fingerprint;
         draft.put(&ImageUse { fingerprint, at: record.created_at })?;
     }
-    match ctx.store.apply(draft).await {
+    match ctx.journal.apply(draft).await {
         Ok(_) => Ok(intent),
         Err(CommitError::Conflict { .. }) => Err(name_taken(&record.name)),
         Err(error) => Err(error.into()),

@@ -82,7 +82,7 @@ pub(super) async fn erase(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) 
     }
     draft.change(delete_doc::<InstanceRecord>(&[PROJECT, record.name.as_str()])?);
     draft.change(ctx.journal.clear_change(intent));
-    ctx.store.apply(draft).await?;
+    ctx.journal.apply(draft).await?;
     ctx.pools.empty_trash_behind(record.pool.as_str());
     Ok(())
 }

@@ -105,15 +105,24 @@ pub(super) async fn finish(
 
 /// Writes down how an instance is while its run is still to be cleared up. A failure is logged: what has
 /// ended has ended, and it is written again when the run is cleared up.
-pub(super) async fn write(ctx: &Ctx, record: &InstanceRecord) {
-    let mut draft = Draft::new();
-    let written = match draft.put(record) {
-        Ok(draft) => ctx.store.apply(std::mem::take(draft)).await.map_err(Error::from),
-        Err(error) => Err(error.into()),
-    };
-    if let Err(error) = written {
+async fn write(ctx: &Ctx, record: &InstanceRecord) {
+    if let Err(error) = note(ctx, record, &[]).await {
         tracing::error!(instance = %record.name, error = %error.chain(), "write that it has ended");
     }
+}
+
+/// Writes down how an instance is, and that nothing is left to be done of some intents. Tried twice: after a
+/// failure the store is opened anew, which mends what passes.
+pub(super) async fn note(ctx: &Ctx, record: &InstanceRecord, done: &[IntentId]) -> Result<()> {
+    let mut draft = Draft::new();
+    draft.put(record)?;
+    for intent in done {
+        draft.change(ctx.journal.clear_change(*intent));
+    }
+    if ctx.journal.apply(draft.clone()).await.is_err() {
+        ctx.journal.apply(draft).await?;
+    }
+    Ok(())
 }
 
 /// The record with `volatile.last_state.power`.
@@ -174,7 +183,7 @@ async fn take_away(
         draft.put(record)?;
     }
     draft.change(ctx.journal.clear_change(intent));
-    ctx.store.apply(draft).await?;
+    ctx.journal.apply(draft).await?;
     Ok(())
 }
 

@@ -132,7 +132,7 @@ fn refuse(diff: &Diff, running: bool) -> Result<()> {
 pub(super) async fn commit(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
     let mut draft = Draft::new();
     draft.put(record)?;
-    ctx.store.apply(draft).await?;
+    ctx.journal.apply(draft).await?;
     Ok(())
 }
 

@@ -187,7 +187,7 @@ impl Images {
             let changed = change(found.value.clone())?;
             let mut draft = Draft::new();
             draft.replace(&found, &changed)?;
-            match self.store.apply(draft).await {
+            match self.journal.apply(draft).await {
                 Err(CommitError::Conflict { .. }) => {}
                 other => return Ok(other.map(|_| changed)?),
             }
@@ -260,7 +260,7 @@ impl Images {
         };
         let mut draft = Draft::new();
         draft.create(&record)?;
-        self.store.apply(draft).await?;
+        self.journal.apply(draft).await?;
         Ok(record)
     }
 
@@ -287,7 +287,7 @@ impl Images {
         draft.change(sc_store::delete_doc::<ImageRecord>(&[fingerprint.as_str()])?);
         draft.change(sc_store::delete_doc::<ImageUse>(&[fingerprint.as_str()])?);
         draft.change(self.journal.clear_change(intent));
-        self.store.apply(draft).await?;
+        self.journal.apply(draft).await?;
         Ok(())
     }
 

@@ -100,7 +100,7 @@ impl Networks {
             self.start(&record, Vec::new(), &[]).await?;
             let mut draft = Draft::new();
             draft.create(&record)?.change(self.journal.clear_change(intent));
-            Ok::<_, Error>(self.store.apply(draft).await?)
+            Ok::<_, Error>(self.journal.apply(draft).await?)
         };
         if let Err(error) = made.await {
             let network = self.roster.gone(name.as_str());
@@ -238,7 +238,7 @@ impl Networks {
         let mut draft = Draft::new();
         draft.change(delete_doc::<NetworkRecord>(&[name])?);
         draft.change(self.journal.clear_change(id));
-        self.store.apply(draft).await?;
+        self.journal.apply(draft).await?;
         self.roster.gone(name);
         Ok(())
     }

@@ -185,7 +185,7 @@ impl Pools {
             let driver = blocking(move || Ok(sc_storage::create(&path, kind, &options)?)).await?;
             let mut draft = Draft::new();
             draft.create(record)?.change(self.journal.clear_change(intent));
-            self.store.apply(draft).await?;
+            self.journal.apply(draft).await?;
             Ok::<_, Error>(driver)
         };
         match made.await {
@@ -271,7 +271,7 @@ impl Pools {
         for id in dropped.chain(deletion) {
             draft.change(self.journal.clear_change(id));
         }
-        self.store.apply(draft).await?;
+        self.journal.apply(draft).await?;
         self.roster.gone(name.as_str());
         Ok(())
     }

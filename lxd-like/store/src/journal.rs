@@ -19,9 +19,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Store;
-use crate::change::{Change, MAX_CHANGES, Versioned};
+use crate::change::{Change, MAX_CHANGES, Revision, Versioned};
 use crate::document::{Doc, Document, put_at};
-use crate::error::{DocumentError, Error};
+use crate::draft::Draft;
+use crate::error::{CommitError, DocumentError, Error};
 use crate::key::Key;
 
 const PREFIX: &str = "/journal";
@@ -127,7 +128,7 @@ impl<I: Serialize + DeserializeOwned> Journal<I> {
     }
 
     /// Clears an intent of which nothing is left to be done. Where that fails it is cleared with the next
-    /// that is begun or cleared in a commit of its own, or by [`Journal::clear_overdue`].
+    /// commit of this journal.
     ///
     /// # Errors
     ///
@@ -146,14 +147,33 @@ impl<I: Serialize + DeserializeOwned> Journal<I> {
         self.commit(None, None).await
     }
 
-    /// Commits the beginning or the clearing of an intent, and clears those that are overdue.
+    /// Commits a draft, and with it the clearing of what is overdue: nothing is acknowledged while an entry
+    /// from before would have the next daemon undo it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::commit`].
+    pub async fn apply(&self, draft: Draft) -> Result<Revision, CommitError> {
+        let (guards, mut changes) = draft.into_parts();
+        let room = MAX_CHANGES.saturating_sub(changes.len());
+        let overdue: Vec<_> = self.lock().iter().copied().take(room).collect();
+        for change in overdue.iter().map(|id| self.clear_change(*id)) {
+            if !changes.contains(&change) {
+                changes.push(change);
+            }
+        }
+        let revision = self.store.commit(guards, changes).await?;
+        self.lock().retain(|id| !overdue.contains(id));
+        Ok(revision)
+    }
+
+    /// Commits the beginning or the clearing of an intent.
     async fn commit(&self, begun: Option<Change>, cleared: Option<IntentId>) -> Result<(), Error> {
-        let overdue: Vec<_> = self.lock().iter().copied().take(MAX_CHANGES - 2).collect();
-        let ids: BTreeSet<_> = overdue.iter().copied().chain(cleared).collect();
-        let changes = begun.into_iter().chain(ids.into_iter().map(|id| self.clear_change(id)));
-        self.store.commit(Vec::new(), changes.collect()).await?;
-        let mut left = self.lock();
-        left.retain(|id| !overdue.contains(id));
+        let mut draft = Draft::new();
+        for change in begun.into_iter().chain(cleared.map(|id| self.clear_change(id))) {
+            draft.change(change);
+        }
+        self.apply(draft).await?;
         Ok(())
     }
 

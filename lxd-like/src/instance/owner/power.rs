@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sc_store::IntentId;
 
-use super::stopping::{Restarting, Stopping, answer, forced};
+use super::stopping::{Restarting, Stopping, again, answer, forced};
 use super::{Leftover, Owner, State};
 use crate::error::{Error, Result, chain};
 use crate::instance::command::{Reply, StopMode};
@@ -166,10 +166,11 @@ impl Owner {
         stopping.restarts.extend(restarting);
         match ask_to_stop(&active, mode).await {
             Ok(()) if mode == StopMode::Force => {
-                if stopping.restarts.is_empty() {
-                    self.note_stopped().await;
-                }
-                stopping.acknowledge();
+                let noted = match stopping.restarts.is_empty() {
+                    true => self.note_stopped(&cancelled).await,
+                    false => Ok(()),
+                };
+                stopping.acknowledge(&noted);
                 self.enter(State::Stopping(active, stopping));
                 self.show(Phase::Stopped);
             }
@@ -184,12 +185,19 @@ impl Owner {
         self.conclude(cancelled, &Err(stopped)).await;
     }
 
-    /// Writes down that the guest does not run, before anybody is told so: else it would run again after a
-    /// power cut that comes before its clearing up is done.
-    async fn note_stopped(&self) {
+    /// Writes down that the guest does not run, before anybody is told so, and that it is not to be started
+    /// again: else it would be by a daemon that comes after a crash, or a power cut, behind the answer.
+    async fn note_stopped(&self, restarts: &[Restarting]) -> Result<()> {
         let record = stop::with_power(&self.record(), self.power_after(false));
-        stop::write(&self.ctx, &record).await;
+        let done: Vec<_> = restarts.iter().map(|restart| restart.intent).collect();
+        let noted = stop::note(&self.ctx, &record, &done).await;
         self.keep(record);
+        noted.map_err(|error| {
+            let name = &self.record().name;
+            let what = "is killed, but a daemon that comes after a crash may start it again, since that \
+                        could not be written down";
+            error.within(format!("instance {name} {what}"))
+        })
     }
 
     /// What is kept of a guest that has ended: what was running when the host went down is started again
@@ -211,8 +219,7 @@ impl Owner {
     async fn conclude(&self, restarts: Vec<Restarting>, outcome: &Result<()>) {
         for Restarting { reply, intent, .. } in restarts {
             self.ctx.done(intent).await;
-            let again = |error: &Error| Error::new(error.kind(), error.chain());
-            answer(reply, outcome.as_ref().copied().map_err(again));
+            answer(reply, again(outcome));
         }
     }
 
@@ -301,6 +308,11 @@ impl Owner {
         self.clear_up(active.run.plan.clone(), active.intent, restarting).await;
         if restarting {
             let outcome = self.start_again(&restarts).await;
+            if outcome.is_err()
+                && let Err(error) = self.note_stopped(&restarts).await
+            {
+                tracing::error!(instance = %self.record().name, error = %error.chain(), "a failed restart");
+            }
             self.conclude(restarts, &outcome).await;
         } else {
             self.delete_if_ephemeral().await;

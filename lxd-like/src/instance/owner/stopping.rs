@@ -5,7 +5,7 @@ use std::time::Duration;
 use sc_store::{IntentId, OperationSteps};
 use tokio::time::Instant;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::instance::command::{Reply, StopMode};
 use crate::instance::queue::Ask;
 use crate::instance::stop::KILL_PATIENCE;
@@ -51,10 +51,10 @@ impl Stopping {
         self.deadline = deadline(patience);
     }
 
-    /// The guest counts as stopped: whoever waits for that is answered.
-    pub(super) fn acknowledge(&mut self) {
+    /// The guest counts as stopped: whoever waits for that is answered, also where it could not be noted.
+    pub(super) fn acknowledge(&mut self, noted: &Result<()>) {
         for waiter in self.waiters.drain(..) {
-            answer(waiter, Ok(()));
+            answer(waiter, again(noted));
         }
         self.acknowledged = true;
     }
@@ -74,6 +74,11 @@ pub(super) fn forced(mode: StopMode, ask: Ask) -> Ask {
         (StopMode::Force, Ask::Restart) => Ask::ForceRestart,
         (_, ask) => ask,
     }
+}
+
+/// An outcome that several are told.
+pub(super) fn again(outcome: &Result<()>) -> Result<()> {
+    outcome.as_ref().copied().map_err(|error| Error::new(error.kind(), error.chain()))
 }
 
 /// Answers a request.

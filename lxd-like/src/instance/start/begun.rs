@@ -59,7 +59,7 @@ impl Begun {
         let written = async {
             let mut draft = Draft::new();
             draft.change(change).put(&begun.starting)?;
-            Ok::<_, Error>(ctx.store.apply(draft).await?)
+            Ok::<_, Error>(ctx.journal.apply(draft).await?)
         };
         match written.await {
             Ok(_) => Ok(begun),

@@ -95,7 +95,7 @@ async fn confirm(
     if let Some(creation) = creation {
         draft.change(ctx.journal.clear_change(creation));
     }
-    ctx.store.apply(draft).await?;
+    ctx.journal.apply(draft).await?;
     Ok(record)
 }
 
