@@ -130,6 +130,18 @@ fn a_guest_whose_agent_is_silent_when_the_daemon_comes_back_can_be_killed_and_st
 }
 
 #[test]
+fn a_forced_stop_does_not_wait_behind_one_that_an_agent_does_not_answer() {
+    use rustix::process::{Signal, kill_process};
+    let daemon = with_guest();
+    kill_process(agent_of(&daemon, "c1"), Signal::STOP).unwrap();
+    let orderly = daemon.begin(&["stop", "c1", "--timeout", "60"]);
+    std::thread::sleep(Duration::from_millis(500));
+    daemon.begin(&["stop", "--force", "c1"]).ended_within(Duration::from_secs(10)).ok();
+    orderly.ended_within(Duration::from_secs(10)).ok();
+    assert_eq!(status(&daemon, "c1"), "Stopped");
+}
+
+#[test]
 fn a_program_that_starts_when_nobody_waits_for_it_any_more_ends() {
     use rustix::process::{Signal, kill_process};
     let daemon = with_guest();

@@ -1,15 +1,16 @@
-//! Guests that hang or flood, and disks that hang or are full: what is asked is answered in a bounded
-//! time, with the culprit's name, and neither the daemon nor the neighbours are harmed.
+//! Guests that hang, flood or fill their disk: what is asked is answered in a bounded time, with the
+//! culprit's name, and neither the daemon nor the neighbours are harmed. Disks that hang: hung.rs.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Begun, Daemon, eventually, status, until};
 
+use crate::disks::Disk;
+
 /// With guests that are called so, the first of whom is to be sick.
-fn with_guests(config: &[&str]) -> Daemon {
+pub(crate) fn with_guests(config: &[&str]) -> Daemon {
     let daemon = Daemon::start();
     Busybox::import(&daemon);
     let mut args = vec!["launch", BUSYBOX, "c1"];
@@ -20,7 +21,7 @@ fn with_guests(config: &[&str]) -> Daemon {
 }
 
 #[track_caller]
-fn others_are_unharmed(daemon: &Daemon) {
+pub(crate) fn others_are_unharmed(daemon: &Daemon) {
     assert_eq!(daemon.inside("c2", "echo alive"), "alive", "the neighbour");
     assert_eq!(status(daemon, "c2"), "Running");
     daemon.sc(&["info", "c2"]).ok();
@@ -101,142 +102,6 @@ fn an_init_that_ignores_its_signal_is_told_and_killed() {
     assert_eq!(status(&daemon, "c1"), "Running");
     daemon.sc(&["stop", "--force", "c1"]).ok();
     assert_eq!(status(&daemon, "c1"), "Stopped");
-}
-
-/// A disk of the test's own, with a pool on it.
-struct Disk(PathBuf);
-
-impl Disk {
-    #[track_caller]
-    fn with_pool(daemon: &Daemon, name: &str, mebibytes: u64) -> Self {
-        let file = daemon.scratch().join("disk");
-        std::fs::File::create(&file).unwrap().set_len(mebibytes << 20).unwrap();
-        run("mkfs.ext4", &[Path::new("-q"), Path::new("-F"), &file]);
-        let folder = daemon.scratch().join("mnt");
-        std::fs::create_dir(&folder).unwrap();
-        run("mount", &[Path::new("-o"), Path::new("loop"), &file, &folder]);
-        let disk = Self(folder);
-        let source = disk.0.join("pool");
-        std::fs::create_dir(&source).unwrap();
-        daemon
-            .sc(&["storage", "create", name, "overlay", &format!("source={}", source.display())])
-            .ok();
-        disk
-    }
-
-    fn freeze(&self) {
-        run("fsfreeze", &[Path::new("--freeze"), &self.0]);
-    }
-
-    fn thaw(&self) {
-        run("fsfreeze", &[Path::new("--unfreeze"), &self.0]);
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        for (program, option) in [("fsfreeze", "--unfreeze"), ("umount", "--lazy")] {
-            let mut command = Command::new(program);
-            let _ = command.arg(option).arg(&self.0).stderr(Stdio::null()).status();
-        }
-    }
-}
-
-#[track_caller]
-fn run(program: &str, args: &[&Path]) {
-    let status = Command::new(program).args(args).status().unwrap();
-    assert!(status.success(), "{program} {args:?}: {status}");
-}
-
-#[test]
-fn while_a_disk_hangs_the_culprit_is_named_and_when_it_answers_all_goes_on() {
-    let daemon = with_guests(&[]);
-    let disk = Disk::with_pool(&daemon, "slow", 64);
-    daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).ok();
-    daemon.sc(&["init", BUSYBOX, "s2", "-s", "slow"]).ok();
-    daemon.inside("s1", "setsid sh -c 'while :; do echo x >/file; done' >/dev/null 2>&1 &");
-    disk.freeze();
-    let asked = [&["stop", "--force", "s1"][..], &["delete", "s2"]].map(|args| daemon.begin(args));
-    others_are_unharmed(&daemon);
-    let [stop, delete] = asked.map(Begun::ended);
-    stop.refused("(\"sh\", waits in ");
-    delete.refused("pool slow does not answer within 30 s");
-    others_are_unharmed(&daemon);
-    disk.thaw();
-    eventually("it can be stopped", Duration::from_secs(30), || {
-        let stopped = daemon.sc(&["stop", "--force", "s1"]).code == 0;
-        (stopped || status(&daemon, "s1") == "Stopped").then_some(())
-    });
-    daemon.sc(&["delete", "s1", "s2"]).ok();
-    daemon.sc(&["image", "delete", BUSYBOX]).ok();
-    daemon.sc(&["storage", "delete", "slow"]).ok();
-}
-
-#[test]
-fn what_hangs_on_a_disk_keeps_neither_profiles_nor_launches_waiting() {
-    let daemon = with_guests(&[]);
-    let disk = Disk::with_pool(&daemon, "slow", 64);
-    for name in ["s1", "s2"] {
-        daemon.sc(&["init", BUSYBOX, name, "-s", "slow"]).ok();
-    }
-    disk.freeze();
-    let soon = Duration::from_secs(15);
-    let delete = daemon.begin(&["delete", "s1"]);
-    std::thread::sleep(Duration::from_millis(500));
-    let set = daemon.begin(&["profile", "set", "default", "user.a=1"]).ended_within(soon);
-    set.ok();
-    let start = daemon.begin(&["start", "s2"]);
-    std::thread::sleep(Duration::from_millis(500));
-    let set = daemon.begin(&["profile", "set", "default", "user.b=1"]);
-    std::thread::sleep(Duration::from_millis(500));
-    daemon.begin(&["launch", BUSYBOX, "c3"]).ended_within(soon).ok();
-    let shown = daemon.sc(&["config", "show", "c3", "--expanded"]).ok().to_owned();
-    assert!(shown.contains("user.b"), "it follows what was changed before it: {shown}");
-    others_are_unharmed(&daemon);
-    delete.ended().refused("pool slow does not answer within 30 s");
-    let _ = start.ended();
-    set.ended().ok();
-    disk.thaw();
-    daemon.sc(&["delete", "--force", "s1", "s2"]).ok();
-    daemon.sc(&["storage", "delete", "slow"]).ok();
-}
-
-#[test]
-fn a_launch_onto_a_pool_that_hangs_names_the_pool_and_leaves_nothing() {
-    let daemon = with_guests(&[]);
-    let disk = Disk::with_pool(&daemon, "slow", 64);
-    disk.freeze();
-    // The first has the image's layer to be made, which the others wait for.
-    let launches = ["s1", "s2", "s3"].map(|name| {
-        let launch = daemon.begin(&["launch", BUSYBOX, name, "-s", "slow"]);
-        std::thread::sleep(Duration::from_millis(200));
-        launch
-    });
-    others_are_unharmed(&daemon);
-    daemon.begin(&["launch", BUSYBOX, "c3"]).ended_within(Duration::from_secs(15)).ok();
-    for launch in launches {
-        let refused = launch.ended_within(Duration::from_secs(60));
-        refused.refused("pool slow does not answer within 30 s: see to its disk or file system");
-    }
-    disk.thaw();
-    daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).ok();
-    disk.freeze();
-    let launch = daemon.begin(&["launch", BUSYBOX, "s2", "-s", "slow"]);
-    let refused = launch.ended_within(Duration::from_secs(90));
-    refused.refused("pool slow does not answer within 30 s: see to its disk or file system");
-    others_are_unharmed(&daemon);
-    disk.thaw();
-    if status(&daemon, "s2") != "-" {
-        daemon.sc(&["delete", "s2"]).ok();
-    }
-    let volumes = disk.0.join("pool/volumes");
-    until("no volume is left behind", Duration::from_secs(30), &1, || {
-        std::fs::read_dir(&volumes).unwrap().count()
-    });
-    daemon.sc(&["launch", BUSYBOX, "s2", "-s", "slow"]).ok();
-    daemon.sc(&["delete", "--force", "s1", "s2"]).ok();
-    daemon.sc(&["image", "delete", BUSYBOX]).ok();
-    daemon.sc(&["storage", "delete", "slow"]).ok();
 }
 
 #[test]

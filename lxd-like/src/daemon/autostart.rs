@@ -16,30 +16,45 @@ const RESTART_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts the instances that are to run, one after the other by their priority: those with
 /// `boot.autostart`, and without a word on it those that ran when the host went down.
-pub async fn start(instances: Instances, recovered: Recovered) {
+pub async fn start(instances: Instances, mut recovered: Recovered) {
     let mut restarts = JoinSet::new();
     for restart in recovered.restarts {
         let instances = instances.clone();
         restarts.spawn(async move { instances.finish_restart(restart, RESTART_PATIENCE).await });
     }
-    let mut wanted: Vec<_> = with_boot(&instances)
-        .filter(|(instance, boot)| {
-            boot.autostart.unwrap_or_else(|| recovered.ran.contains(instance.name()))
-        })
+    let ran = &recovered.ran;
+    let mut wanted: Vec<_> = instances
+        .list()
+        .into_iter()
+        .map(with_boot)
+        .filter(|(instance, boot)| boot.autostart.unwrap_or_else(|| ran.contains(instance.name())))
         .collect();
     wanted.sort_by_key(|(_, boot)| Reverse(boot.start_priority));
     for (instance, boot) in wanted {
-        if instance.view().phase.has_guest() {
+        start_one(&instance, &boot).await;
+    }
+    // Out of their turn: nobody was to wait for them.
+    while let Some(Ok(taken)) = recovered.late.join_next().await {
+        let Ok((instance, boot)) = instances.get(taken.name.as_str()).map(with_boot) else {
             continue;
-        }
-        match instance.start().await {
-            Ok(()) => tokio::time::sleep(boot.start_delay).await,
-            Err(error) => {
-                tracing::error!(instance = %instance.name(), error = %error.chain(), "autostart");
-            }
+        };
+        if boot.autostart.unwrap_or(taken.ran) {
+            start_one(&instance, &boot).await;
         }
     }
     restarts.join_all().await;
+}
+
+async fn start_one(instance: &Arc<InstanceHandle>, boot: &Boot) {
+    if instance.view().phase.has_guest() {
+        return;
+    }
+    match instance.start().await {
+        Ok(()) => tokio::time::sleep(boot.start_delay).await,
+        Err(error) => {
+            tracing::error!(instance = %instance.name(), error = %error.chain(), "autostart");
+        }
+    }
 }
 
 /// Stops all instances, those of one priority at once: each in order and, where that has no effect in
@@ -50,7 +65,7 @@ pub async fn stop_all(instances: &Instances) {
         let _ = instance.settled().await;
     }
     let mut by_priority: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for (instance, boot) in with_boot(instances) {
+    for (instance, boot) in instances.list().into_iter().map(with_boot) {
         if instance.view().phase.has_guest() {
             let group = by_priority.entry(Reverse(boot.stop_priority)).or_default();
             group.push(stop(instance, boot.shutdown_timeout));
@@ -75,14 +90,12 @@ async fn stop(instance: Arc<InstanceHandle>, timeout: Option<Duration>) {
     let _ = instance.settled().await;
 }
 
-/// All instances, with what is said of their start and stop.
-fn with_boot(instances: &Instances) -> impl Iterator<Item = (Arc<InstanceHandle>, Boot)> {
-    instances.list().into_iter().map(|instance| {
-        let boot = Boot::read(&instance.view().expanded.config).unwrap_or_else(|error| {
-            tracing::error!(instance = %instance.name(), error = chain(&error),
-                "read when it starts and stops");
-            Boot::default()
-        });
-        (instance, boot)
-    })
+/// An instance, with what is said of its start and stop.
+fn with_boot(instance: Arc<InstanceHandle>) -> (Arc<InstanceHandle>, Boot) {
+    let boot = Boot::read(&instance.view().expanded.config).unwrap_or_else(|error| {
+        tracing::error!(instance = %instance.name(), error = chain(&error),
+            "read when it starts and stops");
+        Boot::default()
+    });
+    (instance, boot)
 }

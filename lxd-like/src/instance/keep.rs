@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use sc_api::InstanceName;
+use sc_api::{InstanceName, PoolName};
 use sc_profiles::Settings;
 use sc_storage::VolumeName;
 use serde::Serialize;
@@ -42,6 +42,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 pub(super) struct Behind {
     names: Mutex<BTreeSet<InstanceName>>,
     failed: Mutex<Failed>,
+    /// Pools that a writer is at, perhaps for long.
+    busy: Mutex<BTreeSet<PoolName>>,
     news: Notify,
 }
 
@@ -79,6 +81,10 @@ impl Behind {
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<InstanceName>> {
         self.names.lock().expect("no panic while the names are locked")
+    }
+
+    fn busy(&self) -> MutexGuard<'_, BTreeSet<PoolName>> {
+        self.busy.lock().expect("no panic while the pools are locked")
     }
 
     fn failed(&self) -> MutexGuard<'_, Failed> {
@@ -137,8 +143,15 @@ impl Instances {
             pools.entry(handle.view().record.pool.clone()).or_default().push(handle);
         }
         let mut writers = JoinSet::new();
-        for handles in pools.into_values() {
-            writers.spawn(write_all(self.clone(), handles));
+        for (pool, handles) in pools {
+            // Where one waits for the pool another would only wait beside it.
+            if self.ctx().pools.get(pool.as_str()).is_err()
+                || !self.behind().busy().insert(pool.clone())
+            {
+                handles.iter().for_each(|handle| self.behind().note_failed(handle.name().clone()));
+                continue;
+            }
+            writers.spawn(write_all(self.clone(), pool, handles));
         }
         if timeout(PATIENCE, async { while writers.join_next().await.is_some() {} }).await.is_err()
         {
@@ -158,7 +171,7 @@ struct Copy<'a> {
     networks: Vec<NetworkRecord>,
 }
 
-async fn write_all(instances: Instances, handles: Vec<Arc<InstanceHandle>>) {
+async fn write_all(instances: Instances, pool: PoolName, handles: Vec<Arc<InstanceHandle>>) {
     for handle in handles {
         let ctx = instances.ctx().clone();
         let (name, view) = (handle.name().clone(), handle.view());
@@ -168,6 +181,7 @@ async fn write_all(instances: Instances, handles: Vec<Arc<InstanceHandle>>) {
             instances.behind().note_failed(name);
         }
     }
+    instances.behind().busy().remove(&pool);
 }
 
 fn write(ctx: &Ctx, view: &View) -> Result<()> {

@@ -50,8 +50,15 @@ impl Instances {
         }
         for user in self.commit_change(&right, &before, &after).await? {
             if let Err(error) = self.catch_up(&user).await {
-                self.change_back(&right, &before.value).await?;
-                return Err(concerning(&after, &user, error));
+                let error = concerning(&after, &user, error);
+                return Err(match self.change_back(&right, &before.value).await {
+                    Ok(()) => error,
+                    Err(also) => {
+                        let text =
+                            format!("{}; and it stays changed: {}", error.chain(), also.chain());
+                        Error::new(error.kind(), text)
+                    }
+                });
             }
         }
         Ok(())

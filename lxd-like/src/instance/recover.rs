@@ -31,8 +31,18 @@ const RECOVERY_PATIENCE: Duration = Duration::from_secs(15);
 pub struct Recovered {
     /// Instances that ran when the host went down.
     pub ran: Vec<InstanceName>,
+    /// Those that are not taken up yet, as their agent or pool keeps them waiting.
+    pub late: JoinSet<TakenUp>,
     /// Restarts that the daemon before this one had begun.
     pub restarts: Vec<Restart>,
+}
+
+/// An instance that has an owner again.
+#[derive(Debug)]
+pub struct TakenUp {
+    pub name: InstanceName,
+    /// Whether it ran when the host went down.
+    pub ran: bool,
 }
 
 /// A restart that was not finished.
@@ -97,14 +107,14 @@ impl Instances {
             steps.reach("an intent")?;
         }
         release_stale_ids(ctx, &journaled);
-        let ran = self.take_up_all(&mut journaled).await?;
+        let (ran, late) = self.take_up_all(&mut journaled).await?;
         // Runs of instances that are in no list any more. What cannot be cleared up now is in the
         // journal, for the next daemon.
         for (id, plan) in journaled.into_values().filter_map(|known| known.run) {
             let _ = stop::clear_up(ctx, plan, id, None).await;
         }
         steps.reach("all")?;
-        Ok(Recovered { ran, restarts: restarts.into_values().collect() })
+        Ok(Recovered { ran, late, restarts: restarts.into_values().collect() })
     }
 
     /// Finishes a restart. Until then the journal has it, whatever becomes of this daemon.
@@ -146,8 +156,12 @@ impl Instances {
         Ok(())
     }
 
-    /// Puts an owner in charge of each; returns those that ran when the host went down.
-    async fn take_up_all(&self, journaled: &mut Journaled) -> Result<Vec<InstanceName>> {
+    /// Puts an owner in charge of each; returns those that ran when the host went down, and what is still
+    /// waited for.
+    async fn take_up_all(
+        &self,
+        journaled: &mut Journaled,
+    ) -> Result<(Vec<InstanceName>, JoinSet<TakenUp>)> {
         let mut tasks = JoinSet::new();
         for record in self.ctx().store.list_docs::<InstanceRecord>(&[PROJECT])? {
             let known = journaled.remove(&record.value.name).unwrap_or_default();
@@ -157,9 +171,9 @@ impl Instances {
         let mut ran = Vec::new();
         let all = async {
             while let Some(joined) = tasks.join_next().await {
-                let found =
-                    joined.map_err(|e| Error::internal(format!("recover an instance: {e}")));
-                ran.extend(found?);
+                let taken =
+                    joined.map_err(|e| Error::internal(format!("recover an instance: {e}")))?;
+                ran.extend(taken.ran.then_some(taken.name));
             }
             Ok::<_, Error>(())
         };
@@ -167,8 +181,7 @@ impl Instances {
         if let Ok(outcome) = tokio::time::timeout(RECOVERY_PATIENCE, all).await {
             outcome?;
         }
-        tasks.detach_all();
-        Ok(ran)
+        Ok((ran, tasks))
     }
 }
 
@@ -243,12 +256,8 @@ fn release_stale_ids(ctx: &Ctx, journaled: &Journaled) {
     }
 }
 
-/// Puts an owner in charge; returns the name of an instance that ran when the host went down.
-async fn take_up(
-    instances: &Instances,
-    mut record: InstanceRecord,
-    known: Known,
-) -> Option<InstanceName> {
+/// Puts an owner in charge.
+async fn take_up(instances: &Instances, mut record: InstanceRecord, known: Known) -> TakenUp {
     let ctx = instances.ctx();
     let (state, left) = match known.run {
         Some((intent, plan)) => find(ctx, &mut record, intent, plan).await,
@@ -265,7 +274,7 @@ async fn take_up(
     if gone && let Err(error) = handle.delete().await {
         tracing::error!(instance = %name, error = %error.chain(), "delete an ephemeral instance");
     }
-    (stopped && ran_last && !gone && known.deletion.is_none()).then_some(name)
+    TakenUp { name, ran: stopped && ran_last && !gone && known.deletion.is_none() }
 }
 
 /// Finds out what has become of a run: it goes on, or it has ended and is cleared up, or nobody knows yet.

@@ -14,7 +14,6 @@ use sc_sys::cgroup::InstanceCgroup;
 use sc_sys::idmap::RANGE_SIZE;
 
 use super::config::Checked;
-use super::fit;
 use crate::context::Ctx;
 use crate::error::{Context, Error, Result};
 use crate::host::Launch;
@@ -34,13 +33,14 @@ impl Fds {
     }
 }
 
-/// Builds the spec of a run.
+/// Builds the spec of a run, which shows `disks` inside.
 pub(super) fn build(
     ctx: &Ctx,
     record: &InstanceRecord,
     checked: &Checked,
     plan: &RunPlan,
     root: RootPlan,
+    disks: &[Disk],
     cgroup: &InstanceCgroup,
 ) -> Result<Launch> {
     let name = record.name.as_str();
@@ -57,7 +57,7 @@ pub(super) fn build(
         name: name.into(),
         ids: IdRangeSpec { base: plan.id_base, count: RANGE_SIZE },
         root,
-        binds: binds(&checked.effective.disks)?,
+        binds: disks.iter().map(bind).collect(),
         init: Vec::new(),
         environment: environment(record, checked),
         cgroup: cgroup_spec(cgroup),
@@ -100,23 +100,16 @@ fn root_spec(root: Root, fds: &mut Fds) -> RootSpec {
     }
 }
 
-/// The host paths shown inside.
-fn binds(disks: &[Disk]) -> Result<Vec<BindMount>> {
-    let mut binds = Vec::new();
-    for disk in disks {
-        if !fit::source_exists(disk)? {
-            continue;
-        }
-        binds.push(BindMount {
-            device: disk.device.clone(),
-            source: Tree::Path(disk.source.clone()),
-            target: disk.path.clone(),
-            readonly: disk.readonly,
-            idmapped: true,
-            recursive: false,
-        });
+/// A host path shown inside.
+fn bind(disk: &Disk) -> BindMount {
+    BindMount {
+        device: disk.device.clone(),
+        source: Tree::Path(disk.source.clone()),
+        target: disk.path.clone(),
+        readonly: disk.readonly,
+        idmapped: true,
+        recursive: false,
     }
-    Ok(binds)
 }
 
 fn environment(record: &InstanceRecord, checked: &Checked) -> Vec<(String, String)> {

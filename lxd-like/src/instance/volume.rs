@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use sc_api::PoolName;
 use sc_storage::{Driver, Fingerprint, Source, VolumeName};
+use sc_store::IntentId;
 use tokio::task::JoinHandle;
 
 use super::registry::Instances;
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::manager::{Claim, Pools, Root, while_it_answers};
-use crate::model::InstanceRecord;
+use crate::manager::{Claim, Root, while_it_answers};
+use crate::model::{InstanceRecord, Intent};
 use crate::operation::ProgressReporter;
 
 /// Sees to it that the pool has the image's layer: see
@@ -52,9 +53,13 @@ pub(super) async fn make(
     }));
     let made = while_it_answers(&pool, &record.pool, ended(&mut making)).await;
     if made.is_err() && !making.is_finished() {
-        // Nobody may have the name before it is known what has become of the volume.
+        // Nobody may have the name before it is known what has become of the volume, and a daemon that comes
+        // before that has to know of it.
         let claim = instances.creating().claim("instance", record.name.as_str())?;
-        tokio::spawn(remove_late(making, ctx.pools.clone(), pool, volume, claim));
+        let (instance, pool_name) = (record.name.clone(), record.pool.clone());
+        let late = Intent::DropVolume { instance, pool: pool_name };
+        let intent = ctx.journal.begin(&late).await?;
+        tokio::spawn(remove_late(making, ctx.clone(), pool, volume, intent, claim));
     }
     made?;
     steps.reach("volume")?;
@@ -65,17 +70,20 @@ pub(super) async fn make(
 /// going to be.
 async fn remove_late(
     making: JoinHandle<Result<()>>,
-    pools: Pools,
+    ctx: Ctx,
     pool: Arc<dyn Driver>,
     volume: VolumeName,
+    intent: IntentId,
     _claim: Claim,
 ) {
-    if ended(making).await.is_err() {
+    if ended(making).await.is_ok()
+        && let Err(error) = ctx.pools.remove_if_there(pool, volume.clone()).await
+    {
+        // The entry stays, for the next daemon.
+        tracing::error!(%volume, error = %error.chain(), "remove a volume that was made too late");
         return;
     }
-    if let Err(error) = pools.remove_if_there(pool, volume.clone()).await {
-        tracing::error!(%volume, error = %error.chain(), "remove a volume that was made too late");
-    }
+    ctx.done(intent).await;
 }
 
 async fn ended<T>(

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use sc_api::PoolName;
+use sc_api::{ErrorKind, PoolName};
 use sc_images::{ImageFiles, Inspected, Limits, Sandboxing, Silent};
 use sc_storage::{Attached, Driver, Fingerprint, ImageForm};
 use sc_sys::idmap::Owner;
 
 use super::Pools;
 use super::root::Root;
+use super::silence::while_it_answers;
 use crate::blocking::blocking;
 use crate::error::{Context as _, Error, Result, chain};
 use crate::host::Host;
@@ -66,26 +67,37 @@ impl Layers {
         .await
     }
 
-    /// Removes an image's layers from all pools.
+    /// Removes an image's layers from all pools. From one that does not answer it goes when that is opened
+    /// the next time.
     pub async fn remove(&self, pools: &Pools, fingerprint: &str) -> Result<()> {
         let id = Fingerprint::new(fingerprint)?;
         for (name, pool) in pools.all() {
-            // One that is just being made is waited for.
-            let making = self.making(&name, fingerprint);
-            let _one = making.lock().await;
-            let id = id.clone();
-            let removed = blocking(move || {
-                if pool.has_image(&id)?.is_some() {
-                    pool.delete_image(&id)?;
-                    pool.empty_trash()?;
+            let removed = self.remove_from(&name, pool.clone(), &id);
+            match while_it_answers(&pool, &name.parse()?, removed).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    tracing::warn!(pool = name, fingerprint, error = %error.chain(), "remove an image's layer");
                 }
-                Ok(())
-            });
-            removed.await?;
+                outcome => outcome?,
+            }
         }
         let mut making = self.making.lock().expect("no panic while the list is locked");
         making.retain(|(_, image), turn| image != fingerprint || Arc::strong_count(turn) > 1);
         Ok(())
+    }
+
+    async fn remove_from(&self, name: &str, pool: Arc<dyn Driver>, id: &Fingerprint) -> Result<()> {
+        // One that is just being made is waited for.
+        let making = self.making(name, id.as_str());
+        let _one = making.lock().await;
+        let id = id.clone();
+        blocking(move || {
+            if pool.has_image(&id)?.is_some() {
+                pool.delete_image(&id)?;
+                pool.empty_trash()?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     fn throw_away(&self) -> Result<ThrowAway> {
@@ -293,7 +305,7 @@ fn unpack_error(error: sc_storage::Error) -> Error {
     match error {
         sc_storage::Error::Fill { source, .. } => match source.downcast::<sc_images::Error>() {
             Ok(own) => Error::from(*own),
-            Err(other) => Error::because(sc_api::ErrorKind::Internal, "unpack the image", other),
+            Err(other) => Error::because(ErrorKind::Internal, "unpack the image", other),
         },
         other => other.into(),
     }

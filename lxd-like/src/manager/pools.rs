@@ -10,6 +10,8 @@ use std::time::Duration;
 use sc_api::{ConfigMap, PoolName};
 use sc_storage::{Driver, DriverKind, VolumeName};
 use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::references::{Claims, References, no_device, users};
 use super::roster::{Roster, begin_once};
@@ -22,9 +24,13 @@ use crate::paths::Paths;
 /// The pool that a first start makes.
 pub const DEFAULT_POOL: &str = "default";
 
-/// How long a trash that could not be emptied is let alone, each time.
-const EMPTYING_PAUSES: [Duration; 3] =
-    [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(100)];
+/// How long a trash is let alone before each try to empty it.
+const EMPTYING_PAUSES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(100)];
+
+/// How long the start of the daemon waits for a pool. What an opening does takes no time where the pool's file
+/// system answers.
+const OPENING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The pools. Clones are handles to the same.
 #[derive(Clone)]
@@ -67,20 +73,41 @@ impl Pools {
     }
 
     /// Opens all pools of the store and clears up what was under way in them. One that fails is
-    /// logged; its instances cannot start until it is mended.
+    /// logged; its instances cannot start until it is mended. One that does not answer keeps nobody
+    /// waiting for long, and is used as soon as it does.
     pub async fn open_all(&self) -> Result<()> {
         self.recover().await?;
+        let mut opening = JoinSet::new();
         for record in self.store.list_docs::<PoolRecord>(&[])? {
-            let name = record.value.name.clone();
-            match self.open(record.value).await {
-                Ok(driver) => {
-                    self.roster.up(name.as_str(), driver);
-                    self.empty_trash_behind(name.as_str());
-                }
-                Err(error) => self.roster.down(name.as_str(), &error),
-            }
+            opening.spawn(self.clone().open_in_time(record.value));
         }
+        opening.join_all().await;
         Ok(())
+    }
+
+    async fn open_in_time(self, record: PoolRecord) {
+        let (pools, name) = (self.clone(), record.name.clone());
+        let mut opening = tokio::spawn(async move {
+            let name = record.name.clone();
+            let opened = pools.open(record).await;
+            // It may have been deleted before it answered.
+            if pools.record(name.as_str()).is_ok() {
+                pools.note_opened(&name, opened);
+            }
+        });
+        if timeout(OPENING_PATIENCE, &mut opening).await.is_err() {
+            self.roster.silent(name.as_str());
+        }
+    }
+
+    fn note_opened(&self, name: &PoolName, opened: Result<Arc<dyn Driver>>) {
+        match opened {
+            Ok(driver) => {
+                self.roster.up(name.as_str(), driver);
+                self.empty_trash_behind(name.as_str());
+            }
+            Err(error) => self.roster.down(name.as_str(), &error),
+        }
     }
 
     async fn open(&self, record: PoolRecord) -> Result<Arc<dyn Driver>> {
@@ -121,16 +148,21 @@ impl Pools {
         .await
     }
 
-    /// Deletes a volume, unless it is gone already. A commit that comes after says so for good.
+    /// Deletes a volume, unless it is gone already. A commit that comes after says so for good. Whoever
+    /// waits no longer for a pool that does not answer has it look, when it does, and no more: by then the
+    /// name may be another's.
     pub async fn remove_if_there(&self, driver: Arc<dyn Driver>, volume: VolumeName) -> Result<()> {
-        let paths = self.paths.clone();
-        blocking(move || {
-            if driver.has_volume(&volume)? {
+        let (paths, waiting) = (self.paths.clone(), Arc::new(()));
+        let waits = Arc::downgrade(&waiting);
+        let removed = blocking(move || {
+            if driver.has_volume(&volume)? && waits.strong_count() > 0 {
                 driver.delete_volume(&volume)?;
             }
             Ok(driver.settle(paths.root())?)
         })
-        .await
+        .await;
+        drop(waiting);
+        removed
     }
 
     /// Volumes of a pool whose instances were deleted while it could not be used.
@@ -297,6 +329,7 @@ impl Pools {
         let (pools, name) = (self.clone(), name.to_owned());
         tokio::spawn(async move {
             for pause in EMPTYING_PAUSES {
+                tokio::time::sleep(pause).await;
                 let Ok(driver) = pools.get(&name) else { return };
                 match blocking(move || Ok(driver.empty_trash()?)).await {
                     Ok(()) => return,
@@ -304,7 +337,6 @@ impl Pools {
                         tracing::warn!(pool = name, error = %error.chain(), "empty a pool's trash");
                     }
                 }
-                tokio::time::sleep(pause).await;
             }
         });
     }

@@ -84,6 +84,14 @@ impl<T: Clone> Roster<T> {
         self.set(name, Standing::Down(why));
     }
 
+    /// Notes that one has not answered so far; it is [`up`](Self::up) or [`down`](Self::down) when it does.
+    pub fn silent(&self, name: &str) {
+        tracing::error!(name, "{} does not answer", self.kind());
+        let why =
+            "it does not answer, and is used as soon as it does: see to its disk or file system";
+        self.set(name, Standing::Down(why.to_owned()));
+    }
+
     /// Notes that one is being deleted; returns its handle.
     pub fn going(&self, name: &str) -> Option<T> {
         let why = "it is being deleted; where that has failed, delete it again".to_owned();

@@ -193,6 +193,7 @@ impl<F: Flavour> Driver for Local<F> {
     }
 
     fn touch(&self) -> Result<()> {
+        self.check_in_place()?;
         self.pool.layout.touch()
     }
 

@@ -104,8 +104,8 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// moved away.
     fn check_in_place(&self) -> Result<()>;
 
-    /// Makes something in the pool and takes it away again. It takes no time where the pool's file system
-    /// answers.
+    /// Looks for the pool where it was opened, makes something in it and takes it away again. It takes no
+    /// time where the file systems that it lies on answer.
     fn touch(&self) -> Result<()>;
 
     /// How an image lies in the pool; `None` where it does not.

@@ -29,7 +29,11 @@ pub async fn kill(path: &Path, instance: &InstanceName) -> Result<()> {
     // Looked at while it is held: the id of one that has ended may be another's.
     let command = std::fs::read(format!("/proc/{}/cmdline", peer.pid)).unwrap_or_default();
     if command != format!("sc-agent\0{instance}\0").into_bytes() {
-        return Err(Error::internal(format!("process {} is no agent of its", peer.pid)));
+        let text = format!(
+            "process {} listens in place of instance {instance}'s agent and is none: end it, then try again",
+            peer.pid
+        );
+        return Err(Error::internal(text));
     }
     tracing::warn!(%instance, pid = peer.pid, "the agent does not leave: killing it");
     send_signal(&pidfd, SIGKILL).context("kill the agent")?;

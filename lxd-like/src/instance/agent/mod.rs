@@ -251,7 +251,7 @@ impl AgentLink {
         };
         let packet = ToAgent { id, request }.encode();
         let answered = async {
-            self.send(&packet, fds).await?;
+            send(&self.socket, &packet, fds).await?;
             receiver.await.map_err(|_| gone())
         };
         let answered = tokio::time::timeout(PATIENCE, answered).await.unwrap_or_else(|_| {
@@ -266,16 +266,17 @@ impl AgentLink {
         }
         answered
     }
+}
 
-    async fn send(&self, packet: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
-        loop {
-            let mut ready = self.socket.writable().await.context("wait for the agent's socket")?;
-            match ready.try_io(|socket| Ok(socket.get_ref().send(packet, fds)?)) {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) if is_end(&error) => return Err(gone()),
-                Ok(Err(error)) => return Err(error).context("ask the instance's agent"),
-                Err(_would_block) => {}
-            }
+/// Sends a packet, when the agent takes one.
+async fn send(socket: &AsyncFd<Seqpacket>, packet: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
+    loop {
+        let mut ready = socket.writable().await.context("wait for the agent's socket")?;
+        match ready.try_io(|socket| Ok(socket.get_ref().send(packet, fds)?)) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) if is_end(&error) => return Err(gone()),
+            Ok(Err(error)) => return Err(error).context("ask the instance's agent"),
+            Err(_would_block) => {}
         }
     }
 }

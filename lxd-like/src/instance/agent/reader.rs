@@ -30,7 +30,7 @@ pub(super) async fn read(
         match packet {
             Some((ToDaemon::Reply(id, reply), fds)) => {
                 if let Some(exec) = deliver(&shared, id, reply, fds) {
-                    hang_up(&socket, exec);
+                    tokio::spawn(hang_up(socket.clone(), exec));
                 }
             }
             Some((ToDaemon::Event(Event::ExecExited { exec, status }), _)) => {
@@ -99,9 +99,9 @@ fn deliver(shared: &Mutex<Shared>, id: u64, reply: Reply, fds: Vec<OwnedFd>) -> 
 }
 
 /// Ends a program that nobody has. The answer is nobody's, too.
-fn hang_up(socket: &AsyncFd<Seqpacket>, exec: u64) {
+async fn hang_up(socket: Arc<AsyncFd<Seqpacket>>, exec: u64) {
     let packet = ToAgent { id: UNASKED, request: Request::HangUp { exec } }.encode();
-    if let Err(error) = socket.get_ref().send(&packet, &[]) {
-        tracing::warn!(error = chain(&error), exec, "hang up a program that nobody waits for");
+    if let Err(error) = super::send(&socket, &packet, &[]).await {
+        tracing::warn!(error = %error.chain(), exec, "hang up a program that nobody waits for");
     }
 }

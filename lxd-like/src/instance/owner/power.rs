@@ -1,8 +1,10 @@
 //! The owner starts, stops and restarts its guest, and sees it end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sc_store::IntentId;
+use tokio::time::timeout;
 
 use super::stopping::{Restarting, Stopping, again, answer, forced};
 use super::{Leftover, Owner, State};
@@ -16,6 +18,9 @@ use crate::instance::start::{Begun, Wanted};
 use crate::instance::view::Phase;
 use crate::instance::{config, fit, recover, start, stop};
 use crate::model::{Intent, RunPlan};
+
+/// How long an agent's answer to a stop is waited for.
+const AGENT_AT_ONCE: Duration = Duration::from_secs(1);
 
 impl Owner {
     pub(super) async fn start(&mut self, wanted: Wanted) -> Result<()> {
@@ -79,6 +84,7 @@ impl Owner {
                     Some(begun) => begun.take_back(&self.ctx).await,
                     None => self.leftover.run.take(),
                 };
+                let error = error.within(format!("start instance {}", self.record().name));
                 Err(start::Failed { error, left, creation: wanted.creation })
             }
         }
@@ -134,7 +140,10 @@ impl Owner {
             Ok(()) if matches!(self.state, State::Silent(_)) => {
                 self.gone().await;
                 let left = self.leftover.run.as_ref();
-                let failed = left.map(|left| Error::new(left.why.kind(), left.why.chain()));
+                let failed = left.map(|left| {
+                    let why = Error::new(left.why.kind(), left.why.chain());
+                    why.within(format!("stop instance {}", self.record().name))
+                });
                 answer(waiter, failed.map_or(Ok(()), Err));
             }
             Ok(()) => self.begin_stop(mode, Some(waiter), None).await,
@@ -291,7 +300,10 @@ impl Owner {
     /// The guest of an agent that was silent has ended, or is to end now.
     async fn gone(&mut self) {
         if let State::Silent(search) = std::mem::replace(&mut self.state, State::Stopped) {
-            self.clear_up(search.plan.clone(), search.intent, false).await;
+            let (plan, intent) = (search.plan.clone(), search.intent);
+            // Else it might find the run, and hold its ids, while that is cleared up.
+            drop(search);
+            self.clear_up(plan, intent, false).await;
             self.delete_if_ephemeral().await;
         }
     }
@@ -349,9 +361,13 @@ impl Owner {
     }
 }
 
+/// An agent that does not answer at once may still have heard: whether the guest stops is seen by that, and a
+/// forced stop behind this one is not kept waiting.
 async fn ask_to_stop(active: &Active, mode: StopMode) -> Result<()> {
     match mode {
-        StopMode::Orderly(_) => active.run.link.stop().await,
+        StopMode::Orderly(_) => {
+            timeout(AGENT_AT_ONCE, active.run.link.stop()).await.unwrap_or(Ok(()))
+        }
         StopMode::Force => stop::kill(&active.run).await,
     }
 }

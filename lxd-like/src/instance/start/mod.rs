@@ -20,10 +20,11 @@ use tokio::sync::mpsc;
 use super::agent::{AgentEvent, AgentLink, boot_failure};
 use super::config::Checked;
 use super::run::{Active, Observed, Run};
-use super::{spec, stop, update};
+use super::{fit, spec, stop, update};
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::manager::while_it_answers;
 use crate::model::{InstanceRecord, RunPlan};
 pub(super) use begun::{Begun, Wanted};
 
@@ -113,7 +114,10 @@ async fn boot(
     steps.reach("intent")?;
     let pool = ctx.pools.get(record.pool.as_str())?;
     let volume = sc_storage::VolumeName::new(record.name.as_str())?;
-    let rooting = blocking(move || Ok(pool.plan(&volume)?));
+    let driver = pool.clone();
+    // What comes late gives its lease back at once.
+    let rooting = blocking(move || Ok(driver.plan(&volume)?));
+    let rooting = while_it_answers(&pool, &record.pool, rooting);
     let grouping = async {
         match cgroup {
             Some(cgroup) => Ok(cgroup),
@@ -127,7 +131,8 @@ async fn boot(
     update::apply_first_limits(ctx, &cgroup, &checked.effective.limits).await?;
     steps.reach("limits")?;
 
-    let launch = spec::build(ctx, record, checked, plan, root, &cgroup)?;
+    let disks = fit::there(&checked.effective.disks).await?;
+    let launch = spec::build(ctx, record, checked, plan, root, &disks, &cgroup)?;
     // A few hundred microseconds, in which the agent is executed: not worth another thread.
     ctx.host.spawn_agent(&ctx.paths.agent_socket(plan.run), launch)?;
     steps.reach("agent")?;

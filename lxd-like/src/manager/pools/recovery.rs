@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sc_api::PoolName;
 
-use super::Pools;
+use super::{Pools, silence};
 use crate::error::Result;
 use crate::model::{Intent, PoolRecord};
 
@@ -23,11 +23,13 @@ impl Pools {
             }
             tracing::info!(%pool, "taking a pool away that was half made or half deleted");
             // Another creation may have made it elsewhere.
-            let taken = match self.record(pool.as_str()).is_ok_and(|pool| pool.path != *path) {
-                true => self.take_back(id, path.clone()).await,
-                false => self.finish_deletion(id, pool, path.clone()).await,
+            let taken = async {
+                match self.record(pool.as_str()).is_ok_and(|pool| pool.path != *path) {
+                    true => self.take_back(id, path.clone()).await,
+                    false => self.finish_deletion(id, pool, path.clone()).await,
+                }
             };
-            if let Err(error) = taken {
+            if let Err(error) = silence::look(pool, taken).await {
                 // The entry stays, for the next start.
                 tracing::error!(%pool, error = %error.chain(), "take a pool away");
             }

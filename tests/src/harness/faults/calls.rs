@@ -22,7 +22,7 @@ pub enum Set {
 }
 
 impl Set {
-    /// All of them; the last is a part of the first.
+    /// All of them, but for what is a part of one.
     pub const ALL: [Self; 4] = [Self::Files, Self::Mounts, Self::Sockets, Self::Processes];
 }
 

@@ -1,0 +1,79 @@
+//! Disks of a test's own: one that stops writing when it is told to, and one that never answers.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sc_tests::Daemon;
+
+/// A disk of the test's own, with a pool on it.
+pub(crate) struct Disk(pub PathBuf);
+
+impl Disk {
+    #[track_caller]
+    pub fn with_pool(daemon: &Daemon, name: &str, mebibytes: u64) -> Self {
+        let file = daemon.scratch().join("disk");
+        File::create(&file).unwrap().set_len(mebibytes << 20).unwrap();
+        run("mkfs.ext4", &[Path::new("-q"), Path::new("-F"), &file]);
+        let folder = daemon.scratch().join("mnt");
+        std::fs::create_dir(&folder).unwrap();
+        run("mount", &[Path::new("-o"), Path::new("loop"), &file, &folder]);
+        let disk = Self(folder);
+        let source = disk.0.join("pool");
+        std::fs::create_dir(&source).unwrap();
+        daemon
+            .sc(&["storage", "create", name, "overlay", &format!("source={}", source.display())])
+            .ok();
+        disk
+    }
+
+    pub fn freeze(&self) {
+        run("fsfreeze", &[Path::new("--freeze"), &self.0]);
+    }
+
+    pub fn thaw(&self) {
+        run("fsfreeze", &[Path::new("--unfreeze"), &self.0]);
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        for (program, option) in [("fsfreeze", "--unfreeze"), ("umount", "--lazy")] {
+            let mut command = Command::new(program);
+            let _ = command.arg(option).arg(&self.0).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+#[track_caller]
+fn run(program: &str, args: &[&Path]) {
+    let status = Command::new(program).args(args).status().unwrap();
+    assert!(status.success(), "{program} {args:?}: {status}");
+}
+
+/// A file system over a folder whose server never answers, until it is dropped.
+pub(crate) struct Silent {
+    folder: PathBuf,
+    server: Option<File>,
+}
+
+impl Silent {
+    #[track_caller]
+    pub fn over(folder: &Path) -> Self {
+        use std::os::fd::AsRawFd;
+        let server = File::options().read(true).write(true).open("/dev/fuse").unwrap();
+        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", server.as_raw_fd());
+        let (source, kind) = (Some("silent"), Some("fuse"));
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(source, folder, kind, flags, Some(options.as_str())).unwrap();
+        Self { folder: folder.to_owned(), server: Some(server) }
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        // Whoever waits is told that there is no server any more.
+        self.server.take();
+        let _ = Command::new("umount").arg("--lazy").arg(&self.folder).status();
+    }
+}

@@ -1,0 +1,173 @@
+//! Disks, and file systems of the host, that hang: what is asked is answered in a bounded time, with the
+//! culprit's name, and neither the daemon nor the neighbours are harmed.
+
+use std::time::Duration;
+
+use sc_tests::guests::BUSYBOX;
+use sc_tests::{Begun, eventually, status, until};
+
+use crate::disks::{Disk, Silent};
+use crate::sick::{others_are_unharmed, with_guests};
+
+#[test]
+fn while_a_disk_hangs_the_culprit_is_named_and_when_it_answers_all_goes_on() {
+    let daemon = with_guests(&[]);
+    let disk = Disk::with_pool(&daemon, "slow", 64);
+    daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).ok();
+    daemon.sc(&["init", BUSYBOX, "s2", "-s", "slow"]).ok();
+    daemon.inside("s1", "setsid sh -c 'while :; do echo x >/file; done' >/dev/null 2>&1 &");
+    disk.freeze();
+    let asked = [&["stop", "--force", "s1"][..], &["delete", "s2"]].map(|args| daemon.begin(args));
+    others_are_unharmed(&daemon);
+    let [stop, delete] = asked.map(Begun::ended);
+    stop.refused("(\"sh\", waits in ");
+    delete.refused("pool slow does not answer within 30 s");
+    others_are_unharmed(&daemon);
+    disk.thaw();
+    eventually("it can be stopped", Duration::from_secs(30), || {
+        let stopped = daemon.sc(&["stop", "--force", "s1"]).code == 0;
+        (stopped || status(&daemon, "s1") == "Stopped").then_some(())
+    });
+    daemon.sc(&["delete", "s1", "s2"]).ok();
+    daemon.sc(&["image", "delete", BUSYBOX]).ok();
+    daemon.sc(&["storage", "delete", "slow"]).ok();
+}
+
+#[test]
+fn what_hangs_on_a_disk_keeps_neither_profiles_nor_launches_waiting() {
+    let daemon = with_guests(&[]);
+    let disk = Disk::with_pool(&daemon, "slow", 64);
+    for name in ["s1", "s2"] {
+        daemon.sc(&["init", BUSYBOX, name, "-s", "slow"]).ok();
+    }
+    disk.freeze();
+    let soon = Duration::from_secs(15);
+    let delete = daemon.begin(&["delete", "s1"]);
+    std::thread::sleep(Duration::from_millis(500));
+    let set = daemon.begin(&["profile", "set", "default", "user.a=1"]).ended_within(soon);
+    set.ok();
+    let start = daemon.begin(&["start", "s2"]);
+    std::thread::sleep(Duration::from_millis(500));
+    let set = daemon.begin(&["profile", "set", "default", "user.b=1"]);
+    std::thread::sleep(Duration::from_millis(500));
+    daemon.begin(&["launch", BUSYBOX, "c3"]).ended_within(soon).ok();
+    let shown = daemon.sc(&["config", "show", "c3", "--expanded"]).ok().to_owned();
+    assert!(shown.contains("user.b"), "it follows what was changed before it: {shown}");
+    others_are_unharmed(&daemon);
+    delete.ended().refused("pool slow does not answer within 30 s");
+    let _ = start.ended();
+    set.ended().ok();
+    disk.thaw();
+    daemon.sc(&["delete", "--force", "s1", "s2"]).ok();
+    daemon.sc(&["storage", "delete", "slow"]).ok();
+}
+
+#[test]
+fn a_launch_onto_a_pool_that_hangs_names_the_pool_and_leaves_nothing() {
+    let daemon = with_guests(&[]);
+    let disk = Disk::with_pool(&daemon, "slow", 64);
+    disk.freeze();
+    // The first has the image's layer to be made, which the others wait for.
+    let launches = ["s1", "s2", "s3"].map(|name| {
+        let launch = daemon.begin(&["launch", BUSYBOX, name, "-s", "slow"]);
+        std::thread::sleep(Duration::from_millis(200));
+        launch
+    });
+    others_are_unharmed(&daemon);
+    daemon.begin(&["launch", BUSYBOX, "c3"]).ended_within(Duration::from_secs(15)).ok();
+    for launch in launches {
+        let refused = launch.ended_within(Duration::from_secs(60));
+        refused.refused("pool slow does not answer within 30 s: see to its disk or file system");
+    }
+    disk.thaw();
+    daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).ok();
+    disk.freeze();
+    let launch = daemon.begin(&["launch", BUSYBOX, "s2", "-s", "slow"]);
+    let refused = launch.ended_within(Duration::from_secs(90));
+    refused.refused("pool slow does not answer within 30 s: see to its disk or file system");
+    others_are_unharmed(&daemon);
+    disk.thaw();
+    if status(&daemon, "s2") != "-" {
+        daemon.sc(&["delete", "s2"]).ok();
+    }
+    let volumes = disk.0.join("pool/volumes");
+    until("no volume is left behind", Duration::from_secs(30), &1, || {
+        std::fs::read_dir(&volumes).unwrap().count()
+    });
+    daemon.sc(&["launch", BUSYBOX, "s2", "-s", "slow"]).ok();
+    daemon.sc(&["delete", "--force", "s1", "s2"]).ok();
+    daemon.sc(&["image", "delete", BUSYBOX]).ok();
+    daemon.sc(&["storage", "delete", "slow"]).ok();
+}
+
+#[test]
+fn sources_of_disks_that_do_not_answer_hold_up_only_who_wants_them() {
+    let daemon = with_guests(&[]);
+    let folder = daemon.scratch().join("silent");
+    std::fs::create_dir(&folder).unwrap();
+    let source = format!("source={}", folder.display());
+    // As many as there are workers of the daemon, and more.
+    let names = ["h1", "h2", "h3", "h4"];
+    for name in names {
+        daemon.sc(&["init", BUSYBOX, name]).ok();
+        daemon.sc(&["config", "device", "add", name, "d", "disk", &source, "path=/d"]).ok();
+    }
+    let silent = Silent::over(&folder);
+    let starts = names.map(|name| daemon.begin(&["start", name]));
+    std::thread::sleep(Duration::from_secs(1));
+    others_are_unharmed(&daemon);
+    for start in starts {
+        start.ended_within(Duration::from_secs(40)).refused("does not answer within 10 s");
+    }
+    drop(silent);
+    daemon.sc(&["start", "h1"]).ok();
+}
+
+#[test]
+fn an_instance_whose_pool_does_not_answer_is_not_started_and_holds_up_nobody() {
+    let daemon = with_guests(&[]);
+    let disk = Disk::with_pool(&daemon, "slow", 64);
+    daemon.sc(&["init", BUSYBOX, "s1", "-s", "slow"]).ok();
+    let silent = Silent::over(&disk.0.join("pool"));
+    let start = daemon.begin(&["start", "s1"]);
+    others_are_unharmed(&daemon);
+    start.ended_within(Duration::from_secs(60)).refused("pool slow does not answer within 30 s");
+    daemon
+        .begin(&["profile", "set", "default", "user.a=1"])
+        .ended_within(Duration::from_secs(30))
+        .ok();
+    drop(silent);
+    daemon.sc(&["start", "s1"]).ok();
+    daemon.sc(&["delete", "--force", "s1"]).ok();
+    daemon.sc(&["image", "delete", BUSYBOX]).ok();
+    daemon.sc(&["storage", "delete", "slow"]).ok();
+}
+
+#[test]
+fn a_pool_that_hangs_keeps_neither_the_daemon_from_starting_nor_an_image_from_going() {
+    let mut daemon = with_guests(&[]);
+    let disk = Disk::with_pool(&daemon, "slow", 64);
+    daemon.sc(&["init", BUSYBOX, "s1", "-s", "slow"]).ok();
+    daemon.sc(&["delete", "s1"]).ok();
+    std::fs::create_dir(disk.0.join("pool/volumes/.tmp-left")).unwrap();
+    disk.freeze();
+    daemon.kill9();
+    daemon.run_again();
+    others_are_unharmed(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).refused("it does not answer");
+    disk.thaw();
+    eventually("it is used", Duration::from_secs(30), || {
+        (daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).code == 0).then_some(())
+    });
+    daemon.sc(&["delete", "--force", "s1"]).ok();
+    disk.freeze();
+    let delete = daemon.begin(&["image", "delete", BUSYBOX]);
+    delete.ended_within(Duration::from_secs(60)).ok();
+    others_are_unharmed(&daemon);
+    disk.thaw();
+    daemon.restart();
+    until("its layer goes there, too", Duration::from_secs(30), &0, || {
+        std::fs::read_dir(disk.0.join("pool/layers")).unwrap().count()
+    });
+    daemon.sc(&["storage", "delete", "slow"]).ok();
+}
