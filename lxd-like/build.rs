@@ -1,9 +1,11 @@
 //! Builds the static `sc-agent` that `scd` carries inside, and exports its path as `SC_AGENT_PATH`.
 //!
-//! The agent runs under programs of every age and libc, so it is linked whole. That takes a cargo run of
-//! its own: with `crt-static` and an explicit target, else procedural macros do not build. The run has a
-//! target folder of its own, because this script runs while cargo holds the lock on the outer one, and
-//! shares it between all of the outer profiles, because the agent is the same in each.
+//! The agent runs under programs of every age and libc, so it is linked whole, with musl where the toolchain
+//! has it: glibc asks the processor some hundred questions at each start, and in a virtual machine each of
+//! them takes microseconds. That takes a cargo run of its own: with `crt-static` and an explicit target, else
+//! procedural macros do not build. The run has a target folder of its own, because this script runs while
+//! cargo holds the lock on the outer one, and shares it between all of the outer profiles, because the agent
+//! is the same in each.
 
 use std::env;
 use std::ffi::OsString;
@@ -44,6 +46,7 @@ fn run() -> Result<(), String> {
     let out_dir = PathBuf::from(variable("OUT_DIR")?);
     let target = variable("TARGET")?;
     let target = target.to_str().ok_or("TARGET is not UTF-8")?;
+    let target = with_musl(target)?;
     println!("cargo::rerun-if-changed=build.rs");
     for source in SOURCES {
         // From the package's folder: what several checkouts with one target folder share would else look at
@@ -51,7 +54,7 @@ fn run() -> Result<(), String> {
         println!("cargo::rerun-if-changed=../{source}");
     }
 
-    let built = build(workspace, &agent_folder(&out_dir)?, target)?;
+    let built = build(workspace, &agent_folder(&out_dir)?, &target)?;
     // A copy of this build's own: the shared folder may be written by another build while `scd` embeds it.
     let agent = out_dir.join("sc-agent");
     let bytes = fs::read(&built).map_err(|e| format!("read {}: {e}", built.display()))?;
@@ -63,6 +66,17 @@ fn run() -> Result<(), String> {
     fs::write(&agent, bytes).map_err(|e| format!("write {}: {e}", agent.display()))?;
     println!("cargo::rustc-env=SC_AGENT_PATH={}", agent.display());
     Ok(())
+}
+
+/// The target of the same processor with musl for its C library, where the toolchain has that.
+fn with_musl(target: &str) -> Result<String, String> {
+    let musl = target.replace("-gnu", "-musl");
+    let mut rustc = Command::new(variable("RUSTC")?);
+    let output = rustc.args(["--print", "target-libdir", "--target", &musl]).output();
+    let output = output.map_err(|e| format!("run {rustc:?}: {e}"))?;
+    let folder = String::from_utf8_lossy(&output.stdout);
+    let there = output.status.success() && Path::new(folder.trim()).is_dir();
+    Ok(if there { musl } else { target.to_owned() })
 }
 
 /// Runs cargo for the agent and returns where the program is.
