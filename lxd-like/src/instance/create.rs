@@ -136,10 +136,8 @@ impl Instances {
         let ctx = self.ctx();
         let made = match &mut begun {
             Some(begun) => {
-                // Both to their end: what one of them makes after the other has failed would stay.
-                let volume = volume::make(self, &record, layer, progress);
-                let (volume, cgroup) = tokio::join!(volume, begun.make_cgroup(ctx));
-                volume.and(cgroup)
+                begun.begin_grouping(ctx);
+                volume::make(self, &record, layer, progress).await
             }
             None => make_stopped(self, &record, layer, creation, progress).await,
         };
