@@ -81,7 +81,7 @@ impl Host {
         self.next_run.fetch_max(next, Ordering::Relaxed);
     }
 
-    /// A number for a run, new within this boot.
+    /// A number for a run, which no other has of which anything is left.
     pub fn next_run(&self) -> u64 {
         self.next_run.fetch_add(1, Ordering::Relaxed)
     }

@@ -326,7 +326,8 @@ impl Layout {
 }
 
 /// The magic numbers of file systems that write their changes to the disk in the order they were made in, so
-/// that a sync of one has the earlier ones there (statfs(2)): ext4 and XFS.
+/// that a sync of one has the earlier ones there (statfs(2)): ext4 and XFS. (An ext4 without its journal has
+/// the same number, and promises nothing.)
 const IN_ORDER: [rustix::fs::FsWord; 2] = [0xef53, 0x5846_5342];
 
 /// Replaces a file whole: written beside it, synced, renamed, the folder synced.

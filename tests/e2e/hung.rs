@@ -131,7 +131,12 @@ fn an_instance_whose_pool_does_not_answer_is_not_started_and_holds_up_nobody() {
     let silent = Silent::over(&disk.0.join("pool"));
     let start = daemon.begin(&["start", "s1"]);
     others_are_unharmed(&daemon);
+    let list = daemon.begin(&["storage", "list", "-f", "csv"]);
     start.ended_within(Duration::from_secs(60)).refused("pool slow does not answer within 30 s");
+    let list = list.ended_within(Duration::from_secs(60));
+    assert!(
+        list.ok().lines().any(|line| line.starts_with("slow,") && line.ends_with("UNAVAILABLE"))
+    );
     daemon
         .begin(&["profile", "set", "default", "user.a=1"])
         .ended_within(Duration::from_secs(30))
@@ -147,18 +152,27 @@ fn an_instance_whose_pool_does_not_answer_is_not_started_and_holds_up_nobody() {
 fn a_pool_that_hangs_keeps_neither_the_daemon_from_starting_nor_an_image_from_going() {
     let mut daemon = with_guests(&[]);
     let disk = Disk::with_pool(&daemon, "slow", 64);
-    daemon.sc(&["init", BUSYBOX, "s1", "-s", "slow"]).ok();
-    daemon.sc(&["delete", "s1"]).ok();
+    daemon.sc(&["init", BUSYBOX, "s1", "-s", "slow", "-c", "boot.autostart=true"]).ok();
+    daemon.sc(&["init", BUSYBOX, "s2", "-s", "slow"]).ok();
+    daemon.sc(&["delete", "s2"]).ok();
     std::fs::create_dir(disk.0.join("pool/volumes/.tmp-left")).unwrap();
+    until("its trash is empty", Duration::from_secs(20), &0, || {
+        std::fs::read_dir(disk.0.join("pool/trash")).unwrap().count()
+    });
     disk.freeze();
     daemon.kill9();
     daemon.run_again();
     others_are_unharmed(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).refused("it does not answer");
+    daemon.sc(&["launch", BUSYBOX, "s2", "-s", "slow"]).refused("it does not answer");
+    daemon.sc(&["start", "s1"]).refused("it does not answer");
+    daemon.sc(&["storage", "delete", "slow"]).refused("does not answer");
     disk.thaw();
-    eventually("it is used", Duration::from_secs(30), || {
-        (daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).code == 0).then_some(())
-    });
+    until(
+        "what is to run there is started",
+        Duration::from_secs(30),
+        &"Running".to_owned(),
+        || status(&daemon, "s1"),
+    );
     daemon.sc(&["delete", "--force", "s1"]).ok();
     disk.freeze();
     let delete = daemon.begin(&["image", "delete", BUSYBOX]);

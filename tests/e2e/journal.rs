@@ -202,11 +202,10 @@ fn a_restart_that_is_done_is_not_done_again_by_the_next_daemon() {
 #[test]
 fn a_stop_by_force_ends_a_restart_for_good_whatever_write_failed() {
     let mut daemon = with_one_worker(None);
-    Busybox::import(&daemon);
+    Busybox::deaf().import_as(&daemon, "deaf");
     for nth in 1..MOST_WRITES {
-        daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
-        let restart = daemon.begin(&["restart", "c1"]);
-        // A busybox guest stops in some seconds.
+        daemon.sc(&["launch", "deaf", "c1"]).ok();
+        let restart = daemon.begin(&["restart", "c1", "--timeout", "60"]);
         std::thread::sleep(Duration::from_millis(500));
         let injector = Injector::attach(&daemon);
         injector.arm(Fault { whose: Whose::Daemon, set: Set::Log, errno: Errno::EIO, nth });

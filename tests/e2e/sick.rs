@@ -89,13 +89,7 @@ fn a_guest_that_hangs_when_its_agent_is_killed_is_cleared_up() {
 #[test]
 fn an_init_that_ignores_its_signal_is_told_and_killed() {
     let daemon = Daemon::start();
-    let image = Busybox::new();
-    let init = image.root().join("sbin/init");
-    std::fs::remove_file(&init).unwrap();
-    let script = "#!/bin/sh\ntrap '' PWR USR1 USR2 TERM INT\nwhile :; do sleep 1; done\n";
-    std::fs::write(&init, script).unwrap();
-    std::fs::set_permissions(&init, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    image.import_as(&daemon, "deaf");
+    Busybox::deaf().import_as(&daemon, "deaf");
     daemon.sc(&["launch", "deaf", "c1"]).ok();
     let refused = daemon.sc(&["stop", "c1", "--timeout", "3"]);
     refused.refused("within 3 s: wait longer (--timeout) or kill it (--force)");

@@ -201,12 +201,15 @@ fn what_is_done_on_another_disk_is_there_before_the_database_says_so() {
     with_file_system(&folder, 30, || {
         let source = format!("source={}", folder.display());
         daemon.sc(&["storage", "create", "other", "overlay", &source]).ok();
-        for (pool, least) in [("default", 0), ("other", 1)] {
+        // One that keeps its changes in order is synced with the database.
+        let kind = rustix::fs::statfs(daemon.dir()).unwrap().f_type;
+        let by_itself = usize::from(![0xef53, 0x5846_5342].contains(&kind));
+        for (pool, syncs) in [("default", by_itself), ("other", 1)] {
             daemon.sc(&["init", BUSYBOX, "c1", "-s", pool]).ok();
             // The copy of its configuration is written behind, with syncs of its own.
             std::thread::sleep(Duration::from_secs(2));
             let deletion = traced(&daemon, || drop(daemon.sc(&["delete", "c1"])));
-            assert_eq!(deletion.syncs, least, "{pool}: {deletion:?}");
+            assert_eq!(deletion.syncs, syncs, "{pool}: {deletion:?}");
         }
         daemon.sc(&["storage", "delete", "other"]).ok();
     });

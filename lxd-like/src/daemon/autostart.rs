@@ -5,18 +5,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sc_api::PoolName;
 use sc_profiles::Boot;
 use tokio::task::JoinSet;
 
 use crate::error::chain;
 use crate::instance::{InstanceHandle, Instances, Recovered, StopMode};
+use crate::manager::Pools;
 
 /// How long a guest may take to stop that was about to be restarted when the daemon died.
 const RESTART_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts the instances that are to run, one after the other by their priority: those with
-/// `boot.autostart`, and without a word on it those that ran when the host went down.
-pub async fn start(instances: Instances, mut recovered: Recovered) {
+/// `boot.autostart`, and without a word on it those that ran when the host went down. Nobody waits for those
+/// whose pool does not answer: they start when it does.
+pub async fn start(pools: Pools, instances: Instances, mut recovered: Recovered) {
+    let restarted: Vec<_> =
+        recovered.restarts.iter().map(|restart| restart.instance().clone()).collect();
     let mut restarts = JoinSet::new();
     for restart in recovered.restarts {
         let instances = instances.clone();
@@ -26,23 +31,53 @@ pub async fn start(instances: Instances, mut recovered: Recovered) {
     let mut wanted: Vec<_> = instances
         .list()
         .into_iter()
+        .filter(|instance| !restarted.contains(instance.name()))
         .map(with_boot)
         .filter(|(instance, boot)| boot.autostart.unwrap_or_else(|| ran.contains(instance.name())))
         .collect();
     wanted.sort_by_key(|(_, boot)| Reverse(boot.start_priority));
+    let is_opening = |pool: &PoolName| pools.is_opening(pool.as_str());
+    let (late, wanted): (Vec<_>, Vec<_>) =
+        wanted.into_iter().partition(|(instance, _)| is_opening(&instance.view().record.pool));
+    start_when_they_can(&pools, late);
     for (instance, boot) in wanted {
         start_one(&instance, &boot).await;
     }
     // Out of their turn: nobody was to wait for them.
-    while let Some(Ok(taken)) = recovered.late.join_next().await {
+    while let Some(taken) = recovered.late.join_next().await {
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                tracing::error!(error = chain(&error), "take up an instance");
+                continue;
+            }
+        };
         let Ok((instance, boot)) = instances.get(taken.name.as_str()).map(with_boot) else {
             continue;
         };
         if boot.autostart.unwrap_or(taken.ran) {
-            start_one(&instance, &boot).await;
+            start_when_they_can(&pools, vec![(instance, boot)]);
         }
     }
     restarts.join_all().await;
+}
+
+/// Starts instances in the background, those of each pool in their order, once it has answered.
+fn start_when_they_can(pools: &Pools, wanted: Vec<(Arc<InstanceHandle>, Boot)>) {
+    let mut by_pool: BTreeMap<PoolName, Vec<_>> = BTreeMap::new();
+    for (instance, boot) in wanted {
+        let pool = instance.view().record.pool.clone();
+        by_pool.entry(pool).or_default().push((instance, boot));
+    }
+    for (pool, wanted) in by_pool {
+        let pools = pools.clone();
+        tokio::spawn(async move {
+            pools.has_answered(pool.as_str()).await;
+            for (instance, boot) in wanted {
+                start_one(&instance, &boot).await;
+            }
+        });
+    }
 }
 
 async fn start_one(instance: &Arc<InstanceHandle>, boot: &Boot) {

@@ -91,7 +91,7 @@ async fn run(options: Options, events: Events) -> Result<()> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     watchdog::spawn(instances.clone());
     tokio::spawn(instances.clone().keep_copies());
-    tokio::spawn(start_instances(ctx.ready.clone(), instances.clone(), recovered));
+    tokio::spawn(start_instances(ctx.clone(), instances.clone(), recovered));
 
     let leave = ctx.shutdown.leave.clone();
     let requests = TaskTracker::new();
@@ -110,9 +110,9 @@ async fn run(options: Options, events: Events) -> Result<()> {
     Ok(())
 }
 
-async fn start_instances(ready: CancellationToken, instances: Instances, recovered: Recovered) {
-    autostart::start(instances, recovered).await;
-    ready.cancel();
+async fn start_instances(ctx: Ctx, instances: Instances, recovered: Recovered) {
+    autostart::start(ctx.pools.clone(), instances, recovered).await;
+    ctx.ready.cancel();
 }
 
 /// Each instance, exec and client takes some descriptors, and the usual soft limit is meant for

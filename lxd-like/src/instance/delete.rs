@@ -1,7 +1,5 @@
 //! Deleting an instance that does not run.
 
-use std::time::Duration;
-
 use sc_api::ErrorKind;
 use sc_storage::VolumeName;
 use sc_store::{Draft, IntentId, delete_doc};
@@ -9,10 +7,8 @@ use sc_store::{Draft, IntentId, delete_doc};
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Context, Error, Result};
+use crate::manager::while_it_answers;
 use crate::model::{InstanceRecord, Intent, PROJECT};
-
-/// How long a pool may take to remove a volume, which is a rename.
-const POOL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A deletion that failed.
 #[derive(Debug)]
@@ -83,7 +79,11 @@ pub(super) async fn erase(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) 
     draft.change(delete_doc::<InstanceRecord>(&[PROJECT, record.name.as_str()])?);
     draft.change(ctx.journal.clear_change(intent));
     ctx.journal.apply(draft).await?;
-    ctx.pools.empty_trash_behind(record.pool.as_str());
+    match removed {
+        Removed::Now => ctx.pools.empty_trash_behind(record.pool.as_str()),
+        // It may have come to be used since.
+        Removed::Later => ctx.pools.drop_behind(record.pool.clone()),
+    }
     Ok(())
 }
 
@@ -118,18 +118,8 @@ async fn remove_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<Removed> {
         }
         Err(error) => return Err(error),
     };
-    let removed =
-        tokio::time::timeout(POOL_PATIENCE, ctx.pools.remove_if_there(pool, volume)).await;
-    removed.unwrap_or_else(|_| {
-        let (pool, seconds) = (&record.pool, POOL_PATIENCE.as_secs());
-        Err(Error::new(
-            ErrorKind::Unavailable,
-            format!(
-                "pool {pool} does not answer within {seconds} s: see to its disk or file system, then \
-                 delete the instance again"
-            ),
-        ))
-    })?;
+    let removing = ctx.pools.remove_if_there(pool.clone(), volume);
+    while_it_answers(&pool, &record.pool, removing).await?;
     Ok(Removed::Now)
 }
 

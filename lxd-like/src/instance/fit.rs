@@ -67,9 +67,10 @@ async fn is_there(disk: &Disk) -> Result<bool> {
     let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotADirectory;
     match looked.map_err(silent)?? {
         Ok(true) => Ok(true),
-        Err(error) if !missing(&error) => {
-            Err(error).context(format!("look at source {:?} of disk {device:?}", disk.source))
-        }
+        Err(error) if disk.required && !missing(&error) => Err(error).context(format!(
+            "look at source {:?} of disk {device:?}: see to what is mounted there, or remove the device",
+            disk.source
+        )),
         _missing if disk.required => Err(Error::invalid(format!(
             "Missing source path {:?} for disk {device:?}: make it, or set required=false",
             disk.source

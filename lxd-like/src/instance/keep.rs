@@ -79,6 +79,12 @@ impl Behind {
         }
     }
 
+    /// Lets one writer at a time be at a pool.
+    fn claim(self: &Arc<Self>, pool: &PoolName) -> Option<Writing> {
+        let free = self.busy().insert(pool.clone());
+        free.then(|| Writing { behind: self.clone(), pool: pool.clone() })
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeSet<InstanceName>> {
         self.names.lock().expect("no panic while the names are locked")
     }
@@ -144,14 +150,16 @@ impl Instances {
         }
         let mut writers = JoinSet::new();
         for (pool, handles) in pools {
-            // Where one waits for the pool another would only wait beside it.
-            if self.ctx().pools.get(pool.as_str()).is_err()
-                || !self.behind().busy().insert(pool.clone())
-            {
-                handles.iter().for_each(|handle| self.behind().note_failed(handle.name().clone()));
+            let names = handles.iter().map(|handle| handle.name().clone());
+            if self.ctx().pools.get(pool.as_str()).is_err() {
+                names.for_each(|name| self.behind().note_failed(name));
                 continue;
             }
-            writers.spawn(write_all(self.clone(), pool, handles));
+            match self.behind().claim(&pool) {
+                Some(turn) => drop(writers.spawn(write_all(self.clone(), handles, turn))),
+                // Where one waits for the pool another would only wait beside it.
+                None => self.behind().lock().extend(names),
+            }
         }
         if timeout(PATIENCE, async { while writers.join_next().await.is_some() {} }).await.is_err()
         {
@@ -171,7 +179,7 @@ struct Copy<'a> {
     networks: Vec<NetworkRecord>,
 }
 
-async fn write_all(instances: Instances, pool: PoolName, handles: Vec<Arc<InstanceHandle>>) {
+async fn write_all(instances: Instances, handles: Vec<Arc<InstanceHandle>>, _turn: Writing) {
     for handle in handles {
         let ctx = instances.ctx().clone();
         let (name, view) = (handle.name().clone(), handle.view());
@@ -181,7 +189,21 @@ async fn write_all(instances: Instances, pool: PoolName, handles: Vec<Arc<Instan
             instances.behind().note_failed(name);
         }
     }
-    instances.behind().busy().remove(&pool);
+}
+
+/// The one writer at a pool. What came meanwhile is written when it has ended.
+struct Writing {
+    behind: Arc<Behind>,
+    pool: PoolName,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.behind.busy().remove(&self.pool);
+        if !self.behind.lock().is_empty() {
+            self.behind.news.notify_one();
+        }
+    }
 }
 
 fn write(ctx: &Ctx, view: &View) -> Result<()> {

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sc_api::InstanceName;
+use sc_api::{ErrorKind, InstanceName};
 use sc_profiles::Settings;
 use sc_store::IntentId;
 use tokio::task::JoinSet;
 
 use super::command::StopMode;
+use super::handle::InstanceHandle;
 use super::owner::{self, Leftover, State};
 use super::registry::Instances;
 use super::run::Active;
@@ -26,12 +27,15 @@ use crate::model::{InstanceRecord, Intent, PROJECT, RunPlan};
 /// How long the start waits for agents to answer.
 const RECOVERY_PATIENCE: Duration = Duration::from_secs(15);
 
+/// How often an instance is looked for that is not taken up yet.
+const TAKING_UP_PAUSE: Duration = Duration::from_millis(200);
+
 /// What is left to do once every instance has an owner.
 #[derive(Debug, Default)]
 pub struct Recovered {
     /// Instances that ran when the host went down.
     pub ran: Vec<InstanceName>,
-    /// Those that are not taken up yet, as their agent or pool keeps them waiting.
+    /// Those that are not taken up yet, as their agent keeps them waiting.
     pub late: JoinSet<TakenUp>,
     /// Restarts that the daemon before this one had begun.
     pub restarts: Vec<Restart>,
@@ -68,6 +72,13 @@ struct Known {
 
 /// What the journal says of the instances in it.
 type Journaled = HashMap<InstanceName, Known>;
+
+impl Restart {
+    /// Whose.
+    pub fn instance(&self) -> &InstanceName {
+        &self.instance
+    }
+}
 
 impl Instances {
     /// Recovers all instances and puts an owner in charge of each.
@@ -121,8 +132,14 @@ impl Instances {
     pub async fn finish_restart(&self, restart: Restart, patience: Duration) {
         let name = &restart.instance;
         let finished = async {
-            // It may have been deleted meanwhile.
-            if let Ok(instance) = self.get(name.as_str()) {
+            if let Some(instance) = self.taken_up(name).await? {
+                let pool = instance.view().record.pool.clone();
+                if self.ctx().pools.is_opening(pool.as_str()) {
+                    return Err(Error::new(
+                        ErrorKind::Unavailable,
+                        format!("pool {pool} does not answer: start the instance when it does"),
+                    ));
+                }
                 match instance.view().phase.run() {
                     Some(run) if restart.became == Some(run.plan.run) => {}
                     Some(_) => instance.restart(StopMode::Orderly(patience)).await?,
@@ -136,6 +153,19 @@ impl Instances {
         }
         for intent in restart.intents {
             self.ctx().done(intent).await;
+        }
+    }
+
+    /// An instance, once it is taken up; `None` of one that was deleted meanwhile.
+    async fn taken_up(&self, name: &InstanceName) -> Result<Option<Arc<InstanceHandle>>> {
+        loop {
+            if let Ok(instance) = self.get(name.as_str()) {
+                return Ok(Some(instance));
+            }
+            if self.ctx().store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])?.is_none() {
+                return Ok(None);
+            }
+            tokio::time::sleep(TAKING_UP_PAUSE).await;
         }
     }
 
@@ -300,7 +330,8 @@ async fn find(
     if this_boot {
         *record = stop::with_power(record, "STOPPED");
     }
-    (State::Stopped, stop::finish(ctx, plan, intent, record).await)
+    let (left, _noted) = stop::finish(ctx, plan, intent, record).await;
+    (State::Stopped, left)
 }
 
 /// What its configuration comes to. One that is not allowed any more, as after an update of the

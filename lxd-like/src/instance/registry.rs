@@ -53,7 +53,7 @@ impl Instances {
     }
 
     /// Whose copies are behind.
-    pub(super) fn behind(&self) -> &Behind {
+    pub(super) fn behind(&self) -> &Arc<Behind> {
         &self.behind
     }
 

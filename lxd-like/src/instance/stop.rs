@@ -5,6 +5,7 @@
 //! and only when all is away is the journal's entry cleared; else the next start of the daemon
 //! tries again.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -89,31 +90,32 @@ pub(super) struct Left {
 }
 
 /// Clears up after a run that has ended, and writes the record down in the same commit: a run that is
-/// forgotten has left the truth behind. Returns what is left of the run.
+/// forgotten has left the truth behind. Returns what is left of the run, and whether the record is written.
 pub(super) async fn finish(
     ctx: &Ctx,
     plan: RunPlan,
     intent: IntentId,
     record: &InstanceRecord,
-) -> Option<Left> {
+) -> (Option<Left>, Result<()>) {
     let left = clear_up(ctx, plan, intent, Some(record)).await;
-    if left.is_some() {
-        write(ctx, record).await;
+    if left.is_none() {
+        return (None, Ok(()));
     }
-    left
-}
-
-/// Writes down how an instance is while its run is still to be cleared up. A failure is logged: what has
-/// ended has ended, and it is written again when the run is cleared up.
-async fn write(ctx: &Ctx, record: &InstanceRecord) {
-    if let Err(error) = note(ctx, record, &[]).await {
+    // It is written again when the run is cleared up.
+    let noted = note(ctx, record, &BTreeSet::new()).await;
+    if let Err(error) = &noted {
         tracing::error!(instance = %record.name, error = %error.chain(), "write that it has ended");
     }
+    (left, noted)
 }
 
 /// Writes down how an instance is, and that nothing is left to be done of some intents. Tried twice: after a
 /// failure the store is opened anew, which mends what passes.
-pub(super) async fn note(ctx: &Ctx, record: &InstanceRecord, done: &[IntentId]) -> Result<()> {
+pub(super) async fn note(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    done: &BTreeSet<IntentId>,
+) -> Result<()> {
     let mut draft = Draft::new();
     draft.put(record)?;
     for intent in done {

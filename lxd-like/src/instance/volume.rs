@@ -2,6 +2,7 @@
 //! answer holds it up for a while only.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sc_api::PoolName;
 use sc_storage::{Driver, Fingerprint, Source, VolumeName};
@@ -11,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::registry::Instances;
 use crate::blocking::blocking;
 use crate::context::Ctx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::manager::{Claim, Root, while_it_answers};
 use crate::model::{InstanceRecord, Intent};
 use crate::operation::ProgressReporter;
@@ -45,45 +46,67 @@ pub(super) async fn make(
     let pool = ctx.pools.get(record.pool.as_str())?;
     let volume = VolumeName::new(record.name.as_str())?;
     let (driver, name, reporter) = (pool.clone(), volume.clone(), progress.clone());
-    let paths = ctx.paths.clone();
+    let (paths, placed) = (ctx.paths.clone(), Arc::new(AtomicBool::new(false)));
+    let place = placed.clone();
     let mut making = tokio::spawn(blocking(move || {
         let source = layer.as_ref().map_or(Source::Empty, Source::Image);
         driver.create_volume(&name, source, &|at| reporter.copied(at))?;
-        Ok(driver.settle(paths.root())?)
+        place.store(true, Ordering::Release);
+        Ok(driver.settle(&paths.store())?)
     }));
     let made = while_it_answers(&pool, &record.pool, ended(&mut making)).await;
     if made.is_err() && !making.is_finished() {
-        // Nobody may have the name before it is known what has become of the volume, and a daemon that comes
-        // before that has to know of it.
-        let claim = instances.creating().claim("instance", record.name.as_str())?;
-        let (instance, pool_name) = (record.name.clone(), record.pool.clone());
-        let late = Intent::DropVolume { instance, pool: pool_name };
-        let intent = ctx.journal.begin(&late).await?;
-        tokio::spawn(remove_late(making, ctx.clone(), pool, volume, intent, claim));
+        let late = Late { making, placed, pool, volume, intent: None, claim: None };
+        late.begin(instances, record).await;
     }
     made?;
     steps.reach("volume")?;
     Ok(())
 }
 
-/// Removes a volume that is made when nobody waits for it any more: the creation was taken back, or is
-/// going to be.
-async fn remove_late(
+/// A volume that is made when nobody waits for it any more: the creation was taken back, or is going to be.
+struct Late {
     making: JoinHandle<Result<()>>,
-    ctx: Ctx,
+    /// Whether it is there; what fails after that has not taken it away.
+    placed: Arc<AtomicBool>,
     pool: Arc<dyn Driver>,
     volume: VolumeName,
-    intent: IntentId,
-    _claim: Claim,
-) {
-    if ended(making).await.is_ok()
-        && let Err(error) = ctx.pools.remove_if_there(pool, volume.clone()).await
-    {
-        // The entry stays, for the next daemon.
-        tracing::error!(%volume, error = %error.chain(), "remove a volume that was made too late");
-        return;
+    intent: Option<IntentId>,
+    /// Nobody may have the name before it is known what has become of the volume.
+    claim: Option<Claim>,
+}
+
+impl Late {
+    /// Removes it in the background. A daemon that comes before that finds it in the journal, where it could
+    /// be written there.
+    async fn begin(mut self, instances: &Instances, record: &InstanceRecord) {
+        let (instance, pool) = (record.name.clone(), record.pool.clone());
+        self.claim = instances.creating().claim("instance", instance.as_str()).ok();
+        let ctx = instances.ctx().clone();
+        match ctx.journal.begin(&Intent::DropVolume { instance, pool }).await {
+            Ok(intent) => self.intent = Some(intent),
+            Err(error) => {
+                tracing::error!(volume = %self.volume, error = chain(&error), "note a volume that comes late");
+            }
+        }
+        tokio::spawn(self.remove(ctx));
     }
-    ctx.done(intent).await;
+
+    async fn remove(self, ctx: Ctx) {
+        let Self { making, placed, pool, volume, intent, claim } = self;
+        let _made = ended(making).await;
+        if placed.load(Ordering::Acquire)
+            && let Err(error) = ctx.pools.remove_if_there(pool, volume.clone()).await
+        {
+            // The entry stays, for the next daemon.
+            tracing::error!(%volume, error = %error.chain(), "remove a volume that was made too late");
+            return;
+        }
+        if let Some(intent) = intent {
+            ctx.done(intent).await;
+        }
+        drop(claim);
+    }
 }
 
 async fn ended<T>(

@@ -13,7 +13,7 @@ use sc_sys::idmap::Owner;
 
 use super::Pools;
 use super::root::Root;
-use super::silence::while_it_answers;
+use super::silence::{unless_silent, while_it_answers};
 use crate::blocking::blocking;
 use crate::error::{Context as _, Error, Result, chain};
 use crate::host::Host;
@@ -73,11 +73,15 @@ impl Layers {
         let id = Fingerprint::new(fingerprint)?;
         for (name, pool) in pools.all() {
             let removed = self.remove_from(&name, pool.clone(), &id);
-            match while_it_answers(&pool, &name.parse()?, removed).await {
-                Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    tracing::warn!(pool = name, fingerprint, error = %error.chain(), "remove an image's layer");
+            match unless_silent(&pool, removed).await {
+                Some(outcome) => outcome?,
+                None => {
+                    tracing::warn!(
+                        pool = name,
+                        fingerprint,
+                        "a pool does not answer, and keeps a layer"
+                    );
                 }
-                outcome => outcome?,
             }
         }
         let mut making = self.making.lock().expect("no panic while the list is locked");
@@ -89,15 +93,19 @@ impl Layers {
         // One that is just being made is waited for.
         let making = self.making(name, id.as_str());
         let _one = making.lock().await;
-        let id = id.clone();
-        blocking(move || {
-            if pool.has_image(&id)?.is_some() {
+        // Who waits no longer has it look, and no more: by then it may be another import's.
+        let (id, waiting) = (id.clone(), Arc::new(()));
+        let waits = Arc::downgrade(&waiting);
+        let removed = blocking(move || {
+            if pool.has_image(&id)?.is_some() && waits.strong_count() > 0 {
                 pool.delete_image(&id)?;
                 pool.empty_trash()?;
             }
             Ok(())
         })
-        .await
+        .await;
+        drop(waiting);
+        removed
     }
 
     fn throw_away(&self) -> Result<ThrowAway> {
@@ -164,7 +172,8 @@ impl super::Images {
         let Some(pool) = pool else { return Ok(record) };
         let fingerprint = record.fingerprint.clone();
         let root = Root::Image(Arc::new(record));
-        match self.ensure_layer(root, &pool, progress).await {
+        let driver = self.pools.get(pool.as_str())?;
+        match while_it_answers(&driver, &pool, self.ensure_layer(root, &pool, progress)).await {
             Ok(_) => self.get(&fingerprint),
             Err(error) => {
                 // What is wrong with the image is what its client has to hear.

@@ -18,4 +18,4 @@ pub use pools::{DEFAULT_POOL, Pools};
 pub use profiles::{Changing, Profiles};
 pub use references::{Claim, Claims, Held, References};
 pub use root::{Root, RootSource, check_source};
-pub use silence::while_it_answers;
+pub use silence::{look, while_it_answers};

@@ -1,5 +1,6 @@
 //! Storage pools: their records, and the drivers that work in them.
 
+mod opening;
 mod recovery;
 
 use std::collections::BTreeMap;
@@ -10,15 +11,13 @@ use std::time::Duration;
 use sc_api::{ConfigMap, PoolName};
 use sc_storage::{Driver, DriverKind, VolumeName};
 use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use super::references::{Claims, References, no_device, users};
 use super::roster::{Roster, begin_once};
 use super::silence;
 use crate::blocking::blocking;
 use crate::error::{Error, Result};
-use crate::model::{ImageRecord, InstanceRecord, Intent, PROJECT, PoolRecord};
+use crate::model::{Intent, PoolRecord};
 use crate::paths::Paths;
 
 /// The pool that a first start makes.
@@ -27,10 +26,6 @@ pub const DEFAULT_POOL: &str = "default";
 /// How long a trash is let alone before each try to empty it.
 const EMPTYING_PAUSES: [Duration; 4] =
     [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(100)];
-
-/// How long the start of the daemon waits for a pool. What an opening does takes no time where the pool's file
-/// system answers.
-const OPENING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The pools. Clones are handles to the same.
 #[derive(Clone)]
@@ -72,82 +67,6 @@ impl Pools {
         self.roster.all()
     }
 
-    /// Opens all pools of the store and clears up what was under way in them. One that fails is
-    /// logged; its instances cannot start until it is mended. One that does not answer keeps nobody
-    /// waiting for long, and is used as soon as it does.
-    pub async fn open_all(&self) -> Result<()> {
-        self.recover().await?;
-        let mut opening = JoinSet::new();
-        for record in self.store.list_docs::<PoolRecord>(&[])? {
-            opening.spawn(self.clone().open_in_time(record.value));
-        }
-        opening.join_all().await;
-        Ok(())
-    }
-
-    async fn open_in_time(self, record: PoolRecord) {
-        let (pools, name) = (self.clone(), record.name.clone());
-        let mut opening = tokio::spawn(async move {
-            let name = record.name.clone();
-            let opened = pools.open(record).await;
-            // It may have been deleted before it answered.
-            if pools.record(name.as_str()).is_ok() {
-                pools.note_opened(&name, opened);
-            }
-        });
-        if timeout(OPENING_PATIENCE, &mut opening).await.is_err() {
-            self.roster.silent(name.as_str());
-        }
-    }
-
-    fn note_opened(&self, name: &PoolName, opened: Result<Arc<dyn Driver>>) {
-        match opened {
-            Ok(driver) => {
-                self.roster.up(name.as_str(), driver);
-                self.empty_trash_behind(name.as_str());
-            }
-            Err(error) => self.roster.down(name.as_str(), &error),
-        }
-    }
-
-    async fn open(&self, record: PoolRecord) -> Result<Arc<dyn Driver>> {
-        let PoolRecord { name, path, .. } = record;
-        let driver = blocking(move || {
-            let driver = sc_storage::open(&path)?;
-            driver.sweep()?;
-            Ok(driver)
-        });
-        let driver = driver.await?;
-        if let Err(error) = self.catch_up(&name, &driver).await {
-            // What is left stays so for the next start; the pool is of use all the same.
-            tracing::error!(pool = %name, error = %error.chain(), "remove what is to go from a pool");
-        }
-        Ok(driver)
-    }
-
-    /// Removes what was deleted while the pool could not be used: volumes by the journal, layers by
-    /// the images that there are.
-    async fn catch_up(&self, name: &PoolName, driver: &Arc<dyn Driver>) -> Result<()> {
-        for (id, volume) in self.dropped_volumes(name)? {
-            let found = self.store.get_doc::<InstanceRecord>(&[PROJECT, &volume])?;
-            // An instance of that name is made only where there is no such volume: then it had gone.
-            if found.is_none_or(|instance| instance.value.pool != *name) {
-                self.remove_if_there(driver.clone(), VolumeName::new(&volume)?).await?;
-            }
-            self.journal.clear(id).await?;
-        }
-        let (store, driver) = (self.store.clone(), driver.clone());
-        blocking(move || {
-            for image in driver.images()? {
-                if store.get_doc::<ImageRecord>(&[image.as_str()])?.is_none() {
-                    driver.delete_image(&image)?;
-                }
-            }
-            Ok(())
-        })
-        .await
-    }
-
     /// Deletes a volume, unless it is gone already. A commit that comes after says so for good. Whoever
     /// waits no longer for a pool that does not answer has it look, when it does, and no more: by then the
     /// name may be another's.
@@ -158,22 +77,11 @@ impl Pools {
             if driver.has_volume(&volume)? && waits.strong_count() > 0 {
                 driver.delete_volume(&volume)?;
             }
-            Ok(driver.settle(paths.root())?)
+            Ok(driver.settle(&paths.store())?)
         })
         .await;
         drop(waiting);
         removed
-    }
-
-    /// Volumes of a pool whose instances were deleted while it could not be used.
-    fn dropped_volumes(&self, name: &PoolName) -> Result<Vec<(IntentId, String)>> {
-        let dropped = |(id, intent)| match intent {
-            Intent::DropVolume { instance, pool } if pool == *name => {
-                Some((id, instance.to_string()))
-            }
-            _ => None,
-        };
-        Ok(self.journal.pending()?.into_iter().filter_map(dropped).collect())
     }
 
     /// Makes a pool. `source`, an empty folder, says where; else it lies under `SC_DIR`.
@@ -189,14 +97,15 @@ impl Pools {
             return Err(Error::conflict(format!("The storage pool \"{name}\" already exists")));
         }
         let kind: DriverKind = driver.parse()?;
-        let (path, options) = self.location(&name, &config)?;
+        let (pools, pool) = (self.clone(), name.clone());
+        let location = blocking(move || pools.location(&pool, &config).map(|at| (at, config)));
+        let ((path, options), mut config) = silence::look(&name, location).await?;
         // Before the intent: what its undo removes must be ours alone.
         let _ours = self.folders.claim("the folder", &path.display().to_string())?;
         self.take_back_all(&path)
             .await
             .map_err(|error| error.within(format!("create storage pool {name}")))?;
         refuse_used_folder(&path)?;
-        let mut config = config;
         config.insert("source".into(), path.display().to_string());
         let record = PoolRecord { name, description, driver: driver.into(), config, path };
         let made = self.make(&record, kind, options).await;
@@ -262,6 +171,9 @@ impl Pools {
         let deletion = Intent::DeletePool { pool: pool.clone(), path: path.clone() };
         // Before anybody has to wait for this request.
         let lost = silence::look(&pool, self.is_lost(&path, &deletion)).await?;
+        if !lost && self.is_opening(name) {
+            return Err(silence::silent(&pool));
+        }
         let settled = self.references.settle().await;
         Error::refuse_if_used("storage pool", name, &self.used_by(name)?)?;
         if lost {

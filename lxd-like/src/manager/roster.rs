@@ -6,6 +6,7 @@
 //! of the same, or the next daemon. Neither entry outlives that: a daemon would obey it long after.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use sc_api::ErrorKind;
@@ -23,6 +24,7 @@ pub struct Roster<T> {
     /// The command that shows them.
     list: &'static str,
     changing: Claims,
+    turns: AtomicU64,
     all: RwLock<BTreeMap<String, Standing<T>>>,
 }
 
@@ -30,14 +32,26 @@ pub struct Roster<T> {
 #[derive(Debug)]
 enum Standing<T> {
     Up(T),
+    /// It has not answered yet.
+    Opening(Turn),
     /// It cannot be used; why not.
     Down(String),
 }
 
+/// One opening of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn(u64);
+
 impl<T: Clone> Roster<T> {
     /// No object yet; `list` is the command that shows them.
     pub fn new(kind: &'static str, list: &'static str) -> Self {
-        Self { kind, list, changing: Claims::default(), all: RwLock::default() }
+        Self {
+            kind,
+            list,
+            changing: Claims::default(),
+            turns: AtomicU64::new(0),
+            all: RwLock::default(),
+        }
     }
 
     /// What one is called within a sentence.
@@ -54,12 +68,18 @@ impl<T: Clone> Roster<T> {
     pub fn get(&self, name: &str) -> Result<T> {
         match self.all.read().unwrap_or_else(PoisonError::into_inner).get(name) {
             Some(Standing::Up(handle)) => Ok(handle.clone()),
-            Some(Standing::Down(why)) => Err(Error::new(
-                ErrorKind::Unavailable,
-                format!("{} {name} cannot be used: {why}", self.kind()),
+            Some(Standing::Down(why)) => Err(self.unusable(name, why)),
+            Some(Standing::Opening(_)) => Err(self.unusable(
+                name,
+                "it does not answer, and is used as soon as it does: see to its disk or file system",
             )),
             None => Err(self.not_found(name)),
         }
+    }
+
+    fn unusable(&self, name: &str, why: &str) -> Error {
+        let text = format!("{} {name} cannot be used: {why}", self.kind());
+        Error::new(ErrorKind::Unavailable, text)
     }
 
     /// All that are up, by name.
@@ -67,7 +87,7 @@ impl<T: Clone> Roster<T> {
         let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
         let up = |(name, standing): (&String, &Standing<T>)| match standing {
             Standing::Up(handle) => Some((name.clone(), handle.clone())),
-            Standing::Down(_) => None,
+            Standing::Opening(_) | Standing::Down(_) => None,
         };
         all.iter().filter_map(up).collect()
     }
@@ -79,17 +99,41 @@ impl<T: Clone> Roster<T> {
 
     /// Notes that one cannot be used in this life of the daemon.
     pub fn down(&self, name: &str, why: &Error) {
-        tracing::error!(name, error = %why.chain(), "{} cannot be used", self.kind());
-        let why = format!("{}; mend that and restart the daemon", why.chain());
-        self.set(name, Standing::Down(why));
+        let down = self.cannot_be_used(name, why);
+        self.set(name, down);
     }
 
-    /// Notes that one has not answered so far; it is [`up`](Self::up) or [`down`](Self::down) when it does.
-    pub fn silent(&self, name: &str) {
-        tracing::error!(name, "{} does not answer", self.kind());
-        let why =
-            "it does not answer, and is used as soon as it does: see to its disk or file system";
-        self.set(name, Standing::Down(why.to_owned()));
+    fn cannot_be_used(&self, name: &str, why: &Error) -> Standing<T> {
+        tracing::error!(name, error = %why.chain(), "{} cannot be used", self.kind());
+        Standing::Down(format!("{}; mend that and restart the daemon", why.chain()))
+    }
+
+    /// Notes that one is being opened, which may take long. Returns what [`opened`](Self::opened) has to know.
+    pub fn opening(&self, name: &str) -> Turn {
+        let turn = Turn(self.turns.fetch_add(1, Ordering::Relaxed));
+        self.set(name, Standing::Opening(turn));
+        turn
+    }
+
+    /// Whether one is still being opened.
+    pub fn is_opening(&self, name: &str) -> bool {
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        matches!(all.get(name), Some(Standing::Opening(_)))
+    }
+
+    /// Notes what came of an opening, unless it was overtaken by a deletion. Returns whether it is up.
+    pub fn opened(&self, name: &str, turn: Turn, opened: Result<T>) -> bool {
+        let standing = match opened {
+            Ok(handle) => Standing::Up(handle),
+            Err(why) => self.cannot_be_used(name, &why),
+        };
+        let up = matches!(standing, Standing::Up(_));
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        let current = matches!(all.get(name), Some(Standing::Opening(now)) if *now == turn);
+        if current {
+            all.insert(name.to_owned(), standing);
+        }
+        current && up
     }
 
     /// Notes that one is being deleted; returns its handle.
@@ -117,7 +161,7 @@ impl<T: Clone> Roster<T> {
 fn handle<T>(standing: Option<Standing<T>>) -> Option<T> {
     match standing? {
         Standing::Up(handle) => Some(handle),
-        Standing::Down(_) => None,
+        Standing::Opening(_) | Standing::Down(_) => None,
     }
 }
 

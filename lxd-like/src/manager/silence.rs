@@ -26,15 +26,23 @@ pub async fn while_it_answers<T>(
     name: &PoolName,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
+    unless_silent(pool, work).await.unwrap_or_else(|| Err(silent(name)))
+}
+
+/// The same; `None` where the pool does not answer.
+pub(super) async fn unless_silent<T>(
+    pool: &Arc<dyn Driver>,
+    work: impl Future<Output = Result<T>>,
+) -> Option<Result<T>> {
     tokio::select! {
         biased;
-        done = work => done,
-        () = silence(pool) => Err(silent(name)),
+        done = work => Some(done),
+        () = silence(pool) => None,
     }
 }
 
 /// Waits for a look at a pool that takes no time.
-pub(super) async fn look<T>(name: &PoolName, look: impl Future<Output = Result<T>>) -> Result<T> {
+pub async fn look<T>(name: &PoolName, look: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(PATIENCE, look).await.unwrap_or_else(|_| Err(silent(name)))
 }
 
@@ -51,7 +59,8 @@ async fn silence(pool: &Arc<dyn Driver>) {
     }
 }
 
-fn silent(name: &PoolName) -> Error {
+/// The refusal of a pool that does not answer.
+pub(super) fn silent(name: &PoolName) -> Error {
     let seconds = PATIENCE.as_secs();
     Error::new(
         ErrorKind::Unavailable,

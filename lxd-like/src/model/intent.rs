@@ -48,7 +48,8 @@ pub struct RunPlan {
     pub instance: InstanceName,
     /// The boot of the host that it belongs to: another boot has left nothing of it.
     pub boot_id: String,
-    /// Names the run's socket, exit record and cgroup; never used twice within a boot.
+    /// Names the run's socket, exit record and cgroup; within a boot no other run has it of which anything is
+    /// left.
     pub run: u64,
     /// The first id of its range.
     pub id_base: u32,

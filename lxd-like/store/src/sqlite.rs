@@ -8,7 +8,8 @@
 //! What was done outside before a commit is on the disk when the commit is, where it was done on the same
 //! file system and that keeps its changes in their order, as ext4 and XFS do: the log's times are set
 //! before it is synced, and that change brings along the earlier ones. Written alone, a log whose
-//! times say "just now" already is no change to them.
+//! times say "just now" already is no change to them. (SQLite as it is built here calls fsync(2), which goes by
+//! the times; fdatasync(2) would not.)
 //!
 //! Opening, in this order: the lock; the file, which is never made anew where there was one; its
 //! integrity, before anything is written; migrations, with a copy before each; all of it read into

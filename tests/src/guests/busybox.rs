@@ -62,6 +62,19 @@ impl Busybox {
         busybox
     }
 
+    /// One whose init hears no signal that asks it to stop.
+    #[track_caller]
+    pub fn deaf() -> Self {
+        let busybox = Self::new();
+        let init = busybox.root().join("sbin/init");
+        fs::remove_file(&init).expect("it was just made");
+        let script = "#!/bin/sh\ntrap '' PWR USR1 USR2 TERM INT\nwhile :; do sleep 1; done\n";
+        fs::write(&init, script).expect("a scratch file");
+        let runs = PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&init, runs).expect("our own file");
+        busybox
+    }
+
     /// The root filesystem, to change before it is packed.
     pub fn root(&self) -> PathBuf {
         self.folder.path().join("rootfs")

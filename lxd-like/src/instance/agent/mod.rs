@@ -249,22 +249,17 @@ impl AgentLink {
             Some(waiting) => waiting.replies.insert(id, sender),
             None => return Err(gone()),
         };
+        let _forgotten = Forgotten { shared: &self.shared, id };
         let packet = ToAgent { id, request }.encode();
         let answered = async {
             send(&self.socket, &packet, fds).await?;
             receiver.await.map_err(|_| gone())
         };
-        let answered = tokio::time::timeout(PATIENCE, answered).await.unwrap_or_else(|_| {
+        tokio::time::timeout(PATIENCE, answered).await.unwrap_or_else(|_| {
             let seconds = PATIENCE.as_secs();
             let text = format!("the instance's agent does not answer within {seconds} seconds");
             Err(Error::new(ErrorKind::Unavailable, text))
-        });
-        if answered.is_err()
-            && let Some(waiting) = &mut *lock(&self.shared)
-        {
-            waiting.replies.remove(&id);
-        }
-        answered
+        })
     }
 }
 
@@ -277,6 +272,20 @@ async fn send(socket: &AsyncFd<Seqpacket>, packet: &[u8], fds: &[BorrowedFd<'_>]
             Ok(Err(error)) if is_end(&error) => return Err(gone()),
             Ok(Err(error)) => return Err(error).context("ask the instance's agent"),
             Err(_would_block) => {}
+        }
+    }
+}
+
+/// A question: when nobody waits for its answer any more, it is in nobody's list.
+struct Forgotten<'l> {
+    shared: &'l Mutex<Shared>,
+    id: u64,
+}
+
+impl Drop for Forgotten<'_> {
+    fn drop(&mut self) {
+        if let Some(waiting) = &mut *lock(self.shared) {
+            waiting.replies.remove(&self.id);
         }
     }
 }

@@ -101,7 +101,8 @@ fn deliver(shared: &Mutex<Shared>, id: u64, reply: Reply, fds: Vec<OwnedFd>) -> 
 /// Ends a program that nobody has. The answer is nobody's, too.
 async fn hang_up(socket: Arc<AsyncFd<Seqpacket>>, exec: u64) {
     let packet = ToAgent { id: UNASKED, request: Request::HangUp { exec } }.encode();
-    if let Err(error) = super::send(&socket, &packet, &[]).await {
+    let sent = tokio::time::timeout(super::PATIENCE, super::send(&socket, &packet, &[])).await;
+    if let Ok(Err(error)) = sent {
         tracing::warn!(error = %error.chain(), exec, "hang up a program that nobody waits for");
     }
 }

@@ -1,5 +1,6 @@
 //! The owner starts, stops and restarts its guest, and sees it end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use crate::instance::start::{Begun, Wanted};
 use crate::instance::view::Phase;
 use crate::instance::{config, fit, recover, start, stop};
 use crate::model::{Intent, RunPlan};
+
+/// What a restart is told that a forced stop has ended.
+const STOPPED_BY_FORCE: &str = "the instance was stopped by force meanwhile";
 
 /// How long an agent's answer to a stop is waited for.
 const AGENT_AT_ONCE: Duration = Duration::from_secs(1);
@@ -56,8 +60,10 @@ impl Owner {
             return Err(Error::new(sc_api::ErrorKind::Unavailable, text));
         }
         if self.leftover.deletion.is_some() {
-            let text = "it was to be deleted, which has failed: delete it again";
-            return Err(Error::conflict(text));
+            let name = &self.record().name;
+            return Err(Error::conflict(format!(
+                "instance {name} was to be deleted, which has failed: delete it again"
+            )));
         }
         Ok(())
     }
@@ -163,7 +169,7 @@ impl Owner {
             State::Stopping(active, stopping) => (active, stopping),
             other => unreachable!("a stop is not admitted in {other:?}"),
         };
-        let mut cancelled = Vec::new();
+        let (mut cancelled, mut why) = (Vec::new(), Error::conflict(STOPPED_BY_FORCE));
         if mode == StopMode::Force {
             stopping.extend(stop::KILL_PATIENCE);
             if restarting.is_none() {
@@ -186,27 +192,26 @@ impl Owner {
             Ok(()) => self.enter(State::Stopping(active, stopping)),
             Err(error) => {
                 self.enter(State::Running(active));
-                let what = format!("stop instance {}", self.record().name);
-                self.stop_failed(stopping, error.within(what)).await;
+                let error = error.within(format!("stop instance {}", self.record().name));
+                why = Error::new(error.kind(), error.chain());
+                self.stop_failed(stopping, error).await;
             }
         }
-        let stopped = Error::conflict("the instance was stopped by force meanwhile");
-        self.conclude(cancelled, &Err(stopped)).await;
+        self.conclude(cancelled, &Err(why)).await;
     }
 
     /// Writes down that the guest does not run, before anybody is told so, and that it is not to be started
     /// again: else it would be by a daemon that comes after a crash, or a power cut, behind the answer.
     async fn note_stopped(&self, restarts: &[Restarting]) -> Result<()> {
         let record = stop::with_power(&self.record(), self.power_after(false));
-        let done: Vec<_> = restarts.iter().map(|restart| restart.intent).collect();
+        let mut done: BTreeSet<_> = restarts.iter().map(|restart| restart.intent).collect();
+        if !self.ctx.ready.is_cancelled() {
+            // That of a restart which is finished for an earlier daemon, too.
+            done.extend(self.pending_restarts()?);
+        }
         let noted = stop::note(&self.ctx, &record, &done).await;
         self.keep(record);
-        noted.map_err(|error| {
-            let name = &self.record().name;
-            let what = "is killed, but a daemon that comes after a crash may start it again, since that \
-                        could not be written down";
-            error.within(format!("instance {name} {what}"))
-        })
+        noted.map_err(|error| self.unnoted(error))
     }
 
     /// What is kept of a guest that has ended: what was running when the host went down is started again
@@ -303,7 +308,7 @@ impl Owner {
             let (plan, intent) = (search.plan.clone(), search.intent);
             // Else it might find the run, and hold its ids, while that is cleared up.
             drop(search);
-            self.clear_up(plan, intent, false).await;
+            let _noted = self.clear_up(plan, intent, false).await;
             self.delete_if_ephemeral().await;
         }
     }
@@ -317,7 +322,7 @@ impl Owner {
         };
         let restarting = !restarts.is_empty();
         tracing::info!(instance = %self.record().name, exit = ?active.exit, "instance has stopped");
-        self.clear_up(active.run.plan.clone(), active.intent, restarting).await;
+        let noted = self.clear_up(active.run.plan.clone(), active.intent, restarting).await;
         if restarting {
             let outcome = self.start_again(&restarts).await;
             if outcome.is_err()
@@ -330,17 +335,33 @@ impl Owner {
             self.delete_if_ephemeral().await;
         }
         for waiter in waiters {
-            answer(waiter, Ok(()));
+            answer(waiter, again(&noted));
         }
     }
 
-    /// Clears up after a run whose guest has ended.
-    async fn clear_up(&mut self, plan: RunPlan, intent: IntentId, restarting: bool) {
+    /// Clears up after a run whose guest has ended. An error says that this could not be written down.
+    async fn clear_up(&mut self, plan: RunPlan, intent: IntentId, restarting: bool) -> Result<()> {
         let record = stop::with_power(&self.record(), self.power_after(restarting));
-        self.leftover.run = stop::finish(&self.ctx, plan, intent, &record).await;
+        let (left, noted) = stop::finish(&self.ctx, plan, intent, &record).await;
+        self.leftover.run = left;
         self.keep(record);
         self.enter(State::Stopped);
         self.lifecycle("instance-shutdown");
+        noted.map_err(|error| self.unnoted(error))
+    }
+
+    fn pending_restarts(&self) -> Result<Vec<IntentId>> {
+        let own = |intent: &Intent| matches!(intent, Intent::Restart { instance } if *instance == self.record().name);
+        let pending = self.ctx.journal.pending()?;
+        Ok(pending.into_iter().filter(|(_, intent)| own(intent)).map(|(id, _)| id).collect())
+    }
+
+    fn unnoted(&self, error: Error) -> Error {
+        let name = &self.record().name;
+        error.within(format!(
+            "instance {name} has stopped, but a daemon that comes after a crash may start it again, since that \
+             could not be written down: see to the disk of the daemon's database"
+        ))
     }
 
     async fn delete_if_ephemeral(&mut self) {

@@ -71,7 +71,7 @@ pub(super) async fn start(
         Err(error) => {
             grouping.settle().await;
             // It was not running and is not: nothing that a new daemon would start by itself.
-            let left = stop::finish(ctx, plan, intent, record).await;
+            let (left, _noted) = stop::finish(ctx, plan, intent, record).await;
             Err(Failed { error: named(error), left, creation })
         }
     }

@@ -1,0 +1,130 @@
+//! Opening the pools when the daemon starts. One that does not answer keeps nobody waiting for long, and is used
+//! as soon as it does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sc_api::PoolName;
+use sc_storage::{Driver, VolumeName};
+use sc_store::IntentId;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::Pools;
+use crate::blocking::blocking;
+use crate::error::Result;
+use crate::model::{ImageRecord, InstanceRecord, Intent, PROJECT, PoolRecord};
+
+/// How long the start of the daemon waits for a pool. An opening reads a little of each volume.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a pool is looked for that has not answered.
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl Pools {
+    /// Opens all pools of the store and clears up what was under way in them. One that fails is
+    /// logged; its instances cannot start until it is mended.
+    pub async fn open_all(&self) -> Result<()> {
+        self.recover().await?;
+        let mut opening = JoinSet::new();
+        for record in self.store.list_docs::<PoolRecord>(&[])? {
+            opening.spawn(self.clone().open_in_time(record.value));
+        }
+        opening.join_all().await;
+        Ok(())
+    }
+
+    /// Whether a pool has not answered since the daemon started.
+    pub fn is_opening(&self, name: &str) -> bool {
+        self.roster.is_opening(name)
+    }
+
+    /// Returns when a pool has answered, for better or worse.
+    pub async fn has_answered(&self, name: &str) {
+        while self.is_opening(name) {
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn open_in_time(self, record: PoolRecord) {
+        let (pools, name) = (self, record.name.clone());
+        let turn = pools.roster.opening(name.as_str());
+        let mut opening = tokio::spawn(async move {
+            let name = record.name.clone();
+            let opened = pools.open(record).await;
+            // Else it was deleted before it answered.
+            if pools.roster.opened(name.as_str(), turn, opened) {
+                pools.drop_behind(name.clone());
+                pools.empty_trash_behind(name.as_str());
+            }
+        });
+        if timeout(PATIENCE, &mut opening).await.is_err() {
+            tracing::error!(pool = %name, "a pool does not answer; it is used as soon as it does");
+        }
+    }
+
+    async fn open(&self, record: PoolRecord) -> Result<Arc<dyn Driver>> {
+        let PoolRecord { name, path, .. } = record;
+        let driver = blocking(move || {
+            let driver = sc_storage::open(&path)?;
+            driver.sweep()?;
+            Ok(driver)
+        });
+        let driver = driver.await?;
+        if let Err(error) = self.catch_up(&name, &driver).await {
+            // What is left stays so for the next start; the pool is of use all the same.
+            tracing::error!(pool = %name, error = %error.chain(), "remove what is to go from a pool");
+        }
+        Ok(driver)
+    }
+
+    /// Removes what was deleted while the pool could not be used: volumes by the journal, layers by
+    /// the images that there are.
+    async fn catch_up(&self, name: &PoolName, driver: &Arc<dyn Driver>) -> Result<()> {
+        self.drop_volumes(name, driver).await?;
+        let (store, driver) = (self.store.clone(), driver.clone());
+        blocking(move || {
+            for image in driver.images()? {
+                if store.get_doc::<ImageRecord>(&[image.as_str()])?.is_none() {
+                    driver.delete_image(&image)?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn drop_volumes(&self, name: &PoolName, driver: &Arc<dyn Driver>) -> Result<()> {
+        for (id, volume) in self.dropped_volumes(name)? {
+            let found = self.store.get_doc::<InstanceRecord>(&[PROJECT, &volume])?;
+            // An instance of that name is made only where there is no such volume: then it had gone.
+            if found.is_none_or(|instance| instance.value.pool != *name) {
+                self.remove_if_there(driver.clone(), VolumeName::new(&volume)?).await?;
+            }
+            self.journal.clear(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes, if the pool can be used by now, what was deleted while it could not be.
+    pub fn drop_behind(&self, name: PoolName) {
+        let pools = self.clone();
+        tokio::spawn(async move {
+            let Ok(driver) = pools.get(name.as_str()) else { return };
+            if let Err(error) = pools.drop_volumes(&name, &driver).await {
+                tracing::error!(pool = %name, error = %error.chain(), "remove deleted volumes");
+            }
+        });
+    }
+
+    /// Volumes of a pool whose instances were deleted while it could not be used.
+    pub(super) fn dropped_volumes(&self, name: &PoolName) -> Result<Vec<(IntentId, String)>> {
+        let dropped = |(id, intent)| match intent {
+            Intent::DropVolume { instance, pool } if pool == *name => {
+                Some((id, instance.to_string()))
+            }
+            _ => None,
+        };
+        Ok(self.journal.pending()?.into_iter().filter_map(dropped).collect())
+    }
+}
