@@ -20,9 +20,6 @@ use crate::instance::view::Phase;
 use crate::instance::{config, fit, recover, start, stop};
 use crate::model::{Intent, RunPlan};
 
-/// What a restart is told that a forced stop has ended.
-const STOPPED_BY_FORCE: &str = "the instance was stopped by force meanwhile";
-
 /// How long an agent's answer to a stop is waited for.
 const AGENT_AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -169,7 +166,8 @@ impl Owner {
             State::Stopping(active, stopping) => (active, stopping),
             other => unreachable!("a stop is not admitted in {other:?}"),
         };
-        let (mut cancelled, mut why) = (Vec::new(), Error::conflict(STOPPED_BY_FORCE));
+        let (mut cancelled, mut why) =
+            (Vec::new(), Error::conflict("the instance was stopped by force meanwhile"));
         if mode == StopMode::Force {
             stopping.extend(stop::KILL_PATIENCE);
             if restarting.is_none() {
