@@ -123,7 +123,7 @@ fn used_in(daemon: &Daemon, time: Duration) -> Duration {
 fn tell_idle(daemon: &Daemon) {
     let begun = Instant::now();
     until("the daemon is quiet", BEHIND, &true, || {
-        used_in(daemon, Duration::from_secs(2)) <= Duration::from_millis(10)
+        used_in(daemon, Duration::from_secs(10)) <= Duration::from_millis(10)
     });
     tell(&format!("daemon, until it is quiet: {:.0?}", begun.elapsed()));
     let used = used_in(daemon, IDLE);
