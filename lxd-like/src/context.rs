@@ -34,7 +34,8 @@ pub struct Context {
     pub references: References,
     /// What was seen to come up.
     pub proven: Proven,
-    /// Cancelled once the instances that start by themselves have been started.
+    /// Cancelled once the instances that start by themselves have been started, but for those whose pool does
+    /// not answer.
     pub ready: CancellationToken,
     /// Asks the daemon to end; see [`crate::daemon`].
     pub shutdown: Shutdown,

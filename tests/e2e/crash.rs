@@ -221,3 +221,17 @@ fn what_a_failed_restart_has_stopped_stays_so() {
     daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
     assert_eq!(status(&daemon, "c1"), "Stopped");
 }
+
+#[test]
+fn an_ephemeral_instance_whose_restart_a_daemon_did_not_live_to_finish_is_there() {
+    let (mut daemon, _) = warmed();
+    daemon.sc(&["launch", BUSYBOX, "e1", "-e"]).ok();
+    daemon.end();
+    daemon.run_into("kill@clear-up:ids");
+    assert_ne!(daemon.sc(&["restart", "--force", "e1"]).code, 0);
+    daemon.wait_died();
+    daemon.run_again();
+    daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
+    assert_eq!(status(&daemon, "e1"), "Running");
+    assert_eq!(daemon.inside("e1", "hostname"), "e1");
+}

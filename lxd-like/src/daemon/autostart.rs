@@ -16,6 +16,9 @@ use crate::manager::Pools;
 /// How long a guest may take to stop that was about to be restarted when the daemon died.
 const RESTART_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the restarts that the daemon before this one had begun are waited for.
+const RESTARTS_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Starts the instances that are to run, one after the other by their priority: those with
 /// `boot.autostart`, and without a word on it those that ran when the host went down. Nobody waits for those
 /// whose pool does not answer: they start when it does.
@@ -59,22 +62,33 @@ pub async fn start(pools: Pools, instances: Instances, mut recovered: Recovered)
             start_when_they_can(&pools, vec![(instance, boot)]);
         }
     }
-    restarts.join_all().await;
+    // What an agent or a pool keeps waiting is done behind.
+    let all = async { while restarts.join_next().await.is_some() {} };
+    if tokio::time::timeout(RESTARTS_PATIENCE, all).await.is_err() {
+        tracing::warn!("some restarts are finished when their agent or pool answers");
+    }
+    restarts.detach_all();
 }
 
 /// Starts instances in the background, those of each pool in their order, once it has answered.
 fn start_when_they_can(pools: &Pools, wanted: Vec<(Arc<InstanceHandle>, Boot)>) {
     let mut by_pool: BTreeMap<PoolName, Vec<_>> = BTreeMap::new();
-    for (instance, boot) in wanted {
-        let pool = instance.view().record.pool.clone();
-        by_pool.entry(pool).or_default().push((instance, boot));
+    for (instance, _) in wanted {
+        let view = instance.view();
+        let (pool, used) = (view.record.pool.clone(), view.record.last_used_at);
+        by_pool.entry(pool).or_default().push((instance, used));
     }
     for (pool, wanted) in by_pool {
         let pools = pools.clone();
         tokio::spawn(async move {
             pools.has_answered(pool.as_str()).await;
-            for (instance, boot) in wanted {
-                start_one(&instance, &boot).await;
+            for (instance, used) in wanted {
+                let (instance, boot) = with_boot(instance);
+                // Somebody may have started and stopped it meanwhile, or have it stay as it is.
+                let untouched = instance.view().record.last_used_at == used;
+                if untouched && boot.autostart != Some(false) {
+                    start_one(&instance, &boot).await;
+                }
             }
         });
     }

@@ -158,7 +158,13 @@ impl Instances {
             match self.behind().claim(&pool) {
                 Some(turn) => drop(writers.spawn(write_all(self.clone(), handles, turn))),
                 // Where one waits for the pool another would only wait beside it.
-                None => self.behind().lock().extend(names),
+                None => {
+                    self.behind().lock().extend(names);
+                    // It may have ended before they were in the list.
+                    if !self.behind().busy().contains(&pool) {
+                        self.behind().news.notify_one();
+                    }
+                }
             }
         }
         if timeout(PATIENCE, async { while writers.join_next().await.is_some() {} }).await.is_err()

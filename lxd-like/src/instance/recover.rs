@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sc_api::{ErrorKind, InstanceName};
+use sc_api::InstanceName;
 use sc_profiles::Settings;
 use sc_store::IntentId;
 use tokio::task::JoinSet;
@@ -19,6 +19,7 @@ use super::registry::Instances;
 use super::run::Active;
 use super::seek::Search;
 use super::stop::Left;
+use super::view::Phase;
 use super::{config, delete, stop, update};
 use crate::context::Ctx;
 use crate::error::{Error, Result, chain};
@@ -68,6 +69,8 @@ struct Known {
     left: Option<Left>,
     /// The entry by which the instance is to be deleted, and could not be.
     deletion: Option<IntentId>,
+    /// Whether it is to be started again.
+    restarting: bool,
 }
 
 /// What the journal says of the instances in it.
@@ -117,6 +120,9 @@ impl Instances {
             }
             steps.reach("an intent")?;
         }
+        for instance in restarts.keys() {
+            journaled.entry(instance.clone()).or_default().restarting = true;
+        }
         release_stale_ids(ctx, &journaled);
         let (ran, late) = self.take_up_all(&mut journaled).await?;
         // Runs of instances that are in no list any more. What cannot be cleared up now is in the
@@ -133,12 +139,10 @@ impl Instances {
         let name = &restart.instance;
         let finished = async {
             if let Some(instance) = self.taken_up(name).await? {
-                let pool = instance.view().record.pool.clone();
-                if self.ctx().pools.is_opening(pool.as_str()) {
-                    return Err(Error::new(
-                        ErrorKind::Unavailable,
-                        format!("pool {pool} does not answer: start the instance when it does"),
-                    ));
+                self.ctx().pools.has_answered(instance.view().record.pool.as_str()).await;
+                // What becomes of its run is not known before.
+                while matches!(instance.view().phase, Phase::Silent) {
+                    tokio::time::sleep(TAKING_UP_PAUSE).await;
                 }
                 match instance.view().phase.run() {
                     Some(run) if restart.became == Some(run.plan.run) => {}
@@ -249,7 +253,7 @@ async fn take_back(
         && let Some(left) = stop::clear_up(ctx, plan, run, None).await
     {
         // Its volume may be in use, and its ids.
-        return Some(Known { left: Some(left), deletion: Some(id), run: None });
+        return Some(Known { left: Some(left), deletion: Some(id), ..Known::default() });
     }
     remains(instance, id, erase(ctx, id, instance).await)
 }
@@ -296,7 +300,8 @@ async fn take_up(instances: &Instances, mut record: InstanceRecord, known: Known
     let name = record.name.clone();
     let stopped = matches!(state, State::Stopped);
     let ran_last = record.config.get(stop::LAST_POWER).is_some_and(|power| power == "RUNNING");
-    let gone = record.ephemeral && stopped && record.last_used_at.is_some();
+    let over = stopped && record.last_used_at.is_some() && !known.restarting;
+    let gone = record.ephemeral && over;
     let expanded = Arc::new(expanded(ctx, &record));
     let leftover = Leftover { run: left, deletion: known.deletion };
     let handle = owner::spawn(instances, Arc::new(record), expanded, state, leftover);

@@ -172,8 +172,11 @@ impl super::Images {
         let Some(pool) = pool else { return Ok(record) };
         let fingerprint = record.fingerprint.clone();
         let root = Root::Image(Arc::new(record));
-        let driver = self.pools.get(pool.as_str())?;
-        match while_it_answers(&driver, &pool, self.ensure_layer(root, &pool, progress)).await {
+        let made = async {
+            let driver = self.pools.get(pool.as_str())?;
+            while_it_answers(&driver, &pool, self.ensure_layer(root, &pool, progress)).await
+        };
+        match made.await {
             Ok(_) => self.get(&fingerprint),
             Err(error) => {
                 // What is wrong with the image is what its client has to hear.

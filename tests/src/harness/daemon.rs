@@ -180,9 +180,8 @@ impl Daemon {
     /// one finds another boot id. Nothing is lost of what was written.
     #[track_caller]
     pub fn lose_host(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().expect("our own child can be killed");
-            child.wait().expect("our own child can be reaped");
+        if self.child.is_some() {
+            self.kill9();
         }
         let mut left = Vec::new();
         kill_all(&self.dir(), &mut left);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sc_store::IntentId;
 use tokio::time::timeout;
 
-use super::stopping::{Restarting, Stopping, again, answer, forced};
+use super::stopping::{Restarting, Stopping, again, answer, forced, pending_restarts};
 use super::{Leftover, Owner, State};
 use crate::error::{Error, Result, chain};
 use crate::instance::command::{Reply, StopMode};
@@ -205,7 +205,7 @@ impl Owner {
         let mut done: BTreeSet<_> = restarts.iter().map(|restart| restart.intent).collect();
         if !self.ctx.ready.is_cancelled() {
             // That of a restart which is finished for an earlier daemon, too.
-            done.extend(self.pending_restarts()?);
+            done.extend(pending_restarts(&self.ctx, &self.record().name));
         }
         let noted = stop::note(&self.ctx, &record, &done).await;
         self.keep(record);
@@ -346,12 +346,6 @@ impl Owner {
         self.enter(State::Stopped);
         self.lifecycle("instance-shutdown");
         noted.map_err(|error| self.unnoted(error))
-    }
-
-    fn pending_restarts(&self) -> Result<Vec<IntentId>> {
-        let own = |intent: &Intent| matches!(intent, Intent::Restart { instance } if *instance == self.record().name);
-        let pending = self.ctx.journal.pending()?;
-        Ok(pending.into_iter().filter(|(_, intent)| own(intent)).map(|(id, _)| id).collect())
     }
 
     fn unnoted(&self, error: Error) -> Error {
