@@ -10,7 +10,7 @@ use super::respond;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 
-/// Whether the daemon has started what it starts by itself.
+/// Whether the daemon has started what it starts by itself, but for instances whose pool does not answer.
 pub async fn ready(State(ctx): State<Ctx>) -> Result<Response> {
     match ctx.ready.is_cancelled() {
         true => Ok(respond::done()),
