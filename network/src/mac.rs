@@ -13,10 +13,19 @@ use crate::NetworkError;
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
-    /// Makes a random address under the prefix 00:16:3e, which LXD and Incus use too.
+    /// The prefix of the addresses that are made here, which LXD and Incus use too.
+    const PREFIX: [u8; 3] = [0x00, 0x16, 0x3e];
+
+    /// Makes a random address under the prefix 00:16:3e.
     pub fn random() -> Self {
+        let [x, y, z] = Self::PREFIX;
         let [a, b, c] = rand::random();
-        Self([0x00, 0x16, 0x3e, a, b, c])
+        Self([x, y, z, a, b, c])
+    }
+
+    /// Whether it may have been made by [`random`](Self::random).
+    pub fn is_generated(&self) -> bool {
+        self.0.starts_with(&Self::PREFIX)
     }
 }
 

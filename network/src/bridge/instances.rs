@@ -27,6 +27,10 @@ impl Network {
             }
             // Now: a file that was written here is no news when its device is attached.
             dnsmasq.refresh().await?;
+            if let Err(error) = self.forget_strays(dnsmasq, &reservations).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(network = self.0.name, error, "forget leases of who is gone");
+            }
         }
         self.ipam().load(reservations);
         let ports = running.iter().cloned();
@@ -236,6 +240,19 @@ impl Network {
             }
             other => other,
         }
+    }
+
+    /// Takes back the leases of devices that are no more: dnsmasq does not sync its file, and a power cut
+    /// brings back what was in it before.
+    async fn forget_strays(&self, dnsmasq: &Dnsmasq, reservations: &[Reservation]) -> Result<()> {
+        let gateway = self.config().ipv4.map(|net| any(net.addr()));
+        let stray = |mac: Mac| mac.is_generated() && !reservations.iter().any(|r| r.mac == mac);
+        for lease in self.0.files.read_leases()? {
+            if lease.mac.is_some_and(stray) {
+                dnsmasq.forget_lease(&lease, gateway).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn forget_leases(
