@@ -97,16 +97,12 @@ impl Host {
             .step("take own mount namespace")?;
         let trees = open_trees(spec, &mut descriptors)?;
         let host = Self {
+            cgroups: Cgroups::open(&spec.cgroup).step("open cgroup")?,
             seccomp: descriptors.read_seccomp(spec.seccomp_fd)?,
             pid_namespace: namespace::open_own("pid").step("open own namespaces")?,
             net_namespace: namespace::open_own("net").step("open own namespaces")?,
             agent: own_pidfd().step("open own namespaces")?,
             _held: descriptors.hold(&spec.held_fds)?,
-            // Last, as the daemon makes them meanwhile.
-            cgroups: {
-                descriptors.wait_for_cgroups(spec.cgroup_ready_fd)?;
-                Cgroups::open(&spec.cgroup).step("open cgroup")?
-            },
         };
         pivot(&trees.binds).step("take own root")?;
         Ok((host, trees))
@@ -145,14 +141,6 @@ impl Descriptors {
             .map_err(|error| SysError::new("read", "seccomp program", error))
             .step("read spec")?;
         Ok(Some(program))
-    }
-
-    fn wait_for_cgroups(&mut self, index: Option<usize>) -> std::result::Result<(), BootFailure> {
-        let Some(index) = index else { return Ok(()) };
-        File::from(self.take(index)?)
-            .read_exact(&mut [0])
-            .map_err(|error| SysError::new("wait for", "the daemon to make them", error))
-            .step("open cgroup")
     }
 
     fn hold(&mut self, indexes: &[usize]) -> std::result::Result<Vec<OwnedFd>, BootFailure> {

@@ -27,7 +27,7 @@ pub struct Context {
     pub steps: Steps,
     pub events: Events,
     pub profiles: Profiles,
-    pub images: Images,
+    pub images: Arc<Images>,
     pub pools: Pools,
     pub networks: Networks,
     /// Held by whoever comes to refer to a pool or network.

@@ -28,10 +28,6 @@ pub struct InstanceSpec {
     pub cgroup: CgroupSpec,
     /// Which cgroup tree the guest sees; `None` lets the agent choose by the guest's init.
     pub cgroup_view: Option<CgroupView>,
-    /// A pipe that has something to read once the cgroups are there and limited. Its end without that says
-    /// that they will not be. `None` where they are there already.
-    #[serde(default)]
-    pub cgroup_ready_fd: Option<usize>,
     /// The compiled seccomp program, raw `sock_filter`s; `None` installs none.
     pub seccomp_fd: Option<usize>,
     /// Files written inside the guest before its init runs.

@@ -186,26 +186,6 @@ fn an_old_systemd_would_find_its_named_hierarchy() {
 }
 
 #[test]
-fn an_agent_waits_for_its_cgroups_and_fails_its_boot_where_they_never_come() {
-    need_root!();
-    let mut fixture = Fixture::busybox();
-    fixture.spec.cgroup_ready_fd = Some(0);
-    let (awaited, mut ready) = std::io::pipe().unwrap();
-    let mut agent = fixture.start_with(&[awaited.into()]);
-    std::io::Write::write_all(&mut ready, b".").unwrap();
-    agent.boot();
-    agent.ask(Request::Quit, &[]);
-
-    let mut fixture = Fixture::busybox();
-    fixture.spec.cgroup_ready_fd = Some(0);
-    let (awaited, ready) = std::io::pipe().unwrap();
-    let mut agent = fixture.start_with(&[awaited.into()]);
-    drop(ready);
-    let failed = agent.wait_for(|event| matches!(event, Event::Failed(_)));
-    assert!(format!("{failed:?}").contains("open cgroup"), "{failed:?}");
-}
-
-#[test]
 fn addresses_are_told_when_they_change() {
     need_root!();
     let fixture = Fixture::busybox();

@@ -91,7 +91,6 @@ impl Fixture {
             environment: Vec::new(),
             cgroup: cgroups.spec(),
             cgroup_view: None,
-            cgroup_ready_fd: None,
             seccomp_fd: None,
             seed_files: Vec::new(),
             console_log: dir.path().join("console.log"),

@@ -7,10 +7,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::extract::{Json, ListQuery, Path, Query};
 use super::respond;
-use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::Result;
-use crate::manager::look;
 use crate::model::PoolRecord;
 
 /// Lists pools.
@@ -78,9 +76,7 @@ pub async fn delete(
 /// What a pool has and uses.
 pub async fn resources(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
     ctx.pools.record(&name)?;
-    let driver = ctx.pools.get(&name)?;
-    let name = name.parse()?;
-    let found = look(&name, blocking(move || Ok(driver.resources()?))).await?;
+    let found = ctx.pools.get(&name)?.work(|pool| pool.resources()).await?;
     Ok(respond::sync(PoolResources {
         space: PoolSpace { used: found.used_bytes, total: found.total_bytes },
         inodes: PoolSpace { used: found.used_inodes, total: found.total_inodes },
@@ -89,9 +85,7 @@ pub async fn resources(State(ctx): State<Ctx>, Path(name): Path<String>) -> Resu
 
 async fn view(ctx: &Ctx, record: &PoolRecord) -> Result<StoragePool> {
     let open = match ctx.pools.get(record.name.as_str()) {
-        Ok(driver) => {
-            look(&record.name, blocking(move || Ok(driver.check_in_place()?))).await.is_ok()
-        }
+        Ok(pool) => pool.work(|pool| pool.check_in_place()).await.is_ok(),
         Err(_) => false,
     };
     Ok(StoragePool {

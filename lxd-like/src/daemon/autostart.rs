@@ -42,7 +42,7 @@ pub async fn start(pools: Pools, instances: Instances, mut recovered: Recovered)
     let is_opening = |pool: &PoolName| pools.is_opening(pool.as_str());
     let (late, wanted): (Vec<_>, Vec<_>) =
         wanted.into_iter().partition(|(instance, _)| is_opening(&instance.view().record.pool));
-    start_when_they_can(&pools, late);
+    start_when_they_can(&pools, late.into_iter().map(|(instance, _)| instance));
     for (instance, boot) in wanted {
         start_one(&instance, &boot).await;
     }
@@ -59,7 +59,7 @@ pub async fn start(pools: Pools, instances: Instances, mut recovered: Recovered)
             continue;
         };
         if boot.autostart.unwrap_or(taken.ran) {
-            start_when_they_can(&pools, vec![(instance, boot)]);
+            start_when_they_can(&pools, [instance]);
         }
     }
     // What an agent or a pool keeps waiting is done behind.
@@ -71,9 +71,9 @@ pub async fn start(pools: Pools, instances: Instances, mut recovered: Recovered)
 }
 
 /// Starts instances in the background, those of each pool in their order, once it has answered.
-fn start_when_they_can(pools: &Pools, wanted: Vec<(Arc<InstanceHandle>, Boot)>) {
+fn start_when_they_can(pools: &Pools, wanted: impl IntoIterator<Item = Arc<InstanceHandle>>) {
     let mut by_pool: BTreeMap<PoolName, Vec<_>> = BTreeMap::new();
-    for (instance, _) in wanted {
+    for instance in wanted {
         let view = instance.view();
         let (pool, used) = (view.record.pool.clone(), view.record.last_used_at);
         by_pool.entry(pool).or_default().push((instance, used));

@@ -141,14 +141,14 @@ async fn open(options: &Options, events: Events) -> Result<Ctx> {
     Ok(Arc::new(Context {
         steps: steps(options)?,
         profiles: Profiles::new(store.clone()),
-        images: Images::open(
+        images: Arc::new(Images::open(
             store.clone(),
             journal.clone(),
             events.clone(),
             &paths,
             host.clone(),
             pools.clone(),
-        )?,
+        )?),
         pools,
         networks: Networks::new(
             store.clone(),

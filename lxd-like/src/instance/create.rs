@@ -23,10 +23,9 @@ use super::owner::{self, Leftover, State};
 use super::registry::Instances;
 use super::start::{Begun, Wanted};
 use super::{delete, fit, nics, update, volume};
-use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::manager::{Claim, Root, RootSource, while_it_answers};
+use crate::manager::{Claim, Root, RootSource};
 use crate::model::{ImageUse, InstanceRecord, Intent, PROJECT};
 use crate::operation::ProgressReporter;
 
@@ -93,7 +92,7 @@ impl Instances {
         let pool: PoolName = before.effective.root.pool.parse()?;
         fit::check(ctx, None, &before.effective).await?;
         let root = ctx.images.root(&post.source, progress).await?;
-        let (root, layer) = volume::ensure_layer(ctx, root, &pool, progress).await?;
+        let (root, layer) = ctx.images.ensure_layer(root, &pool, progress).await?;
         let mut record = new_record(name, post, profiles, pool, &root);
         // Before anything is held under its name, which may be another instance's.
         let _named = self.claim_name(&record.name)?;
@@ -136,8 +135,10 @@ impl Instances {
         let ctx = self.ctx();
         let made = match &mut begun {
             Some(begun) => {
-                begun.begin_grouping(ctx);
-                volume::make(self, &record, layer, progress).await
+                // Both to their end: what one of them makes after the other has failed would stay.
+                let volume = volume::make(self, &record, layer, progress);
+                let (volume, cgroup) = tokio::join!(volume, begun.make_cgroup(ctx));
+                volume.and(cgroup)
             }
             None => make_stopped(self, &record, layer, creation, progress).await,
         };
@@ -201,9 +202,7 @@ fn check(ctx: &Ctx, profiles: &[ProfileName], post: &InstancesPost) -> Result<Ch
 async fn refuse_foreign_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
     let pool = ctx.pools.get(record.pool.as_str())?;
     let volume = VolumeName::new(record.name.as_str())?;
-    let (name, driver) = (&record.pool, pool.clone());
-    let looked = blocking(move || Ok(pool.has_volume(&volume)?));
-    match while_it_answers(&driver, name, looked).await? {
+    match pool.work(move |pool| pool.has_volume(&volume)).await? {
         false => Ok(()),
         true => Err(Error::conflict(format!(
             "storage pool {} has a volume {} already, which is no instance's: move it away, or \

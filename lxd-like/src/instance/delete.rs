@@ -4,10 +4,8 @@ use sc_api::ErrorKind;
 use sc_storage::VolumeName;
 use sc_store::{Draft, IntentId, delete_doc};
 
-use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Context, Error, Result};
-use crate::manager::while_it_answers;
 use crate::model::{InstanceRecord, Intent, PROJECT};
 
 /// A deletion that failed.
@@ -92,7 +90,7 @@ async fn is_whole(ctx: &Ctx, record: &InstanceRecord) -> bool {
     let looked = async {
         let pool = ctx.pools.get(record.pool.as_str())?;
         let volume = VolumeName::new(record.name.as_str())?;
-        blocking(move || Ok(pool.has_volume(&volume)?)).await
+        pool.work(move |pool| pool.has_volume(&volume)).await
     };
     looked.await.unwrap_or(true)
 }
@@ -118,8 +116,7 @@ async fn remove_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<Removed> {
         }
         Err(error) => return Err(error),
     };
-    let removing = ctx.pools.remove_if_there(pool.clone(), volume);
-    while_it_answers(&pool, &record.pool, removing).await?;
+    pool.while_it_answers(ctx.pools.remove_if_there(pool.clone(), volume)).await?;
     Ok(Removed::Now)
 }
 

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use sc_api::ErrorKind;
 use sc_profiles::{CpuLimit, Disk, Effective};
-use tokio::time::timeout;
 
-use crate::blocking::blocking;
+use crate::blocking::{blocking, look};
 use crate::context::Ctx;
 use crate::error::{Context, Error, Result};
 
@@ -55,8 +54,8 @@ pub(super) async fn there(disks: &[Disk]) -> Result<Vec<Disk>> {
 /// A source may lie on a file system that does not answer: nobody waits for it longer than a while.
 async fn is_there(disk: &Disk) -> Result<bool> {
     let (device, path) = (&disk.device, disk.source.clone());
-    let looked = timeout(PATIENCE, blocking(move || Ok(path.try_exists()))).await;
-    let silent = |_| {
+    let looked = look(PATIENCE, move || Ok(path.try_exists())).await;
+    let silent = || {
         let (source, seconds) = (&disk.source, PATIENCE.as_secs());
         let text = format!(
             "source {source:?} of disk {device:?} does not answer within {seconds} s: see to its disk or \
@@ -65,7 +64,7 @@ async fn is_there(disk: &Disk) -> Result<bool> {
         Error::new(ErrorKind::Unavailable, text)
     };
     let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotADirectory;
-    match looked.map_err(silent)?? {
+    match looked.ok_or_else(silent)?? {
         Ok(true) => Ok(true),
         Err(error) if disk.required && !missing(&error) => Err(error).context(format!(
             "look at source {:?} of disk {device:?}: see to what is mounted there, or remove the device",

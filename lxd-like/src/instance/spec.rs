@@ -1,6 +1,5 @@
 //! The spec that an agent is started with: everything resolved.
 
-use std::io::PipeReader;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +33,7 @@ impl Fds {
     }
 }
 
-/// Builds the spec of a run, which shows `disks` inside. That its cgroup is made is told by a pipe.
+/// Builds the spec of a run, which shows `disks` inside.
 pub(super) fn build(
     ctx: &Ctx,
     record: &InstanceRecord,
@@ -42,7 +41,7 @@ pub(super) fn build(
     plan: &RunPlan,
     root: RootPlan,
     disks: &[Disk],
-    (cgroup, grouped): (&InstanceCgroup, PipeReader),
+    cgroup: &InstanceCgroup,
 ) -> Result<Launch> {
     let name = record.name.as_str();
     let logs = ctx.paths.logs(name);
@@ -63,7 +62,6 @@ pub(super) fn build(
         environment: environment(record, checked),
         cgroup: cgroup_spec(cgroup),
         cgroup_view: None,
-        cgroup_ready_fd: Some(fds.add(grouped.into())),
         seccomp_fd,
         seed_files: seed_files(record, checked)?,
         console_log: ctx.paths.console_log(name),

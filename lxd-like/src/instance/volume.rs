@@ -1,36 +1,19 @@
-//! What a creation makes in a pool: the image's layer and the instance's volume. A pool that does not
-//! answer holds it up for a while only.
+//! The volume that a creation makes in a pool. A pool that does not answer holds it up for a while only.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sc_api::PoolName;
-use sc_storage::{Driver, Fingerprint, Source, VolumeName};
+use sc_storage::{Fingerprint, Source, VolumeName};
 use sc_store::IntentId;
 use tokio::task::JoinHandle;
 
 use super::registry::Instances;
-use crate::blocking::blocking;
+use crate::blocking::{blocking, ended};
 use crate::context::Ctx;
-use crate::error::{Error, Result, chain};
-use crate::manager::{Claim, Root, while_it_answers};
+use crate::error::{Result, chain};
+use crate::manager::{Claim, Pool};
 use crate::model::{InstanceRecord, Intent};
 use crate::operation::ProgressReporter;
-
-/// Sees to it that the pool has the image's layer: see
-/// [`Images::ensure_layer`](crate::manager::Images::ensure_layer). One that is being made when the pool
-/// falls silent is made to its end, for whoever comes later.
-pub(super) async fn ensure_layer(
-    ctx: &Ctx,
-    root: Root,
-    pool: &PoolName,
-    progress: &ProgressReporter,
-) -> Result<(Root, Option<Fingerprint>)> {
-    let driver = ctx.pools.get(pool.as_str())?;
-    let (ctx, name, progress) = (ctx.clone(), pool.clone(), progress.clone());
-    let making = tokio::spawn(async move { ctx.images.ensure_layer(root, &name, &progress).await });
-    while_it_answers(&driver, pool, ended(making)).await
-}
 
 /// Makes the volume of an instance whose record is there.
 #[tracing::instrument(level = "debug", name = "create: volume", skip_all)]
@@ -54,7 +37,7 @@ pub(super) async fn make(
         place.store(true, Ordering::Release);
         Ok(driver.settle(&paths.store())?)
     }));
-    let made = while_it_answers(&pool, &record.pool, ended(&mut making)).await;
+    let made = pool.while_it_answers(ended(&mut making)).await;
     if made.is_err() && !making.is_finished() {
         let late = Late { making, placed, pool, volume, intent: None, claim: None };
         late.begin(instances, record).await;
@@ -69,7 +52,7 @@ struct Late {
     making: JoinHandle<Result<()>>,
     /// Whether it is there; what fails after that has not taken it away.
     placed: Arc<AtomicBool>,
-    pool: Arc<dyn Driver>,
+    pool: Pool,
     volume: VolumeName,
     intent: Option<IntentId>,
     /// Nobody may have the name before it is known what has become of the volume.
@@ -107,10 +90,4 @@ impl Late {
         }
         drop(claim);
     }
-}
-
-async fn ended<T>(
-    work: impl Future<Output = std::result::Result<Result<T>, tokio::task::JoinError>>,
-) -> Result<T> {
-    work.await.unwrap_or_else(|error| Err(Error::internal(format!("a task ended early: {error}"))))
 }

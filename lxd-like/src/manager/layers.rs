@@ -8,13 +8,12 @@ use std::sync::{Arc, Mutex};
 
 use sc_api::{ErrorKind, PoolName};
 use sc_images::{ImageFiles, Inspected, Limits, Sandboxing, Silent};
-use sc_storage::{Attached, Driver, Fingerprint, ImageForm};
+use sc_storage::{Attached, Fingerprint, ImageForm};
 use sc_sys::idmap::Owner;
 
-use super::Pools;
 use super::root::Root;
-use super::silence::{unless_silent, while_it_answers};
-use crate::blocking::blocking;
+use super::{Pool, Pools};
+use crate::blocking::{blocking, ended};
 use crate::error::{Context as _, Error, Result, chain};
 use crate::host::Host;
 use crate::model::{ImageRecord, Intent};
@@ -35,6 +34,13 @@ type Place = (String, String);
 
 /// Whoever holds it makes the layer.
 type Turn = Arc<tokio::sync::Mutex<()>>;
+
+/// How a layer was made.
+enum Filled {
+    /// The image's file is mounted as it is.
+    Mounted,
+    Unpacked,
+}
 
 /// A throw-away id range, for as long as an unpacker runs.
 struct ThrowAway {
@@ -67,13 +73,15 @@ impl Layers {
         .await
     }
 
-    /// Removes an image's layers from all pools. From one that does not answer it goes when that is opened
-    /// the next time.
+    /// Removes an image's layers from all pools. From one that does not answer it goes when that does, or is
+    /// opened the next time.
     pub async fn remove(&self, pools: &Pools, fingerprint: &str) -> Result<()> {
         let id = Fingerprint::new(fingerprint)?;
         for (name, pool) in pools.all() {
-            let removed = self.remove_from(&name, pool.clone(), &id);
-            match unless_silent(&pool, removed).await {
+            // Nobody makes one until this has gone, however late.
+            let making = self.making(&name, fingerprint);
+            let removing = tokio::spawn(remove_from(pool.clone(), id.clone(), making));
+            match pool.unless_silent(ended(removing)).await {
                 Some(outcome) => outcome?,
                 None => {
                     tracing::warn!(
@@ -87,25 +95,6 @@ impl Layers {
         let mut making = self.making.lock().expect("no panic while the list is locked");
         making.retain(|(_, image), turn| image != fingerprint || Arc::strong_count(turn) > 1);
         Ok(())
-    }
-
-    async fn remove_from(&self, name: &str, pool: Arc<dyn Driver>, id: &Fingerprint) -> Result<()> {
-        // One that is just being made is waited for.
-        let making = self.making(name, id.as_str());
-        let _one = making.lock().await;
-        // Who waits no longer has it look, and no more: by then it may be another import's.
-        let (id, waiting) = (id.clone(), Arc::new(()));
-        let waits = Arc::downgrade(&waiting);
-        let removed = blocking(move || {
-            if pool.has_image(&id)?.is_some() && waits.strong_count() > 0 {
-                pool.delete_image(&id)?;
-                pool.empty_trash()?;
-            }
-            Ok(())
-        })
-        .await;
-        drop(waiting);
-        removed
     }
 
     fn throw_away(&self) -> Result<ThrowAway> {
@@ -132,20 +121,35 @@ impl Drop for ThrowAway {
 
 impl super::Images {
     /// Sees to it that the pool has the image's layer, and names it; an empty root has none. The
-    /// root comes back with what was learned of the image while unpacking it.
+    /// root comes back with what was learned of the image while unpacking it. One that is being made
+    /// when the pool falls silent is made to its end, for whoever comes later.
     pub async fn ensure_layer(
-        &self,
+        self: &Arc<Self>,
         root: Root,
         pool: &PoolName,
         progress: &ProgressReporter,
     ) -> Result<(Root, Option<Fingerprint>)> {
         let Root::Image(record) = &root else { return Ok((root, None)) };
         let id = Fingerprint::new(&record.fingerprint)?;
-        let driver = self.pools.get(pool.as_str())?;
-        if record.templates.is_some() && has(&driver, &id).await? {
+        let pool = self.pools.get(pool.as_str())?;
+        if record.templates.is_some() && has(&pool, &id).await? {
             return Ok((root, Some(id)));
         }
-        let making = self.layers.making(pool.as_str(), &record.fingerprint);
+        let (images, record) = (self.clone(), record.clone());
+        let (within, layer, progress) = (pool.clone(), id.clone(), progress.clone());
+        let making = async move { images.make_once(&record, within, &layer, &progress).await };
+        let record = pool.while_it_answers(ended(tokio::spawn(making))).await?;
+        Ok((Root::Image(Arc::new(record)), Some(id)))
+    }
+
+    async fn make_once(
+        &self,
+        record: &ImageRecord,
+        pool: Pool,
+        id: &Fingerprint,
+        progress: &ProgressReporter,
+    ) -> Result<ImageRecord> {
+        let making = self.layers.making(pool.name().as_str(), &record.fingerprint);
         let _one = progress.unless_cancelled(making.lock()).await?;
         // Who deletes it has been here, or will not come: what is made now would never be removed.
         if self.deleting.has(&record.fingerprint) {
@@ -153,18 +157,17 @@ impl super::Images {
             return Err(Error::not_found(text));
         }
         self.get(&record.fingerprint)?;
-        if !has(&driver, &id).await? {
-            self.make_layer(record, pool, driver, &id, progress).await?;
+        if !has(&pool, id).await? {
+            self.make_layer(record, pool, id, progress).await?;
         }
-        let record = self.get(&record.fingerprint)?;
-        Ok((Root::Image(Arc::new(record)), Some(id)))
+        self.get(&record.fingerprint)
     }
 
     /// Unpacks an image that was just taken in into the pool that instances use by default: what is
     /// wrong with it is told now, and the first launch need not wait. An image that cannot be unpacked
     /// is taken away again. Without a default pool it is unpacked where it is first used.
     pub async fn prove(
-        &self,
+        self: &Arc<Self>,
         record: ImageRecord,
         pool: Option<PoolName>,
         progress: &ProgressReporter,
@@ -172,11 +175,7 @@ impl super::Images {
         let Some(pool) = pool else { return Ok(record) };
         let fingerprint = record.fingerprint.clone();
         let root = Root::Image(Arc::new(record));
-        let made = async {
-            let driver = self.pools.get(pool.as_str())?;
-            while_it_answers(&driver, &pool, self.ensure_layer(root, &pool, progress)).await
-        };
-        match made.await {
+        match self.ensure_layer(root, &pool, progress).await {
             Ok(_) => self.get(&fingerprint),
             Err(error) => {
                 // What is wrong with the image is what its client has to hear.
@@ -190,39 +189,49 @@ impl super::Images {
 
     async fn make_layer(
         &self,
-        record: &Arc<ImageRecord>,
-        pool: &PoolName,
-        driver: Arc<dyn Driver>,
+        record: &ImageRecord,
+        pool: Pool,
         id: &Fingerprint,
         progress: &ProgressReporter,
     ) -> Result<()> {
         let files = self.files.files(&record.fingerprint.parse()?)?;
         let fingerprint = record.fingerprint.clone();
-        let intent = Intent::UnpackImage { fingerprint, pool: pool.clone() };
+        let intent = Intent::UnpackImage { fingerprint, pool: pool.name().clone() };
         let intent = self.journal.begin(&intent).await?;
-        let made = match mountable(record, &files) {
-            Some(squashfs) => attach(driver.clone(), id, squashfs).await?,
-            None => false,
-        };
-        let outcome = match made {
-            true => Ok(()),
-            false => self.unpack(driver.clone(), record, files.clone(), progress).await,
-        };
+        let made = self.fill(pool.clone(), record, id, &files, progress).await;
         self.journal.clear(intent).await?;
-        if outcome.is_err() {
-            // What was unpacked so far.
-            self.pools.empty_trash_behind(pool.as_str());
-        }
-        outcome?;
-        if made {
-            self.convert_behind(driver, id.clone(), files);
+        match made {
+            Ok(Filled::Mounted) => self.convert_behind(pool, id.clone(), files),
+            Ok(Filled::Unpacked) => {}
+            Err(error) => {
+                // What was unpacked so far.
+                self.pools.empty_trash_behind(pool.name().as_str());
+                return Err(error);
+            }
         }
         Ok(())
     }
 
+    async fn fill(
+        &self,
+        pool: Pool,
+        record: &ImageRecord,
+        id: &Fingerprint,
+        files: &ImageFiles,
+        progress: &ProgressReporter,
+    ) -> Result<Filled> {
+        if let Some(squashfs) = mountable(record, files)
+            && attach(pool.clone(), id, squashfs).await?
+        {
+            return Ok(Filled::Mounted);
+        }
+        self.unpack(pool, record, files.clone(), progress).await?;
+        Ok(Filled::Unpacked)
+    }
+
     async fn unpack(
         &self,
-        driver: Arc<dyn Driver>,
+        pool: Pool,
         record: &ImageRecord,
         files: ImageFiles,
         progress: &ProgressReporter,
@@ -238,7 +247,7 @@ impl super::Images {
                 unpacked = Some(sc_images::unpack(&files, target, &limits, sandboxing, &reporter)?);
                 Ok(())
             };
-            driver.import_image(&id, &mut fill).map_err(unpack_error)?;
+            pool.import_image(&id, &mut fill).map_err(unpack_error)?;
             if let (None, Some(scratch)) = (&unpacked, &scratch) {
                 // The layer outlived an earlier import of this image, kept by its instances. What
                 // else the image holds must be read all the same.
@@ -260,7 +269,7 @@ impl super::Images {
     }
 
     /// Converts a mounted image to what reads fastest, while its first guests run.
-    fn convert_behind(&self, driver: Arc<dyn Driver>, id: Fingerprint, files: ImageFiles) {
+    fn convert_behind(&self, pool: Pool, id: Fingerprint, files: ImageFiles) {
         let Some(rootfs) = files.rootfs else { return };
         let throw_away = match self.layers.throw_away() {
             Ok(throw_away) => throw_away,
@@ -275,11 +284,11 @@ impl super::Images {
                 sc_images::unpack_rootfs(&rootfs, target, &Limits::default(), sandboxing, &Silent)?;
                 Ok(())
             };
-            match driver.has_image(&id) {
+            match pool.has_image(&id) {
                 Ok(Some(ImageForm::Squashfs)) => {}
                 _ => return,
             }
-            if let Err(error) = driver.convert_image(&id, &mut fill) {
+            if let Err(error) = pool.convert_image(&id, &mut fill) {
                 let error = unpack_error(error);
                 tracing::warn!(image = id.as_str(), error = %error.chain(),
                     "an image stays in its mounted form");
@@ -288,16 +297,29 @@ impl super::Images {
     }
 }
 
+/// Removes an image's layer from a pool. One that is just being made is waited for.
+async fn remove_from(pool: Pool, id: Fingerprint, making: Turn) -> Result<()> {
+    let _one = making.lock().await;
+    blocking(move || {
+        if pool.has_image(&id)?.is_some() {
+            pool.delete_image(&id)?;
+            pool.empty_trash()?;
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// Whether a pool has an image's layer.
-async fn has(driver: &Arc<dyn Driver>, id: &Fingerprint) -> Result<bool> {
-    let (driver, id) = (driver.clone(), id.clone());
-    blocking(move || Ok(driver.has_image(&id)?.is_some())).await
+async fn has(pool: &Pool, id: &Fingerprint) -> Result<bool> {
+    let id = id.clone();
+    pool.work(move |pool| Ok(pool.has_image(&id)?.is_some())).await
 }
 
 /// Takes a verified squashfs in as it is; false where it must be unpacked here.
-async fn attach(driver: Arc<dyn Driver>, id: &Fingerprint, squashfs: PathBuf) -> Result<bool> {
+async fn attach(pool: Pool, id: &Fingerprint, squashfs: PathBuf) -> Result<bool> {
     let id = id.clone();
-    blocking(move || match driver.attach_squashfs(&id, &squashfs)? {
+    blocking(move || match pool.attach_squashfs(&id, &squashfs)? {
         Attached::Ready => Ok(true),
         Attached::NeedsConversion { reason } => {
             tracing::debug!(image = id.as_str(), reason, "image is unpacked before use");

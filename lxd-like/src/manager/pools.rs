@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sc_api::{ConfigMap, PoolName};
-use sc_storage::{Driver, DriverKind, VolumeName};
+use sc_storage::{DriverKind, VolumeName};
 use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
 
-use super::references::{Claims, References, no_device, users};
+use super::pool::{self, Pool};
+use super::references::{Claim, Claims, References, no_device, users};
 use super::roster::{Roster, begin_once};
-use super::silence;
-use crate::blocking::blocking;
+use crate::blocking::{blocking, ended, look};
 use crate::error::{Error, Result};
 use crate::model::{Intent, PoolRecord};
 use crate::paths::Paths;
@@ -34,7 +34,7 @@ pub struct Pools {
     journal: Journal<Intent>,
     paths: Arc<Paths>,
     references: References,
-    roster: Arc<Roster<Arc<dyn Driver>>>,
+    roster: Arc<Roster<Pool>>,
     /// Folders that are being made pools.
     folders: Claims,
 }
@@ -51,33 +51,33 @@ impl Pools {
         Self { store, journal, paths, references, roster, folders: Claims::default() }
     }
 
-    /// The driver of a pool.
-    pub fn get(&self, name: &str) -> Result<Arc<dyn Driver>> {
+    /// A pool in use.
+    pub fn get(&self, name: &str) -> Result<Pool> {
         self.roster.get(name)
     }
 
-    /// The driver of the pool that a device names.
-    pub fn of_device(&self, device: &str, name: &str) -> Result<Arc<dyn Driver>> {
+    /// The pool that a device names.
+    pub fn of_device(&self, device: &str, name: &str) -> Result<Pool> {
         self.get(name)
             .map_err(|error| no_device(device, error, &format!("sc storage create {name} DRIVER")))
     }
 
-    /// All pools that are open, by name.
-    pub fn all(&self) -> Vec<(String, Arc<dyn Driver>)> {
+    /// All pools in use, by name.
+    pub fn all(&self) -> Vec<(String, Pool)> {
         self.roster.all()
     }
 
     /// Deletes a volume, unless it is gone already. A commit that comes after says so for good. Whoever
     /// waits no longer for a pool that does not answer has it look, when it does, and no more: by then the
     /// name may be another's.
-    pub async fn remove_if_there(&self, driver: Arc<dyn Driver>, volume: VolumeName) -> Result<()> {
+    pub async fn remove_if_there(&self, pool: Pool, volume: VolumeName) -> Result<()> {
         let (paths, waiting) = (self.paths.clone(), Arc::new(()));
         let waits = Arc::downgrade(&waiting);
         let removed = blocking(move || {
-            if driver.has_volume(&volume)? && waits.strong_count() > 0 {
-                driver.delete_volume(&volume)?;
+            if pool.has_volume(&volume)? && waits.strong_count() > 0 {
+                pool.delete_volume(&volume)?;
             }
-            Ok(driver.settle(&paths.store())?)
+            Ok(pool.settle(&paths.store())?)
         })
         .await;
         drop(waiting);
@@ -98,8 +98,8 @@ impl Pools {
         }
         let kind: DriverKind = driver.parse()?;
         let (pools, pool) = (self.clone(), name.clone());
-        let location = blocking(move || pools.location(&pool, &config).map(|at| (at, config)));
-        let ((path, options), mut config) = silence::look(&name, location).await?;
+        let location = move || pools.location(&pool, &config).map(|at| (at, config));
+        let ((path, options), mut config) = look_at(&name, location).await?;
         // Before the intent: what its undo removes must be ours alone.
         let _ours = self.folders.claim("the folder", &path.display().to_string())?;
         self.take_back_all(&path)
@@ -124,14 +124,15 @@ impl Pools {
         let folder = path.clone();
         let made = async {
             let driver = blocking(move || Ok(sc_storage::create(&path, kind, &options)?)).await?;
+            let pool = Pool::new(record.name.clone(), driver);
             let mut draft = Draft::new();
             draft.create(record)?.change(self.journal.clear_change(intent));
             self.journal.apply(draft).await?;
-            Ok::<_, Error>(driver)
+            Ok::<_, Error>(pool)
         };
         match made.await {
-            Ok(driver) => {
-                self.roster.up(record.name.as_str(), driver);
+            Ok(pool) => {
+                self.roster.up(record.name.as_str(), pool);
                 Ok(())
             }
             Err(error) => {
@@ -166,13 +167,16 @@ impl Pools {
     /// Deletes a pool that nothing uses, with the images' layers in it. One that is lost, as with a
     /// file system that is not mounted, is forgotten where `force` is set: what it holds stays with it.
     pub async fn delete(&self, name: &str, force: bool) -> Result<()> {
-        let _ours = self.roster.claim(name)?;
+        let ours = self.roster.claim(name)?;
         let PoolRecord { name: pool, path, .. } = self.record(name)?;
         let deletion = Intent::DeletePool { pool: pool.clone(), path: path.clone() };
         // Before anybody has to wait for this request.
-        let lost = silence::look(&pool, self.is_lost(&path, &deletion)).await?;
+        let lost = self.is_lost(&pool, &path, &deletion).await?;
         if !lost && self.is_opening(name) {
-            return Err(silence::silent(&pool));
+            return Err(pool::silent(&pool));
+        }
+        if !lost && let Ok(open) = self.get(name) {
+            open.check_answers().await?;
         }
         let settled = self.references.settle().await;
         Error::refuse_if_used("storage pool", name, &self.used_by(name)?)?;
@@ -182,16 +186,28 @@ impl Pools {
         let intent = begin_once(&self.journal, &deletion).await?;
         let before = self.roster.going(name);
         drop(settled);
-        if let Some(driver) = before {
-            last_user(driver).await;
+        // It goes to its end also where its client does not wait for that.
+        ended(tokio::spawn(self.clone().take_away(ours, before, intent, pool, path))).await
+    }
+
+    async fn take_away(
+        self,
+        _ours: Claim,
+        before: Option<Pool>,
+        intent: IntentId,
+        name: PoolName,
+        path: PathBuf,
+    ) -> Result<()> {
+        if let Some(pool) = before {
+            pool.close().await;
         }
-        self.finish_deletion(intent, &pool, path).await
+        self.finish_deletion(intent, &name, path).await
     }
 
     /// Whether a pool is not where it should be. One whose deletion has begun is not looked for.
-    async fn is_lost(&self, path: &Path, deletion: &Intent) -> Result<bool> {
+    async fn is_lost(&self, name: &PoolName, path: &Path, deletion: &Intent) -> Result<bool> {
         let path = path.to_owned();
-        let there = blocking(move || Ok(sc_storage::is_pool(&path)?)).await;
+        let there = look_at(name, move || Ok(sc_storage::is_pool(&path))).await?;
         let going = self.journal.pending()?.iter().any(|(_, intent)| intent == deletion);
         Ok(!going && !there.unwrap_or(false))
     }
@@ -242,8 +258,8 @@ impl Pools {
         tokio::spawn(async move {
             for pause in EMPTYING_PAUSES {
                 tokio::time::sleep(pause).await;
-                let Ok(driver) = pools.get(&name) else { return };
-                match blocking(move || Ok(driver.empty_trash()?)).await {
+                let Ok(pool) = pools.get(&name) else { return };
+                match blocking(move || Ok(pool.empty_trash()?)).await {
                     Ok(()) => return,
                     Err(error) => {
                         tracing::warn!(pool = name, error = %error.chain(), "empty a pool's trash");
@@ -298,11 +314,13 @@ impl Pools {
     }
 }
 
-/// Waits until nobody else works in a pool, such as who empties its trash.
-async fn last_user(driver: Arc<dyn Driver>) {
-    while Arc::strong_count(&driver) > 1 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+/// Looks at where a pool is or shall be.
+async fn look_at<T, F>(name: &PoolName, what: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T> + Send + 'static,
+{
+    look(pool::PATIENCE, what).await.unwrap_or_else(|| Err(pool::silent(name)))
 }
 
 fn refuse_used_folder(path: &Path) -> Result<()> {

@@ -1,10 +1,13 @@
 //! The run that a start begins with: all that will stand outside has a name and is written down.
 
+use std::sync::Arc;
+
 use sc_api::Timestamp;
 use sc_profiles::Effective;
 use sc_store::{Change, Draft, IntentId};
+use sc_sys::cgroup::InstanceCgroup;
 
-use super::grouping::Grouping;
+use super::make_cgroup;
 use crate::context::Ctx;
 use crate::error::{Error, Result, chain};
 use crate::instance::stop;
@@ -18,8 +21,8 @@ pub(in crate::instance) struct Begun {
     effective: Effective,
     /// The record as it is written down with it.
     pub starting: InstanceRecord,
-    /// Begun ahead, where there was time.
-    pub(super) grouping: Option<Grouping>,
+    /// Made ahead, where there was time.
+    pub(super) cgroup: Option<Arc<InstanceCgroup>>,
 }
 
 impl Begun {
@@ -36,7 +39,7 @@ impl Begun {
         match ctx.journal.begin_change(&Intent::Run(plan.clone())) {
             Ok((intent, change)) => {
                 let effective = effective.clone();
-                Ok((Self { plan, intent, effective, starting, grouping: None }, change))
+                Ok((Self { plan, intent, effective, starting, cgroup: None }, change))
             }
             Err(error) => {
                 release_ids(ctx, &plan);
@@ -74,9 +77,6 @@ impl Begun {
 
     /// It is written down and will not be; returns what could not be taken away.
     pub async fn take_back(self, ctx: &Ctx) -> Option<stop::Left> {
-        if let Some(grouping) = self.grouping {
-            grouping.settle().await;
-        }
         stop::clear_up(ctx, self.plan, self.intent, None).await
     }
 
@@ -85,9 +85,10 @@ impl Begun {
         self.effective == *effective
     }
 
-    /// Begins to make the control groups, once it is written down.
-    pub fn begin_grouping(&mut self, ctx: &Ctx) {
-        self.grouping = Some(Grouping::begin(ctx, &self.plan));
+    /// Makes the cgroup.
+    pub async fn make_cgroup(&mut self, ctx: &Ctx) -> Result<()> {
+        self.cgroup = Some(make_cgroup(ctx, &self.plan).await?);
+        Ok(())
     }
 }
 

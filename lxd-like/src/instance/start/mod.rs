@@ -5,17 +5,14 @@
 //! what was made is taken away by the same plan that a new daemon would use after a crash.
 
 mod begun;
-mod grouping;
 mod settle;
 
-use std::io::{PipeWriter, Write};
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use sc_agent_protocol::{Event, InitKind, Phase as AgentPhase};
 use sc_network::NicRequest;
-use sc_profiles::{Effective, Limits};
+use sc_profiles::Effective;
 use sc_store::{Draft, IntentId};
 use sc_sys::cgroup::InstanceCgroup;
 use tokio::sync::mpsc;
@@ -26,11 +23,9 @@ use super::run::{Active, Observed, Run};
 use super::{fit, spec, stop, update};
 use crate::blocking::blocking;
 use crate::context::Ctx;
-use crate::error::{Context, Error, Result};
-use crate::manager::while_it_answers;
+use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, RunPlan};
 pub(super) use begun::{Begun, Wanted};
-use grouping::Grouping;
 
 /// How long an agent may take to make its namespaces.
 const NAMESPACES_PATIENCE: Duration = Duration::from_secs(30);
@@ -54,10 +49,9 @@ pub(super) async fn start(
         None => Begun::written(ctx, record, &checked.effective).await,
     };
     let begun = begun.map_err(|error| Failed { error: named(error), left: None, creation })?;
-    let Begun { plan, intent, starting, grouping, .. } = begun;
-    let mut grouping = grouping.unwrap_or_else(|| Grouping::begin(ctx, &plan));
+    let Begun { plan, intent, starting, cgroup, .. } = begun;
     let started = async {
-        let (run, mut events) = boot(ctx, record, checked, &plan, &mut grouping).await?;
+        let (run, mut events) = boot(ctx, record, checked, &plan, cgroup).await?;
         // Written while init is watched: should it not come up after all, that is a deletion of its own.
         let watched = settle::watch(ctx, record, checked, &run, &mut events);
         let (watched, confirmed) = tokio::join!(watched, confirm(ctx, starting, creation));
@@ -69,7 +63,6 @@ pub(super) async fn start(
     match started.await {
         Ok(started) => Ok(started),
         Err(error) => {
-            grouping.settle().await;
             // It was not running and is not: nothing that a new daemon would start by itself.
             let (left, _noted) = stop::finish(ctx, plan, intent, record).await;
             Err(Failed { error: named(error), left, creation })
@@ -114,29 +107,35 @@ async fn boot(
     record: &InstanceRecord,
     checked: &Checked,
     plan: &RunPlan,
-    grouping: &mut Grouping,
+    cgroup: Option<Arc<InstanceCgroup>>,
 ) -> Result<(Run, Events)> {
     let steps = ctx.steps.operation("start");
     steps.reach("intent")?;
     let pool = ctx.pools.get(record.pool.as_str())?;
     let volume = sc_storage::VolumeName::new(record.name.as_str())?;
-    let driver = pool.clone();
     // What comes late gives its lease back at once.
-    let rooting = blocking(move || Ok(driver.plan(&volume)?));
-    let root = while_it_answers(&pool, &record.pool, rooting).await?;
-    let disks = fit::there(&checked.effective.disks).await?;
-    steps.reach("volume")?;
+    let rooting = pool.work(move |pool| pool.plan(&volume));
+    let grouping = async {
+        match cgroup {
+            Some(cgroup) => Ok(cgroup),
+            None => make_cgroup(ctx, plan).await,
+        }
+    };
+    // Both to their end: what one of them makes after the other has failed would stay.
+    let (root, cgroup) = tokio::join!(rooting, grouping);
+    let (root, cgroup) = (root?, cgroup?);
+    steps.reach("volume and cgroup")?;
+    update::apply_first_limits(ctx, &cgroup, &checked.effective.limits).await?;
+    steps.reach("limits")?;
 
-    let cgroup = ctx.host.cgroups.instance(&plan.cgroup())?;
-    let (awaited, grouped) = std::io::pipe().context("make a pipe for the agent")?;
-    let launch = spec::build(ctx, record, checked, plan, root, &disks, (&cgroup, awaited))?;
+    let disks = fit::there(&checked.effective.disks).await?;
+    let launch = spec::build(ctx, record, checked, plan, root, &disks, &cgroup)?;
     // A few hundred microseconds, in which the agent is executed: not worth another thread.
     ctx.host.spawn_agent(&ctx.paths.agent_socket(plan.run), launch)?;
     steps.reach("agent")?;
-    let limits = &checked.effective.limits;
-    let (cgroup, (link, mut events, netns)) =
-        tokio::try_join!(group(ctx, grouping, limits, grouped), greet(ctx, plan))?;
-    steps.reach("cgroup")?;
+    // Whatever its phase: an agent that has failed already tells so to whoever greets it.
+    let (link, _, mut events) = AgentLink::connect(&ctx.paths.agent_socket(plan.run)).await?;
+    let netns = namespaces(&mut events).await?;
     steps.reach("namespaces")?;
     let booted = async {
         plug(ctx, record, &checked.effective, plan, &netns).await?;
@@ -154,32 +153,15 @@ async fn boot(
     Ok((run, events))
 }
 
-/// Waits for the control groups, limits them, and lets the agent, which waits for that, have them: there is no
-/// process yet that limits could miss.
-async fn group(
-    ctx: &Ctx,
-    grouping: &mut Grouping,
-    limits: &Limits,
-    mut grouped: PipeWriter,
-) -> Result<Arc<InstanceCgroup>> {
-    let cgroup = grouping.end().await?;
-    update::apply_first_limits(ctx, &cgroup, limits).await?;
-    // An agent that has ended meanwhile is told of by its socket.
-    let _ = grouped.write_all(b".");
-    Ok(cgroup)
-}
-
-/// Greets the agent and waits for its namespaces.
-async fn greet(ctx: &Ctx, plan: &RunPlan) -> Result<(AgentLink, Events, OwnedFd)> {
-    // Whatever its phase: an agent that has failed already tells so to whoever greets it.
-    let (link, _, mut events) = AgentLink::connect(&ctx.paths.agent_socket(plan.run)).await?;
-    let netns = namespaces(&mut events).await?;
-    Ok((link, events, netns))
+#[tracing::instrument(level = "debug", name = "start: cgroup", skip_all)]
+async fn make_cgroup(ctx: &Ctx, plan: &RunPlan) -> Result<Arc<InstanceCgroup>> {
+    let (ctx, id, base) = (ctx.clone(), plan.cgroup(), plan.id_base);
+    blocking(move || Ok(Arc::new(ctx.host.cgroups.create_instance(&id, (base, base))?))).await
 }
 
 /// Waits for the agent's namespaces.
 #[tracing::instrument(level = "debug", name = "start: namespaces", skip_all)]
-async fn namespaces(events: &mut Events) -> Result<OwnedFd> {
+async fn namespaces(events: &mut Events) -> Result<std::os::fd::OwnedFd> {
     let wait = async {
         loop {
             match events.recv().await {
@@ -223,7 +205,7 @@ async fn plug(
     record: &InstanceRecord,
     effective: &Effective,
     plan: &RunPlan,
-    netns: &OwnedFd,
+    netns: &std::os::fd::OwnedFd,
 ) -> Result<()> {
     use std::os::fd::AsFd;
     for (link, nic) in plan.links.iter().zip(&effective.nics) {

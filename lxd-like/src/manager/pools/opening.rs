@@ -1,16 +1,15 @@
 //! Opening the pools when the daemon starts. One that does not answer keeps nobody waiting for long, and is used
 //! as soon as it does.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sc_api::PoolName;
-use sc_storage::{Driver, VolumeName};
+use sc_storage::VolumeName;
 use sc_store::IntentId;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::Pools;
+use super::{Pool, Pools};
 use crate::blocking::blocking;
 use crate::error::Result;
 use crate::model::{ImageRecord, InstanceRecord, Intent, PROJECT, PoolRecord};
@@ -25,9 +24,10 @@ impl Pools {
     /// Opens all pools of the store and clears up what was under way in them. One that fails is
     /// logged; its instances cannot start until it is mended.
     pub async fn open_all(&self) -> Result<()> {
-        self.recover().await?;
+        let going = self.recover().await?;
         let mut opening = JoinSet::new();
-        for record in self.store.list_docs::<PoolRecord>(&[])? {
+        let all = self.store.list_docs::<PoolRecord>(&[])?.into_iter();
+        for record in all.filter(|pool| !going.contains(&pool.value.name)) {
             opening.spawn(self.clone().open_in_time(record.value));
         }
         opening.join_all().await;
@@ -63,30 +63,30 @@ impl Pools {
         }
     }
 
-    async fn open(&self, record: PoolRecord) -> Result<Arc<dyn Driver>> {
+    async fn open(&self, record: PoolRecord) -> Result<Pool> {
         let PoolRecord { name, path, .. } = record;
         let driver = blocking(move || {
             let driver = sc_storage::open(&path)?;
             driver.sweep()?;
             Ok(driver)
         });
-        let driver = driver.await?;
-        if let Err(error) = self.catch_up(&name, &driver).await {
+        let pool = Pool::new(name.clone(), driver.await?);
+        if let Err(error) = self.catch_up(&pool).await {
             // What is left stays so for the next start; the pool is of use all the same.
             tracing::error!(pool = %name, error = %error.chain(), "remove what is to go from a pool");
         }
-        Ok(driver)
+        Ok(pool)
     }
 
     /// Removes what was deleted while the pool could not be used: volumes by the journal, layers by
     /// the images that there are.
-    async fn catch_up(&self, name: &PoolName, driver: &Arc<dyn Driver>) -> Result<()> {
-        self.drop_volumes(name, driver).await?;
-        let (store, driver) = (self.store.clone(), driver.clone());
+    async fn catch_up(&self, pool: &Pool) -> Result<()> {
+        self.drop_volumes(pool).await?;
+        let (store, pool) = (self.store.clone(), pool.clone());
         blocking(move || {
-            for image in driver.images()? {
+            for image in pool.images()? {
                 if store.get_doc::<ImageRecord>(&[image.as_str()])?.is_none() {
-                    driver.delete_image(&image)?;
+                    pool.delete_image(&image)?;
                 }
             }
             Ok(())
@@ -94,24 +94,31 @@ impl Pools {
         .await
     }
 
-    async fn drop_volumes(&self, name: &PoolName, driver: &Arc<dyn Driver>) -> Result<()> {
-        for (id, volume) in self.dropped_volumes(name)? {
-            let found = self.store.get_doc::<InstanceRecord>(&[PROJECT, &volume])?;
-            // An instance of that name is made only where there is no such volume: then it had gone.
-            if found.is_none_or(|instance| instance.value.pool != *name) {
-                self.remove_if_there(driver.clone(), VolumeName::new(&volume)?).await?;
-            }
-            self.journal.clear(id).await?;
+    /// Goes on after an error and returns the first.
+    async fn drop_volumes(&self, pool: &Pool) -> Result<()> {
+        let _one = pool.dropping().await;
+        let mut outcome = Ok(());
+        for (id, volume) in self.dropped_volumes(pool.name())? {
+            outcome = outcome.and(self.drop_volume(pool, id, &volume).await);
         }
-        Ok(())
+        outcome
+    }
+
+    async fn drop_volume(&self, pool: &Pool, id: IntentId, volume: &str) -> Result<()> {
+        let found = self.store.get_doc::<InstanceRecord>(&[PROJECT, volume])?;
+        // An instance of that name is made only where there is no such volume: then it had gone.
+        if found.is_none_or(|instance| instance.value.pool != *pool.name()) {
+            self.remove_if_there(pool.clone(), VolumeName::new(volume)?).await?;
+        }
+        Ok(self.journal.clear(id).await?)
     }
 
     /// Removes, if the pool can be used by now, what was deleted while it could not be.
     pub fn drop_behind(&self, name: PoolName) {
         let pools = self.clone();
         tokio::spawn(async move {
-            let Ok(driver) = pools.get(name.as_str()) else { return };
-            if let Err(error) = pools.drop_volumes(&name, &driver).await {
+            let Ok(pool) = pools.get(name.as_str()) else { return };
+            if let Err(error) = pools.drop_volumes(&pool).await {
                 tracing::error!(pool = %name, error = %error.chain(), "remove deleted volumes");
             }
         });

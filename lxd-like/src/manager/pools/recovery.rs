@@ -1,16 +1,21 @@
 //! What a new daemon does about pools that the one before it was making or deleting.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use sc_api::PoolName;
+use sc_store::IntentId;
+use tokio::time::timeout;
 
-use super::{Pools, silence};
+use super::{Pools, pool};
 use crate::error::Result;
 use crate::model::{Intent, PoolRecord};
 
 impl Pools {
-    /// Takes back creations that were not finished and finishes deletions.
-    pub(super) async fn recover(&self) -> Result<()> {
+    /// Takes back creations that were not finished and finishes deletions. Returns the pools that are still
+    /// being taken away, as they do not answer.
+    pub(super) async fn recover(&self) -> Result<BTreeSet<PoolName>> {
+        let mut going = BTreeSet::new();
         for (id, intent) in self.journal.pending()? {
             let (Intent::CreatePool { pool, path } | Intent::DeletePool { pool, path }) = &intent
             else {
@@ -22,19 +27,31 @@ impl Pools {
                 continue;
             }
             tracing::info!(%pool, "taking a pool away that was half made or half deleted");
-            // Another creation may have made it elsewhere.
-            let taken = async {
-                match self.record(pool.as_str()).is_ok_and(|pool| pool.path != *path) {
-                    true => self.take_back(id, path.clone()).await,
-                    false => self.finish_deletion(id, pool, path.clone()).await,
-                }
-            };
-            if let Err(error) = silence::look(pool, taken).await {
-                // The entry stays, for the next start.
-                tracing::error!(%pool, error = %error.chain(), "take a pool away");
+            if self.record(pool.as_str()).is_ok() {
+                self.roster.going(pool.as_str());
+            }
+            let taking = tokio::spawn(self.clone().take(id, pool.clone(), path.clone()));
+            if timeout(pool::PATIENCE, taking).await.is_err() {
+                tracing::error!(%pool, "a pool is taken away as soon as it answers");
+                going.insert(pool.clone());
             }
         }
-        Ok(())
+        Ok(going)
+    }
+
+    async fn take(self, id: IntentId, name: PoolName, path: PathBuf) {
+        let taken = async {
+            let _ours = self.roster.claim(name.as_str())?;
+            // Another creation may have made it elsewhere.
+            if self.record(name.as_str()).is_ok_and(|pool| pool.path != path) {
+                return self.take_back(id, path).await;
+            }
+            self.finish_deletion(id, &name, path).await
+        };
+        if let Err(error) = taken.await {
+            // The entry stays, for the next start.
+            tracing::error!(pool = %name, error = %error.chain(), "take a pool away");
+        }
     }
 
     /// Why a pool stays, whatever became of the creation or deletion that has left its entry.
