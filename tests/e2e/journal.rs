@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, Fault, Hit, Injector, Options, Ran, Set, Whose, processes, status, until};
+use sc_tests::{
+    Begun, Daemon, Fault, Hit, Injector, Options, Ran, Set, Whose, processes, status, until,
+};
 
 /// A command does not come to more writes of the database's log.
 const MOST_WRITES: u32 = 200;
@@ -173,57 +175,61 @@ fn an_instance_whose_deletion_failed_and_that_can_be_started_stays() {
     }
 }
 
-#[test]
-fn a_restart_that_is_done_is_not_done_again_by_the_next_daemon() {
-    let mut daemon = with_one_worker(None);
-    Busybox::import(&daemon);
+/// Stops a guest by `stop`, which has a write of the log fail and may leave a command under way, for every
+/// write; in the next daemon it is stopped. Returns how many writes there were.
+fn stays_stopped_whatever_write_fails(
+    mut daemon: Daemon,
+    stop: impl Fn(&Daemon, &Injector, Fault) -> (Option<Hit>, Option<Begun>),
+) -> u32 {
     for nth in 1..MOST_WRITES {
-        daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
         let injector = Injector::attach(&daemon);
-        injector.arm(Fault { whose: Whose::Daemon, set: Set::Log, errno: Errno::EIO, nth });
-        daemon.sc(&["restart", "--force", "c1"]);
-        let hit = injector.disarm();
-        // Whether it was done or refused: with the stop it is over.
-        daemon.sc(&["stop", "--force", "c1"]);
+        let fault = Fault { whose: Whose::Daemon, set: Set::Log, errno: Errno::EIO, nth };
+        let (hit, under_way) = stop(&daemon, &injector, fault);
         daemon.kill9();
         drop(injector);
+        if let Some(command) = under_way {
+            command.ended().refused("");
+        }
         daemon.run_again();
         daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
         assert_eq!(status(&daemon, "c1"), "Stopped", "{hit:?}");
         daemon.sc(&["delete", "c1"]).ok();
         if hit.is_none() {
-            assert!(nth > 4, "{nth} writes of the log");
-            return;
+            return nth;
         }
     }
     panic!("more than {MOST_WRITES} writes of the log");
 }
 
 #[test]
+fn a_restart_that_is_done_is_not_done_again_by_the_next_daemon() {
+    let daemon = with_one_worker(None);
+    Busybox::import(&daemon);
+    let writes = stays_stopped_whatever_write_fails(daemon, |daemon, injector, fault| {
+        daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+        injector.arm(fault);
+        daemon.sc(&["restart", "--force", "c1"]);
+        let hit = injector.disarm();
+        // Whether it was done or refused: with the stop it is over.
+        daemon.sc(&["stop", "--force", "c1"]);
+        (hit, None)
+    });
+    assert!(writes > 4, "{writes} writes of the log");
+}
+
+#[test]
 fn a_stop_by_force_ends_a_restart_for_good_whatever_write_failed() {
-    let mut daemon = with_one_worker(None);
+    let daemon = with_one_worker(None);
     Busybox::deaf().import_as(&daemon, "deaf");
-    for nth in 1..MOST_WRITES {
+    let writes = stays_stopped_whatever_write_fails(daemon, |daemon, injector, fault| {
         daemon.sc(&["launch", "deaf", "c1"]).ok();
         let restart = daemon.begin(&["restart", "c1", "--timeout", "60"]);
         std::thread::sleep(Duration::from_millis(500));
-        let injector = Injector::attach(&daemon);
-        injector.arm(Fault { whose: Whose::Daemon, set: Set::Log, errno: Errno::EIO, nth });
+        injector.arm(fault);
         daemon.sc(&["stop", "--force", "c1"]).ok();
-        let hit = injector.disarm();
-        daemon.kill9();
-        drop(injector);
-        restart.ended().refused("");
-        daemon.run_again();
-        daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
-        assert_eq!(status(&daemon, "c1"), "Stopped", "{hit:?}");
-        daemon.sc(&["delete", "c1"]).ok();
-        if hit.is_none() {
-            assert!(nth > 1, "{nth} writes of the log");
-            return;
-        }
-    }
-    panic!("more than {MOST_WRITES} writes of the log");
+        (injector.disarm(), Some(restart))
+    });
+    assert!(writes > 1, "{writes} writes of the log");
 }
 
 #[test]

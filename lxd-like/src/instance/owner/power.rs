@@ -320,7 +320,7 @@ impl Owner {
         };
         let restarting = !restarts.is_empty();
         tracing::info!(instance = %self.record().name, exit = ?active.exit, "instance has stopped");
-        let noted = self.clear_up(active.run.plan.clone(), active.intent, restarting).await;
+        let mut noted = self.clear_up(active.run.plan.clone(), active.intent, restarting).await;
         if restarting {
             let outcome = self.start_again(&restarts).await;
             if outcome.is_err()
@@ -329,8 +329,9 @@ impl Owner {
                 tracing::error!(instance = %self.record().name, error = %error.chain(), "a failed restart");
             }
             self.conclude(restarts, &outcome).await;
-        } else {
-            self.delete_if_ephemeral().await;
+        } else if self.delete_if_ephemeral().await {
+            // With it went what would have it started again.
+            noted = Ok(());
         }
         for waiter in waiters {
             answer(waiter, again(&noted));
@@ -356,13 +357,17 @@ impl Owner {
         ))
     }
 
-    async fn delete_if_ephemeral(&mut self) {
-        if self.record().ephemeral
-            && let Err(error) = self.delete().await
-        {
+    /// Whether it was and is deleted.
+    async fn delete_if_ephemeral(&mut self) -> bool {
+        if !self.record().ephemeral {
+            return false;
+        }
+        let deleted = self.delete().await;
+        if let Err(error) = &deleted {
             tracing::error!(instance = %self.record().name, error = %error.chain(),
                 "an ephemeral instance could not be deleted");
         }
+        deleted.is_ok()
     }
 
     /// The second half of a restart.
