@@ -5,12 +5,13 @@
 //! on instances, so none of it is touched when one starts.
 //!
 //! The table accepts what the network itself needs. An accept here cannot undo what a table of
-//! someone else drops, so [`others`] adds what it takes there, and the [`Keeper`] sees to it that table
-//! and rules stay whatever others do.
+//! someone else drops, so [`others`] adds what it takes there; [`requests`] is what stands at the bridge
+//! itself; and the [`Keeper`] sees to it that tables and rules stay whatever others do.
 
 mod changes;
 mod keeper;
 mod others;
+mod requests;
 
 use std::fmt::Write;
 
@@ -33,13 +34,19 @@ pub fn table_name(network: &str) -> String {
 
 /// The transaction that puts a network's table in place of an old one, on a host without other rules.
 pub fn ruleset(config: &BridgeConfig) -> String {
-    transaction(config, &Seen::default())
+    transaction(config, &Seen::default(), requests::are_answered(config))
 }
 
-fn transaction(config: &BridgeConfig, seen: &Seen) -> String {
+/// `requests` says whether those for addresses are kept from guests.
+fn transaction(config: &BridgeConfig, seen: &Seen, requests: bool) -> String {
     let table = table_name(&config.name);
     let (chains, rules) = (chains(config, seen), others::rules(config, seen));
-    format!("{}table inet {table} {{\n{chains}}}\n{rules}", removal(&config.name))
+    let beside = match (requests, seen.requests) {
+        (true, _) => requests::table(config),
+        (false, Some(_)) => requests::removal(&config.name),
+        (false, None) => String::new(),
+    };
+    format!("{}table inet {table} {{\n{chains}}}\n{beside}{rules}", removal(&config.name))
 }
 
 /// The chains of a network's own table.
@@ -54,9 +61,8 @@ fn chains(config: &BridgeConfig, seen: &Seen) -> String {
     .concat()
 }
 
-/// How many rules there are in them: a line each, as each chain's hook is.
-fn count_rules(config: &BridgeConfig, seen: &Seen) -> usize {
-    let chains = chains(config, seen);
+/// How many rules there are in chains: a line each, as each chain's hook is.
+fn count_rules(chains: &str) -> usize {
     let lines = |indent: &str| chains.lines().filter(|line| line.starts_with(indent)).count();
     lines("    ") - lines("  chain ")
 }
@@ -157,12 +163,18 @@ fn chain(name: &str, hook: &str, rules: &str) -> String {
 async fn apply(config: &BridgeConfig, context: &Context) -> Result<Standing> {
     let name = &config.name;
     let mut tries = 0;
+    let mut requests = requests::are_answered(config);
     loop {
         tries += 1;
         let seen = look(name, context).await?.unwrap_or_default();
-        let standing = Standing::of(config, &seen);
-        match run(name, context, &["-f", "-"], &transaction(config, &seen)).await {
-            Ok(_) => return Ok(standing),
+        let text = transaction(config, &seen, requests);
+        match run(name, context, &["-f", "-"], &text).await {
+            Ok(_) => return Ok(Standing::of(config, &seen, requests)),
+            Err(error) if tries == MOST_TRIES && requests => {
+                let error = &error as &dyn std::error::Error;
+                tracing::info!(network = name, error, "rules without those for bridged packets");
+                (tries, requests) = (0, false);
+            }
             // A chain of others that was seen may be gone by now.
             Err(error) if tries == MOST_TRIES => return Err(error),
             Err(error) => {
@@ -179,7 +191,8 @@ pub(crate) async fn remove(network: &str, context: &Context) -> Result<()> {
     loop {
         tries += 1;
         let seen = look(network, context).await?.unwrap_or_default();
-        let text = removal(network) + &others::removal(&seen);
+        let requests = seen.requests.map(|_| requests::removal(network)).unwrap_or_default();
+        let text = removal(network) + &requests + &others::removal(&seen);
         match run(network, context, &["-f", "-"], &text).await {
             Ok(_) => return Ok(()),
             Err(error) if tries == MOST_TRIES => return Err(error),
@@ -199,7 +212,7 @@ async fn look(network: &str, context: &Context) -> Result<Option<Seen>> {
     };
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let seen = async {
-        let mut seen = Seen::of_chains(&list(words(&["chains"])).await?);
+        let mut seen = Seen::of_chains(&list(words(&["chains"])).await?, network);
         for forward in &mut seen.forwards {
             let rules = list(words(forward.family.filter_table())).await?;
             forward.read_rules(&rules, network);
@@ -207,6 +220,10 @@ async fn look(network: &str, context: &Context) -> Result<Option<Seen>> {
         if seen.has_table(network) {
             let table = table_name(network);
             seen.own = others::count_rules(&list(words(&["table", "inet", &table])).await?);
+        }
+        if seen.requests.is_some() {
+            let rules = list(words(&["table", "bridge", &table_name(network)])).await?;
+            seen.requests = Some(others::count_rules(&rules));
         }
         Ok(seen)
     };

@@ -42,5 +42,7 @@ pub use config::{BridgeConfig, ConfigMap};
 pub use error::{NetworkError, Result};
 pub use link::Links;
 pub use mac::Mac;
-pub use nic::{Lease, LeaseKind, NicRequest, Port, Reservation, ReserveRequest, new_host_name};
+pub use nic::{
+    Lease, LeaseKind, NicRequest, Port, Reservation, ReserveRequest, new_host_name, port_group,
+};
 pub use sc_api::ErrorKind;

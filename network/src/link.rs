@@ -76,6 +76,8 @@ pub struct Veth<'a> {
     pub mtu: u32,
     /// The bridge's index.
     pub bridge: u32,
+    /// The group of the end that stays.
+    pub group: u32,
 }
 
 impl Links {
@@ -126,6 +128,7 @@ impl Links {
             .name(veth.host_name)
             .mtu(veth.mtu)
             .controller(veth.bridge)
+            .link_group(veth.group)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
             .build();
         self.add(message).await.map_err(failed("create interface", veth.host_name))

@@ -105,6 +105,13 @@ pub fn new_host_name() -> String {
     format!("veth{:08x}", rand::random::<u32>())
 }
 
+/// The group (see ip-link(8)) that the host's ends of a network's interfaces are in: the FNV-1a hash of its name,
+/// so that each network has another, which outlives daemon and bridge.
+pub fn port_group(network: &str) -> u32 {
+    let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    network.bytes().fold(0x811c_9dc5, mix)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

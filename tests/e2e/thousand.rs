@@ -3,12 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sc_tests::guests::Busybox;
+use sc_tests::guests::BUSYBOX;
 use sc_tests::{Daemon, HostSnapshot, processes, report, until, warmed};
 
 const GUESTS: usize = 1000;
 const CLIENTS: usize = 8;
-const QUIET: &str = "quiet";
 
 /// How many lists are timed.
 const LISTS: usize = 40;
@@ -131,28 +130,16 @@ fn tell_idle(daemon: &Daemon) {
     tell(&format!("daemon, idle: {used:?} of processor in {IDLE:?}, {percent:.2} % of a core"));
 }
 
-/// An image whose guests come up and do nothing. They ask for no address: hundreds that ask at once, each
-/// once a second and heard by all others, take all of a small machine.
-fn import_quiet(daemon: &Daemon) {
-    let image = Busybox::new();
-    let quiet = "#!/bin/sh\nip link set lo up\nip link set eth0 up\ntouch /run/up\n";
-    std::fs::write(image.root().join("etc/rc"), quiet).unwrap();
-    image.import_as(daemon, QUIET);
-    daemon.sc(&["launch", QUIET, "first"]).ok();
-    daemon.sc(&["delete", "--force", "first"]).ok();
-}
-
 #[test]
 #[ignore = "takes minutes, and the whole machine"]
 fn a_thousand_guests_are_launched_listed_entered_and_deleted() {
     let (daemon, _) = warmed();
-    import_quiet(&daemon);
     make_room(&daemon);
     let before = HostSnapshot::of(&daemon.dir());
     let empty = daemon_memory(&daemon);
     let caller = daemon.caller();
     let launched = each(|name| {
-        caller.sc(&["launch", QUIET, name, "-n", "wide"]).ok();
+        caller.sc(&["launch", BUSYBOX, name, "-n", "wide"]).ok();
     });
     tell(&format!("launch: {}", rate(launched)));
     tell_lists(&daemon);

@@ -12,7 +12,7 @@ use crate::dns::{self, Dnsmasq, FileLease, GATEWAY};
 use crate::link::Veth;
 use crate::{
     BridgeConfig, Lease, LeaseKind, Mac, NetworkError, NicRequest, Port, Reservation,
-    ReserveRequest, Result, sysctl,
+    ReserveRequest, Result, port_group, sysctl,
 };
 
 impl Network {
@@ -201,6 +201,7 @@ impl Network {
             mac: request.reservation.mac,
             mtu: request.mtu.unwrap_or(self.0.config.mtu),
             bridge: self.index(),
+            group: port_group(&self.0.name),
         };
         self.make_pair(veth, netns).await.map_err(|error| self.or_full(error))?;
         // Before it is up, else it makes itself an address.

@@ -181,7 +181,7 @@ async fn behind_bridge(context: &Context, name: &str, subnet: &'static str) -> N
     let inside = Namespace::new();
     let (host_name, mac) = (new_host_name(), Mac::random());
     let (host_name, guest_name) = (&*host_name, "eth0");
-    let veth = crate::link::Veth { host_name, guest_name, mac, mtu: 1500, bridge };
+    let veth = crate::link::Veth { host_name, guest_name, mac, mtu: 1500, bridge, group: 7 };
     context.links.create_veth(&veth, inside.fd()).await.unwrap();
     context.links.set_up(host_name).await.unwrap();
     let address = net(2);

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use listing::{Chain, interfaces, listed, meta_key};
 
-use super::{TABLES, count_rules as count_own, table_name};
+use super::{TABLES, chains, count_rules as count_own, requests, table_name};
 use crate::BridgeConfig;
 
 /// Whose tables are looked at: those that iptables and ip6tables write.
@@ -92,6 +92,8 @@ pub(super) struct Seen {
     tables: BTreeSet<String>,
     /// How many rules the network's own table has.
     pub own: usize,
+    /// How many rules its table for requests has, where that is there.
+    pub requests: Option<usize>,
 }
 
 /// Which chains of others were opened, and which bridges stay closed to guests all the same.
@@ -101,19 +103,22 @@ pub(super) struct Standing {
     closed: BTreeSet<String>,
     /// How many rules the network's own table has.
     own: usize,
+    /// How many rules its table for requests has, where it has one.
+    requests: Option<usize>,
 }
 
 impl Standing {
-    /// What a network needs on such a host.
-    pub fn of(config: &BridgeConfig, seen: &Seen) -> Self {
+    /// What a network needs on such a host, with rules for requests or without.
+    pub fn of(config: &BridgeConfig, seen: &Seen, requests: bool) -> Self {
         let opened = dropping(config, seen).map(|forward| forward.family).collect();
         let closed = closed(config, seen);
-        Self { opened, closed, own: count_own(config, seen) }
+        let requests = requests.then(|| count_own(&requests::chains(config)));
+        Self { opened, closed, own: count_own(&chains(config, seen)), requests }
     }
 
     /// Whether what is seen is what a network needs, and what was put in when this standing was made.
     pub fn holds(&self, config: &BridgeConfig, seen: &Seen) -> bool {
-        let wanted = Self::of(config, seen);
+        let wanted = Self::of(config, seen, self.requests.is_some());
         let right = |forward: &Forward| {
             let ways: Vec<Way> = forward.ours.iter().map(|rule| rule.way).collect();
             let wanted: &[Way] =
@@ -123,7 +128,8 @@ impl Standing {
         // What others refuse by a rule is to be refused: theirs come first. (Networks of several daemons
         // would overtake each other for ever.)
         let is_last = |forward: &Forward| forward.ours.is_empty() || !forward.followed;
-        let has_table = seen.has_table(&config.name) && seen.own == self.own;
+        let has_table =
+            seen.has_table(&config.name) && (seen.own, seen.requests) == (self.own, self.requests);
         let forwards = &seen.forwards;
         has_table && wanted == *self && forwards.iter().all(right) && forwards.iter().all(is_last)
     }
@@ -157,8 +163,8 @@ impl Seen {
         self.tables.contains(&table_name(network))
     }
 
-    /// Reads nft's list of all chains, which has no rules.
-    pub fn of_chains(json: &str) -> Self {
+    /// Reads nft's list of all chains, which has no rules, for a network.
+    pub fn of_chains(json: &str, network: &str) -> Self {
         let mut seen = Self::default();
         for Chain { family, table, name, policy } in listed(json).filter_map(|entry| entry.chain) {
             let forward = (table == "filter" && name == "FORWARD").then_some(family.as_str());
@@ -166,6 +172,7 @@ impl Seen {
                 (Some("ip"), _) => seen.forward(Family::Ip, policy),
                 (Some("ip6"), _) => seen.forward(Family::Ip6, policy),
                 (_, "inet") => drop(seen.tables.insert(table)),
+                (_, "bridge") if table == table_name(network) => seen.requests = Some(0),
                 _ => {}
             }
         }
@@ -297,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_policy_of_drop_is_opened_for_the_network_in_that_family_alone() {
-        let text = rules(&both(), &Seen::of_chains(CHAINS));
+        let text = rules(&both(), &Seen::of_chains(CHAINS, "scbr0"));
         let expected = "\
 add rule ip filter FORWARD iifname \"scbr0\" counter accept comment \"sc_scbr0\"
 add rule ip filter FORWARD oifname \"scbr0\" counter accept comment \"sc_scbr0\"
@@ -308,12 +315,12 @@ add rule ip filter FORWARD oifname \"scbr0\" counter accept comment \"sc_scbr0\"
     #[test]
     fn a_network_without_a_firewall_opens_nothing() {
         let off = config(&[("ipv4.address", "10.1.2.1/24"), ("ipv4.firewall", "false")]);
-        let seen = Seen::of_chains(CHAINS);
+        let seen = Seen::of_chains(CHAINS, "scbr0");
         assert_eq!((rules(&off, &seen), kept_closed(&off, &seen)), Default::default());
     }
 
     fn with_rules() -> Seen {
-        let mut seen = Seen::of_chains(CHAINS);
+        let mut seen = Seen::of_chains(CHAINS, "scbr0");
         seen.forwards[0].read_rules(RULES, "scbr0");
         seen
     }
@@ -339,11 +346,16 @@ add rule ip filter FORWARD oifname \"scbr0\" counter accept comment \"sc_scbr0\"
     #[test]
     fn what_stands_holds_until_a_rule_the_table_or_the_policy_goes() {
         let mut seen = with_rules();
-        let standing = Standing::of(&both(), &seen);
-        seen.own = standing.own;
+        let standing = Standing::of(&both(), &seen, true);
+        (seen.own, seen.requests) = (standing.own, Some(1));
         assert!(!standing.holds(&both(), &seen), "no table");
         seen.tables.insert("sc_scbr0".into());
         assert!(standing.holds(&both(), &seen));
+        for requests in [None, Some(0)] {
+            seen.requests = requests;
+            assert!(!standing.holds(&both(), &seen), "its table for requests: {requests:?}");
+        }
+        seen.requests = standing.requests;
         seen.own = 0;
         assert!(!standing.holds(&both(), &seen), "its own table was flushed");
         seen.own = standing.own;
@@ -359,6 +371,6 @@ add rule ip filter FORWARD oifname \"scbr0\" counter accept comment \"sc_scbr0\"
 
     #[test]
     fn what_nft_cannot_say_is_nothing() {
-        assert_eq!(Seen::of_chains("Error: no JSON here"), Seen::default());
+        assert_eq!(Seen::of_chains("Error: no JSON here", "scbr0"), Seen::default());
     }
 }

@@ -37,7 +37,14 @@ fn the_guests_end_of_a_pair_is_born_in_the_guests_namespace() {
         let bridge = links.get("scbr0").await.unwrap().unwrap().index;
         let guest = Namespace::new();
         let mac = Mac::random();
-        let veth = Veth { host_name: "veth00000001", guest_name: "eth0", mac, mtu: 1420, bridge };
+        let veth = Veth {
+            host_name: "veth00000001",
+            guest_name: "eth0",
+            mac,
+            mtu: 1420,
+            bridge,
+            group: 7,
+        };
         links.create_veth(&veth, guest.fd()).await.unwrap();
         let host = links.get("veth00000001").await.unwrap().unwrap();
         assert_eq!((host.controller, host.mtu), (Some(bridge), 1420));

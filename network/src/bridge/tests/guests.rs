@@ -195,3 +195,43 @@ fn dhcpv6_with_addresses_lets_a_released_one_serve_again() {
         network.stop().await.unwrap();
     });
 }
+
+#[test]
+fn a_request_for_an_address_wakes_no_other_guest() {
+    in_namespace(async {
+        let folder = Folder::new();
+        let network = Network::start(config(&[]), &folder.path(), context()).await.unwrap();
+        let web1 = Guest::attach(&network, &request("web1")).await;
+        let web2 = Guest::attach(&network, &request("web2")).await;
+        web1.dhcp();
+        let [requests, others] = [67, 9].map(|port| {
+            web1.run(async move {
+                let socket = std::net::UdpSocket::bind(("0.0.0.0", port)).unwrap();
+                socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+                socket
+            })
+        });
+        assert!(web2.dhcp().starts_with("10.77.5.3 "));
+        web2.run(async {
+            let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+            socket.set_broadcast(true).unwrap();
+            socket.send_to(b"hello", "10.77.5.255:9").unwrap();
+        });
+        let mut heard = [0; 600];
+        assert_eq!(others.recv(&mut heard).unwrap(), 5, "what is sent to all is heard");
+        requests.set_nonblocking(true).unwrap();
+        assert_eq!(requests.recv(&mut heard).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        network.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_guest_serves_addresses_where_the_network_does_not() {
+    in_namespace(async {
+        let folder = Folder::new();
+        let config = config(&[("ipv4.dhcp", "false")]);
+        let network = Network::start(config, &folder.path(), context()).await.unwrap();
+        assert!(!rules().contains("udp dport 67 drop"), "{}", rules());
+        network.stop().await.unwrap();
+    });
+}

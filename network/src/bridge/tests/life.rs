@@ -239,7 +239,8 @@ fn a_bridge_without_a_free_port_says_so() {
         for number in 0..1023 {
             let (host_name, guest_name) = (format!("veth{number:08x}"), format!("eth{number}"));
             let (host_name, guest_name, mac) = (&*host_name, &*guest_name, Mac::random());
-            let veth = crate::link::Veth { host_name, guest_name, mac, mtu: 1500, bridge };
+            let veth =
+                crate::link::Veth { host_name, guest_name, mac, mtu: 1500, bridge, group: 7 };
             context.links.create_veth(&veth, netns.fd()).await.unwrap();
         }
         let nic = NicRequest {
