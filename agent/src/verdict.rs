@@ -53,7 +53,7 @@ fn early_end(exit: process::Exit, uptime: Duration, init: &str) -> BootFailure {
         step: "run init".into(),
         object: format!("{init}: {exit} after {} ms", uptime.as_millis()),
         errno: 0,
-        remedy: Some("its console log says why".into()),
+        remedy: None,
     }
 }
 

@@ -119,9 +119,6 @@ pub struct InstancesPost {
     /// A size by name, as clouds have them: known, so that it can be refused by name.
     #[serde(default, rename = "instance_type", skip_serializing_if = "String::is_empty")]
     pub flavour: String,
-    /// Whether processes are restored: known, so that it can be refused by name.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub stateful: bool,
     /// The rest of it.
     #[serde(flatten)]
     pub put: InstancePut,
@@ -166,8 +163,8 @@ impl From<FlatInstancesPost> for InstancesPost {
             source: flat.source,
             start: flat.start,
             flavour: flat.flavour,
-            stateful: flat.stateful,
             put: InstancePut {
+                stateful: flat.stateful,
                 architecture: flat.architecture,
                 description: flat.description,
                 config: flat.config,
@@ -204,6 +201,9 @@ pub struct InstancePut {
     /// Asks for a snapshot to be restored: known, so that it can be refused by name.
     #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_default")]
     pub restore: String,
+    /// Whether processes are restored: known, so that it can be refused by name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stateful: bool,
 }
 
 /// Changes some of an instance.
@@ -221,6 +221,10 @@ pub struct InstancePatch {
     pub profiles: Option<Vec<String>>,
     /// Whether it is deleted when it stops.
     pub ephemeral: Option<bool>,
+    /// What it is anyway: known, so that another can be refused by name.
+    pub architecture: Option<String>,
+    /// As in [`InstancePut`].
+    pub stateful: Option<bool>,
 }
 
 /// What to do with a running or stopped instance.
@@ -319,7 +323,6 @@ impl InstancesPost {
             source,
             start: false,
             flavour: String::new(),
-            stateful: false,
             put: InstancePut::default(),
         }
     }

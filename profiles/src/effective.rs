@@ -115,8 +115,15 @@ pub(crate) fn value<T>(
     })
 }
 
+/// The most bytes of `NAME=value` and its zero byte that a program can be started with: `MAX_ARG_STRLEN` of
+/// execve(2).
+const LONGEST_VARIABLE: usize = 128 << 10;
+
+/// The most bytes of all of them: a quarter of the usual limit of the stack is there for them and the arguments.
+const ALL_VARIABLES: usize = 1 << 20;
+
 fn environment(config: &ConfigMap) -> Result<BTreeMap<String, String>, Error> {
-    let mut environment = BTreeMap::new();
+    let (mut environment, mut all) = (BTreeMap::new(), 0);
     for (key, value) in config {
         let Some(name) = key.strip_prefix("environment.") else { continue };
         if name.contains(['=', '\0']) {
@@ -124,6 +131,17 @@ fn environment(config: &ConfigMap) -> Result<BTreeMap<String, String>, Error> {
                 key: key.clone(),
                 value: value.clone(),
                 reason: "a variable's name must not hold = or a zero byte".into(),
+            });
+        }
+        let size = name.len() + value.len() + 2;
+        all += size;
+        if size > LONGEST_VARIABLE || all > ALL_VARIABLES {
+            let reason = "no program could be started with it: a variable has 128 KiB at most, and all \
+                          of them have 1 MiB";
+            return Err(Error::Value {
+                key: key.clone(),
+                value: format!("{}...", value.chars().take(20).collect::<String>()),
+                reason: reason.into(),
             });
         }
         environment.insert(name.to_owned(), value.clone());

@@ -106,8 +106,7 @@ fn an_agent_that_does_not_answer_holds_up_nobody_for_long() {
     kill_process(agent, Signal::STOP).unwrap();
     daemon.sc(&["stop", "--force", "c1"]).ok();
     assert_eq!(status(&daemon, "c1"), "Stopped", "force needs no agent");
-    kill_process(agent, Signal::CONT).unwrap();
-    daemon.sc(&["start", "c1"]).ok();
+    daemon.begin(&["start", "c1"]).ended_within(Duration::from_secs(20)).ok();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The daemon is killed, and comes back. Kills at every step there is: every_step.rs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{
@@ -234,4 +234,61 @@ fn an_ephemeral_instance_whose_restart_a_daemon_did_not_live_to_finish_is_there(
     daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
     assert_eq!(status(&daemon, "e1"), "Running");
     assert_eq!(daemon.inside("e1", "hostname"), "e1");
+}
+
+#[test]
+fn a_daemon_that_ends_waits_for_no_guest_that_stops_in_its_own_time() {
+    let mut daemon = Daemon::start();
+    Busybox::deaf().import_as(&daemon, "deaf");
+    daemon.sc(&["launch", "deaf", "c1"]).ok();
+    let stop = daemon.begin(&["stop", "c1", "--timeout", "100"]);
+    std::thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    daemon.end();
+    assert!(begun.elapsed() < Duration::from_secs(15), "it took {:?}", begun.elapsed());
+    stop.ended().refused("the daemon is ending");
+    daemon.run_again();
+    assert_eq!(status(&daemon, "c1"), "Running");
+}
+
+#[test]
+fn a_restart_that_a_daemon_had_no_time_for_is_finished_by_the_next() {
+    let mut daemon = Daemon::start();
+    Busybox::deaf().import_as(&daemon, "deaf");
+    daemon.sc(&["launch", "deaf", "c1"]).ok();
+    let first = pid(&daemon, "c1");
+    let restart = daemon.begin(&["restart", "c1", "--timeout", "100"]);
+    std::thread::sleep(Duration::from_millis(500));
+    daemon.end();
+    restart.ended().refused("the next one finishes the restart");
+    daemon.run_again();
+    let init = rustix::process::Pid::from_raw(i32::try_from(first).unwrap()).unwrap();
+    rustix::process::kill_process(init, rustix::process::Signal::KILL).unwrap();
+    until("it runs anew", Duration::from_secs(60), &true, || {
+        status(&daemon, "c1") == "Running" && pid(&daemon, "c1") != first
+    });
+}
+
+#[test]
+fn a_shutdown_is_cut_short_by_who_asks_the_daemon_to_leave() {
+    let mut daemon = Daemon::start();
+    Busybox::deaf().import_as(&daemon, "deaf");
+    daemon.sc(&["launch", "deaf", "c1", "-c", "boot.host_shutdown_timeout=1000"]).ok();
+    let _shutdown = daemon.begin(&["admin", "shutdown"]);
+    std::thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    daemon.end();
+    assert!(begun.elapsed() < Duration::from_secs(15), "it took {:?}", begun.elapsed());
+    daemon.run_again();
+    assert_eq!(status(&daemon, "c1"), "Running");
+}
+
+#[test]
+fn an_ephemeral_instance_whose_restart_fails_is_gone() {
+    let daemon = Daemon::start();
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "c1", "--ephemeral"]).ok();
+    daemon.inside("c1", "rm -f /sbin/init /etc/init /bin/init /bin/sh");
+    daemon.sc(&["restart", "--force", "c1"]).refused("init");
+    assert_eq!(status(&daemon, "c1"), "-");
 }

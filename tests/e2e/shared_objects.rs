@@ -265,3 +265,68 @@ fn a_launch_beside_a_change_of_its_profile_that_is_taken_back_does_not_keep_it()
         daemon.sc(&["delete", "--force", "c1"]).ok();
     }
 }
+
+fn patch_profiles(daemon: &Daemon, name: &str, profiles: &str) -> Begun {
+    let path = format!("/1.0/instances/{name}");
+    daemon.begin(&["query", "-X", "PATCH", "-d", &format!("{{\"profiles\":{profiles}}}"), &path])
+}
+
+#[test]
+fn a_profile_that_an_instance_comes_to_follow_is_not_deleted_meanwhile() {
+    let daemon = with_image();
+    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
+    for round in 0..40 {
+        daemon.sc(&["profile", "create", "work"]).ok();
+        let follow = patch_profiles(&daemon, "c1", r#"["default","work"]"#);
+        std::thread::sleep(Duration::from_micros(round * 200));
+        let deleted = daemon.sc(&["profile", "delete", "work"]);
+        let followed = follow.ended();
+        assert!(deleted.code != 0 || followed.code != 0, "both were done: {followed:?}");
+        daemon.sc(&["profile", "set", "default", &format!("user.round={round}")]).ok();
+        patch_profiles(&daemon, "c1", r#"["default"]"#).ended().ok();
+        daemon.sc(&["profile", "delete", "work"]);
+    }
+}
+
+#[test]
+fn an_instance_that_comes_to_follow_a_profile_while_that_changes_has_what_it_says() {
+    let daemon = with_image();
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    daemon.sc(&["profile", "create", "work"]).ok();
+    for round in 0..40 {
+        let follow = patch_profiles(&daemon, "c1", r#"["default","work"]"#);
+        std::thread::sleep(Duration::from_micros(round * 200));
+        let limit = format!("limits.processes={}", 500 + round);
+        daemon.sc(&["profile", "set", "work", &limit]).ok();
+        follow.ended().ok();
+        let now = sc_tests::cgroup_value(&daemon, "c1", "pids", &["pids.max"]);
+        assert_eq!(now, (500 + round).to_string(), "round {round}");
+        patch_profiles(&daemon, "c1", r#"["default"]"#).ended().ok();
+    }
+}
+
+#[test]
+fn a_name_that_an_image_is_given_beside_its_deletion_goes_with_it() {
+    let daemon = Daemon::start();
+    for round in 0..8 {
+        Busybox::import(&daemon);
+        let fingerprint = names_of_images(&daemon).pop().unwrap();
+        let names: Vec<_> = (0..6).map(|n| format!("other{n}")).collect();
+        let delete = daemon.begin(&["image", "delete", &fingerprint]);
+        let named: Vec<_> = names
+            .iter()
+            .map(|name| {
+                std::thread::sleep(Duration::from_millis(round));
+                daemon.begin(&["image", "alias", "create", name, &fingerprint])
+            })
+            .collect();
+        named.into_iter().for_each(|create| drop(create.ended()));
+        delete.ended().ok();
+        assert_eq!(daemon.sc(&["image", "alias", "list", "-f", "csv"]).ok(), "", "round {round}");
+    }
+}
+
+fn names_of_images(daemon: &Daemon) -> Vec<String> {
+    let text = daemon.sc(&["image", "list", "-f", "csv", "-c", "F"]).ok().to_owned();
+    text.lines().map(str::to_owned).collect()
+}

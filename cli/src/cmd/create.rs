@@ -126,7 +126,6 @@ impl New {
             instance_type: sc_api::InstanceType::Container,
             source: context.remotes.image(&self.image)?.instance_source(),
             flavour: String::new(),
-            stateful: false,
             start,
             put: self.put(context, given).await?,
         };

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::response::Response;
 use sc_api::{ImageAlias, ImageAliasPut, ImageAliasesPost};
-use sc_store::Draft;
 
 use super::extract::{Json, ListQuery, Path, Query};
 use super::respond;
@@ -44,20 +43,13 @@ pub async fn replace(
     Path(name): Path<String>,
     Json(put): Json<ImageAliasPut>,
 ) -> Result<Response> {
-    let alias = ctx.images.alias(&name)?;
-    let target = ctx.images.resolve(&put.target)?.fingerprint;
-    let mut draft = Draft::new();
-    draft.put(&AliasRecord { description: put.description, target, ..alias })?;
-    ctx.store.apply(draft).await?;
+    ctx.images.replace_alias(&name, put).await?;
     Ok(respond::done())
 }
 
 /// Deletes an alias.
 pub async fn delete(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response> {
-    let alias = ctx.images.alias(&name)?;
-    let mut draft = Draft::new();
-    draft.change(sc_store::delete_doc::<AliasRecord>(&[&alias.name])?);
-    ctx.store.apply(draft).await?;
+    ctx.images.delete_alias(&name).await?;
     Ok(respond::done())
 }
 

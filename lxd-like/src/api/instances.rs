@@ -10,7 +10,7 @@ use super::filter::Filter;
 use super::respond;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::instance::{self, Instances, Update};
+use crate::instance::{self, Instances, Update, refuse_stateful};
 use crate::operation::{NewOperation, ProgressReporter};
 
 /// Lists instances.
@@ -83,6 +83,7 @@ pub async fn replace(
         return Err(Error::invalid("field \"restore\": snapshots are not supported"));
     }
     drop_unset(&mut put.config);
+    refuse_stateful(put.stateful)?;
     refuse_architecture(&put.architecture, &instance.view().record.architecture)?;
     let guard = respond::if_match(&headers);
     // Refused at once where it is plain, and checked again where the change is made.
@@ -104,6 +105,9 @@ pub async fn patch(
 ) -> Result<Response> {
     let instance = instances.get(&name)?;
     refuse_unset_of_records(&patch.config)?;
+    refuse_stateful(patch.stateful.unwrap_or_default())?;
+    let architecture = patch.architecture.as_deref().unwrap_or_default();
+    refuse_architecture(architecture, &instance.view().record.architecture)?;
     instance.update(Update::Patch(patch), respond::if_match(&headers)).await?;
     Ok(respond::done())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sc_api::PoolName;
 use sc_profiles::Boot;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::chain;
 use crate::instance::{InstanceHandle, Instances, Recovered, StopMode};
@@ -108,7 +109,7 @@ async fn start_one(instance: &Arc<InstanceHandle>, boot: &Boot) {
 
 /// Stops all instances, those of one priority at once: each in order and, where that has no effect in
 /// its time, by force.
-pub async fn stop_all(instances: &Instances) {
+pub async fn stop_all(instances: &Instances, leave: &CancellationToken) {
     // Nothing is started any more; what was just starting is waited for.
     for instance in instances.list() {
         let _ = instance.settled().await;
@@ -117,7 +118,7 @@ pub async fn stop_all(instances: &Instances) {
     for (instance, boot) in instances.list().into_iter().map(with_boot) {
         if instance.view().phase.has_guest() {
             let group = by_priority.entry(Reverse(boot.stop_priority)).or_default();
-            group.push(stop(instance, boot.shutdown_timeout));
+            group.push(stop(instance, boot.shutdown_timeout, leave.clone()));
         }
     }
     for group in by_priority.into_values() {
@@ -125,9 +126,9 @@ pub async fn stop_all(instances: &Instances) {
     }
 }
 
-async fn stop(instance: Arc<InstanceHandle>, timeout: Option<Duration>) {
+async fn stop(instance: Arc<InstanceHandle>, timeout: Option<Duration>, leave: CancellationToken) {
     if let Some(timeout) = timeout
-        && instance.stop(StopMode::Orderly(timeout)).await.is_ok()
+        && (instance.stop(StopMode::Orderly(timeout)).await.is_ok() || leave.is_cancelled())
     {
         return;
     }

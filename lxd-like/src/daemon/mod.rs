@@ -3,7 +3,7 @@
 //! Start: store, journal, pools, images, networks, then the instances of the daemon before this
 //! one, then the API's socket, so that whoever can connect finds everything in its place; then
 //! the instances that start by themselves. End: no new requests, the operations under way are
-//! finished, the store is closed. Guests, agents and dnsmasq stay, unless the daemon was asked to
+//! finished or cancelled, the store is closed. Guests, agents and dnsmasq stay, unless the daemon was asked to
 //! stop the guests first.
 
 mod autostart;
@@ -39,7 +39,10 @@ use crate::paths::Paths;
 use crate::proven::Proven;
 use options::Options;
 
-/// How long the end waits for operations that are under way.
+/// How long the end waits for operations that are under way, before it cancels those that can be.
+const OPERATIONS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it waits for the rest of them.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long it waits for requests that are.
@@ -104,10 +107,19 @@ async fn run(options: Options, events: Events) -> Result<()> {
     tokio::spawn(api::serve(listener, api::router(app), leave));
     tokio::select! {
         () = ctx.shutdown.leave.cancelled() => {}
-        () = ctx.shutdown.stop_guests.cancelled() => autostart::stop_all(&instances).await,
+        () = ctx.shutdown.stop_guests.cancelled() => stop_guests(&ctx, &instances).await,
     }
     end(&ctx, &instances, &operations, requests).await;
     Ok(())
+}
+
+/// Stops the guests, unless the daemon is asked to leave meanwhile.
+async fn stop_guests(ctx: &Ctx, instances: &Instances) {
+    let leave = &ctx.shutdown.leave;
+    tokio::select! {
+        () = autostart::stop_all(instances, leave) => {}
+        () = leave.cancelled() => tracing::warn!("asked to leave before all guests have stopped"),
+    }
 }
 
 async fn start_instances(ctx: Ctx, instances: Instances, recovered: Recovered) {
@@ -219,10 +231,13 @@ fn watch_signals(shutdown: Shutdown) -> Result<()> {
     // The host's power fails: LXD's sign for stopping the guests in order.
     let mut power = listen(SignalKind::from_raw(rustix::process::Signal::POWER.as_raw()))?;
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => shutdown.leave.cancel(),
-            _ = interrupt.recv() => shutdown.leave.cancel(),
-            _ = power.recv() => shutdown.stop_guests.cancel(),
+        // Whoever has asked for the guests to be stopped may have no time for that after all.
+        while !shutdown.leave.is_cancelled() {
+            tokio::select! {
+                _ = terminate.recv() => shutdown.leave.cancel(),
+                _ = interrupt.recv() => shutdown.leave.cancel(),
+                _ = power.recv() => shutdown.stop_guests.cancel(),
+            }
         }
     });
     Ok(())
@@ -237,8 +252,13 @@ async fn end(ctx: &Ctx, instances: &Instances, operations: &Operations, requests
     requests.close();
     // A client that is slow to send what it has to say keeps nobody.
     let _ = tokio::time::timeout(REQUEST_PATIENCE, requests.wait()).await;
-    if tokio::time::timeout(DRAIN_PATIENCE, operations.drained()).await.is_err() {
-        tracing::warn!("some operations are still under way: the journal knows of them");
+    if tokio::time::timeout(OPERATIONS_PATIENCE, operations.drained()).await.is_err() {
+        operations.cancel_all();
+        if tokio::time::timeout(DRAIN_PATIENCE, operations.drained()).await.is_err() {
+            tracing::warn!(
+                "some operations are still under way: the next daemon sees to what they have begun"
+            );
+        }
     }
     instances.write_copies().await;
     ctx.events.end().await;

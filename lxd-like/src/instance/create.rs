@@ -40,9 +40,7 @@ pub fn precheck(ctx: &Ctx, post: &InstancesPost) -> Result<InstanceName> {
             "field \"instance_type\" is not supported: set limits.* instead",
         ));
     }
-    if post.stateful {
-        return Err(Error::invalid("field \"stateful\" is not supported: leave it out"));
-    }
+    refuse_stateful(post.put.stateful)?;
     let name: InstanceName = post.name.parse()?;
     RootSource::of(&post.source)?;
     if !post.put.architecture.is_empty() {
@@ -58,6 +56,14 @@ pub fn precheck(ctx: &Ctx, post: &InstancesPost) -> Result<InstanceName> {
     let profiles = update::profile_names(post.put.profiles.clone())?;
     ctx.profiles.get_all(&profiles)?;
     Ok(name)
+}
+
+/// Refuses to restore processes.
+pub fn refuse_stateful(asked: bool) -> Result<()> {
+    match asked {
+        true => Err(Error::invalid("field \"stateful\" is not supported: leave it out")),
+        false => Ok(()),
+    }
 }
 
 /// An instance whose name is taken and whose volume is to be made.
@@ -158,7 +164,7 @@ impl Instances {
 
     /// Lets one creation at a time have a name that is nobody's.
     fn claim_name(&self, name: &InstanceName) -> Result<Claim> {
-        let claim = self.creating().claim("instance", name.as_str());
+        let claim = self.ctx().pools.claim_volume(name.as_str());
         let claim = claim.map_err(|_| name_taken(name))?;
         match self.ctx().store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])? {
             Some(_) => Err(name_taken(name)),

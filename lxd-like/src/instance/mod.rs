@@ -50,7 +50,7 @@ mod view;
 mod volume;
 
 pub use command::StopMode;
-pub use create::precheck;
+pub use create::{precheck, refuse_stateful};
 pub use handle::InstanceHandle;
 pub use recover::Recovered;
 pub use registry::Instances;

@@ -11,7 +11,6 @@ use super::keep::Behind;
 use super::view::View;
 use crate::context::Ctx;
 use crate::error::Result;
-use crate::manager::Claims;
 
 /// The instances there are. Clones are handles to the same.
 #[derive(Clone)]
@@ -19,7 +18,6 @@ pub struct Instances {
     ctx: Ctx,
     all: Arc<RwLock<All>>,
     behind: Arc<Behind>,
-    creating: Claims,
 }
 
 type All = BTreeMap<InstanceName, Arc<InstanceHandle>>;
@@ -27,7 +25,7 @@ type All = BTreeMap<InstanceName, Arc<InstanceHandle>>;
 impl Instances {
     /// No instance yet: see [`recover`](Self::recover).
     pub fn new(ctx: Ctx) -> Self {
-        Self { ctx, all: Arc::default(), behind: Arc::default(), creating: Claims::default() }
+        Self { ctx, all: Arc::default(), behind: Arc::default() }
     }
 
     /// The instance of this name.
@@ -45,11 +43,6 @@ impl Instances {
     /// What they stand on.
     pub(super) fn ctx(&self) -> &Ctx {
         &self.ctx
-    }
-
-    /// The names that are about to be given.
-    pub(super) fn creating(&self) -> &Claims {
-        &self.creating
     }
 
     /// Whose copies are behind.

@@ -27,8 +27,11 @@ pub(super) const LAST_POWER: &str = "volatile.last_state.power";
 /// How long a killed guest may take to be gone.
 pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long an agent may take to leave once its guest is gone.
-const AGENT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an agent may take to leave once its guest is gone, before it is killed.
+const AGENT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the last tasks of a guest may take to be gone.
+const TASKS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// After this time, what a killed guest waits for is ended where that can be done.
 const KILLED_AT_ONCE: Duration = Duration::from_secs(1);
@@ -222,7 +225,7 @@ async fn remove_cgroup(ctx: &Ctx, plan: &RunPlan) -> Result<()> {
     let (ctx, plan, id) = (ctx.clone(), plan.clone(), plan.cgroup());
     blocking(move || {
         let cgroup = ctx.host.cgroups.instance(&id)?;
-        end_tasks(&cgroup, &plan, AGENT_PATIENCE)?;
+        end_tasks(&cgroup, &plan, TASKS_PATIENCE)?;
         Ok(cgroup.remove()?)
     })
     .await

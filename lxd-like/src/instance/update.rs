@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use sc_api::{InstancePatch, InstancePut, ProfileName};
-use sc_profiles::{Diff, Limits, Origin};
+use sc_profiles::{Diff, Limits, Origin, Settings};
 use sc_store::Draft;
 use sc_sys::cgroup::{CpuLimit, InstanceCgroup};
 
+use super::config::Checked;
 use super::run::Run;
 use super::{config, fit, nics, stop};
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::manager::Following;
 use crate::model::{DEFAULT_PROFILE, InstanceRecord};
 
 /// A change that a client asks for.
@@ -47,13 +49,8 @@ fn patched(mut put: InstancePut, patch: InstancePatch) -> InstancePut {
     put
 }
 
-/// Replaces the configuration; returns the record as it is kept from now on.
-pub(super) async fn update(
-    ctx: &Ctx,
-    record: &InstanceRecord,
-    put: InstancePut,
-    run: Option<Arc<Run>>,
-) -> Result<InstanceRecord> {
+/// The record as it becomes with a configuration.
+pub(super) fn changed(record: &InstanceRecord, put: InstancePut) -> Result<InstanceRecord> {
     let mut config = put.config;
     sc_profiles::keep_volatile(&record.config, &mut config);
     // The daemon's own note changes whenever the instance starts or ends, also between a client's
@@ -61,35 +58,71 @@ pub(super) async fn update(
     if let Some(power) = record.config.get(stop::LAST_POWER) {
         config.insert(stop::LAST_POWER.into(), power.clone());
     }
-    let profiles = profile_names(put.profiles)?;
-    let origin = Origin::Client { before: &record.config };
-    let after = config::check(ctx, &profiles, &config, &put.devices, origin)
-        .map_err(|error| error.within("Invalid config"))?;
-    let before = config::of_record(ctx, record)?;
-    refuse(&sc_profiles::diff(&before.effective, &after.effective), run.is_some())?;
-    fit::check(ctx, Some(&before.effective), &after.effective).await?;
-    let mut changed = InstanceRecord {
+    Ok(InstanceRecord {
         description: put.description,
         ephemeral: put.ephemeral,
-        profiles,
+        profiles: profile_names(put.profiles)?,
         config,
         devices: put.devices,
         ..record.clone()
-    };
+    })
+}
+
+/// Whether a record may become another, and the host has what that asks for; it may take time.
+pub(super) async fn check_fit(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    changed: &InstanceRecord,
+    running: bool,
+) -> Result<()> {
+    let (before, after) = check(ctx, record, changed, running)?;
+    fit::check(ctx, Some(&before.effective), &after.effective).await
+}
+
+/// Replaces a record, while its profiles stay as they are. Returns it as it is kept from now on, with what it
+/// comes to.
+pub(super) async fn update(
+    ctx: &Ctx,
+    _following: &Following<'_>,
+    record: &InstanceRecord,
+    mut changed: InstanceRecord,
+    run: Option<Arc<Run>>,
+) -> Result<(InstanceRecord, Settings)> {
+    let (before, after) = check(ctx, record, &changed, run.is_some())?;
     let held = ctx.references.hold().await;
     nics::hold(ctx, &mut changed, &after.effective)?;
-    let committed = match &run {
-        Some(run) => {
-            follow(ctx, run, &before.effective.limits, &after.effective.limits, &changed).await
+    let committed = async {
+        let expanded = config::of_record(ctx, &changed)?.expanded;
+        let (before, after) = (&before.effective.limits, &after.effective.limits);
+        match &run {
+            Some(run) => follow(ctx, run, before, after, &changed).await?,
+            None => commit(ctx, &changed).await?,
         }
-        None => commit(ctx, &changed).await,
+        Ok::<_, Error>(expanded)
     };
+    let committed = committed.await;
     drop(held);
     match committed {
-        Ok(()) => nics::release_dropped(ctx, record, &changed).await,
+        Ok(_) => nics::release_dropped(ctx, record, &changed).await,
         Err(_) => nics::release_dropped(ctx, &changed, record).await,
     }
-    committed.map(|()| changed)
+    committed.map(|expanded| (changed, expanded))
+}
+
+/// What a record comes to, and what it would come to as another.
+fn check(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    changed: &InstanceRecord,
+    running: bool,
+) -> Result<(Checked, Checked)> {
+    let InstanceRecord { profiles, config, devices, .. } = changed;
+    let origin = Origin::Client { before: &record.config };
+    let after = config::check(ctx, profiles, config, devices, origin)
+        .map_err(|error| error.within("Invalid config"))?;
+    let before = config::of_record(ctx, record)?;
+    refuse(&sc_profiles::diff(&before.effective, &after.effective), running)?;
+    Ok((before, after))
 }
 
 /// Makes a running instance follow a change and writes it down; both or neither.

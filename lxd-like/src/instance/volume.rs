@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::registry::Instances;
 use crate::blocking::{blocking, ended};
 use crate::context::Ctx;
-use crate::error::{Result, chain};
+use crate::error::{Error, Result, chain};
 use crate::manager::{Claim, Pool};
 use crate::model::{InstanceRecord, Intent};
 use crate::operation::ProgressReporter;
@@ -42,9 +42,19 @@ pub(super) async fn make(
         let late = Late { making, placed, pool, volume, intent: None, claim: None };
         late.begin(instances, record).await;
     }
-    made?;
+    made.map_err(|error| of_lost_image(ctx, record, error))?;
     steps.reach("volume")?;
     Ok(())
+}
+
+/// Its layer goes with an image.
+fn of_lost_image(ctx: &Ctx, record: &InstanceRecord, error: Error) -> Error {
+    match &record.image {
+        Some(image) if ctx.images.get(image).is_err() => {
+            Error::not_found(format!("image {image} was deleted meanwhile"))
+        }
+        _ => error,
+    }
 }
 
 /// A volume that is made when nobody waits for it any more: the creation was taken back, or is going to be.
@@ -64,7 +74,7 @@ impl Late {
     /// be written there.
     async fn begin(mut self, instances: &Instances, record: &InstanceRecord) {
         let (instance, pool) = (record.name.clone(), record.pool.clone());
-        self.claim = instances.creating().claim("instance", instance.as_str()).ok();
+        self.claim = instances.ctx().pools.claim_volume(instance.as_str()).ok();
         let ctx = instances.ctx().clone();
         match ctx.journal.begin(&Intent::DropVolume { instance, pool }).await {
             Ok(intent) => self.intent = Some(intent),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sc_api::ImageAlias;
+use sc_api::{ImageAlias, ImageAliasPut};
 use sc_store::{CommitError, Draft, MAX_CHANGES, delete_doc};
 
 use super::Images;
@@ -63,6 +63,7 @@ impl Images {
 
     /// Gives an image another name.
     pub async fn create_alias(&self, alias: AliasRecord) -> Result<()> {
+        let _names = self.naming.lock().await;
         let target = self.resolve(&alias.target)?.fingerprint;
         let mut draft = Draft::new();
         draft.create(&AliasRecord { target, ..alias.clone() })?;
@@ -70,6 +71,27 @@ impl Images {
             Err(CommitError::Conflict { .. }) => Err(taken(&alias.name)),
             other => Ok(other.map(drop)?),
         }
+    }
+
+    /// Points a name at another image.
+    pub async fn replace_alias(&self, name: &str, put: ImageAliasPut) -> Result<()> {
+        let _names = self.naming.lock().await;
+        let alias = self.alias(name)?;
+        let target = self.resolve(&put.target)?.fingerprint;
+        let mut draft = Draft::new();
+        draft.put(&AliasRecord { description: put.description, target, ..alias })?;
+        self.store.apply(draft).await?;
+        Ok(())
+    }
+
+    /// Takes a name away.
+    pub async fn delete_alias(&self, name: &str) -> Result<()> {
+        let _names = self.naming.lock().await;
+        let alias = self.alias(name)?;
+        let mut draft = Draft::new();
+        draft.change(delete_doc::<AliasRecord>(&[&alias.name])?);
+        self.store.apply(draft).await?;
+        Ok(())
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Images {
     builds: PathBuf,
     /// Those that are being taken in, until they have a record.
     importing: Claims,
+    /// Held by who names an image, or takes its names away with it: no name outlives its image.
+    pub(super) naming: tokio::sync::Mutex<()>,
     /// Those that are being deleted: nobody makes a layer of one.
     pub(super) deleting: Claims,
     /// One fetch of each image of a remote at a time: the second finds what the first has made.
@@ -81,6 +83,7 @@ impl Images {
             layers: Layers::new(host)?,
             builds,
             importing: Claims::default(),
+            naming: tokio::sync::Mutex::default(),
             deleting: Claims::default(),
             fetching: Mutex::default(),
         })
@@ -282,6 +285,7 @@ impl Images {
         self.layers.remove(&self.pools, fingerprint.as_str()).await?;
         let (files, id) = (self.files.clone(), fingerprint.clone());
         blocking(move || Ok(files.delete(&id)?)).await?;
+        let _names = self.naming.lock().await;
         let mut draft = Draft::new();
         self.remove_aliases(fingerprint.as_str(), &mut draft).await?;
         draft.change(sc_store::delete_doc::<ImageRecord>(&[fingerprint.as_str()])?);

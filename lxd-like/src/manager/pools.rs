@@ -37,6 +37,8 @@ pub struct Pools {
     roster: Arc<Roster<Pool>>,
     /// Folders that are being made pools.
     folders: Claims,
+    /// Names that instances are about to be given, and have a volume of.
+    volumes: Claims,
 }
 
 impl Pools {
@@ -48,7 +50,15 @@ impl Pools {
         references: References,
     ) -> Self {
         let roster = Arc::new(Roster::new("Storage pool", "sc storage list"));
-        Self { store, journal, paths, references, roster, folders: Claims::default() }
+        Self {
+            store,
+            journal,
+            paths,
+            references,
+            roster,
+            folders: Claims::default(),
+            volumes: Claims::default(),
+        }
     }
 
     /// A pool in use.
@@ -65,6 +75,11 @@ impl Pools {
     /// All pools in use, by name.
     pub fn all(&self) -> Vec<(String, Pool)> {
         self.roster.all()
+    }
+
+    /// Lets one at a time decide what the volumes of that name are, until there is an instance or none.
+    pub fn claim_volume(&self, name: &str) -> Result<Claim> {
+        self.volumes.claim("instance", name)
     }
 
     /// Deletes a volume, unless it is gone already. A commit that comes after says so for good. Whoever

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! change    Changing ──[ Alone: who follows? commit ]── they catch up ──[ Alone: take back ]──> done
-//! creation                  [ Following: what do they say? commit, be in the list ]
+//! creation, update          [ Following: what do they say? commit, be in the list ]
 //! ```
 //!
 //! One change at a time, however long its followers take. The parts in brackets exclude each other, and
@@ -95,7 +95,7 @@ impl Profiles {
         Changing { _turn: self.turn.lock().await, following: &self.following }
     }
 
-    /// Lets them stay as they are, for an instance that comes to follow some. To be asked for before
+    /// Lets them stay as they are, for an instance that comes to follow some, or others. To be asked for before
     /// [`References::hold`](super::References::hold), as changes do, and not to be held while anything
     /// is waited for that may hang: others' creations wait as well then.
     pub async fn following(&self) -> Following<'_> {

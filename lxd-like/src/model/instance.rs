@@ -54,7 +54,7 @@ impl InstanceRecord {
             devices: self.devices.clone(),
             profiles: Some(self.profiles.iter().map(ToString::to_string).collect()),
             ephemeral: self.ephemeral,
-            restore: String::new(),
+            ..InstancePut::default()
         }
     }
 

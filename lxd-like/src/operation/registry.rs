@@ -124,7 +124,10 @@ impl Handle {
                     }
                     StatusCode::Success
                 }
-                Err(_) if cancelled => {
+                Err(error) if cancelled => {
+                    // What has failed besides is no answer to who has cancelled it.
+                    let (what, id, chain) = (&operation.description, &operation.id, error.chain());
+                    tracing::info!(operation = %what, %id, error = %chain, "operation cancelled");
                     operation.err = "the operation was cancelled".into();
                     StatusCode::Cancelled
                 }
@@ -209,6 +212,15 @@ impl Operations {
         let mut all: Vec<_> = self.lock().values().map(|handle| handle.view()).collect();
         all.sort_by_key(|operation| operation.created_at);
         all
+    }
+
+    /// Asks all operations to end that may be cancelled.
+    pub fn cancel_all(&self) {
+        let all: Vec<_> = self.lock().keys().cloned().collect();
+        for id in all {
+            // Those that may not go on.
+            let _ = self.cancel(&id);
+        }
     }
 
     /// Asks an operation to end.

@@ -101,6 +101,18 @@ fn a_wrong_value_names_key_value_and_remedy() {
 }
 
 #[test]
+fn an_environment_that_no_program_can_be_started_with_is_refused_by_its_key() {
+    let large = "x".repeat(128 << 10);
+    let text = refused(&[("environment.LARGE", &large)]);
+    assert!(text.contains("environment.LARGE") && text.len() < 300, "{text}");
+    let part = "x".repeat(100 << 10);
+    let keys: Vec<_> = (0..11).map(|n| format!("environment.N{n}")).collect();
+    let many: Vec<_> = keys.iter().map(|key| (key.as_str(), part.as_str())).collect();
+    assert!(refused(&many).contains("1 MiB"));
+    assert!(check(&own(&many[..10])).is_ok());
+}
+
+#[test]
 fn an_instance_needs_a_root_disk_and_one_only() {
     let origin = Origin::Daemon;
     let none = check_instance(&[], &Settings::default(), origin);

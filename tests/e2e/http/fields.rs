@@ -78,6 +78,8 @@ fn cases(fingerprint: &str) -> Vec<Case> {
         devices: put.devices.clone(),
         profiles: put.profiles.clone(),
         ephemeral: Some(false),
+        architecture: Some("x86_64".into()),
+        stateful: Some(false),
     };
     let profile = ProfilePut {
         description: "words".into(),

@@ -55,7 +55,7 @@ impl From<InstanceForm> for InstancePut {
             devices: form.devices,
             profiles: Some(form.profiles),
             ephemeral: form.ephemeral,
-            restore: String::new(),
+            ..Self::default()
         }
     }
 }

@@ -55,9 +55,12 @@ impl Owner {
     pub(super) async fn update(&mut self, update: Update, guard: &IfMatch) -> Result<()> {
         self.admit(Ask::Update)?;
         guard.check(&self.record().guarded())?;
-        let put = update.applied_to(self.record().put());
-        let record = update::update(&self.ctx, &self.record(), put, self.run_now()).await?;
-        let expanded = config::of_record(&self.ctx, &record)?.expanded;
+        let (ctx, before, run) = (self.ctx.clone(), self.record(), self.run_now());
+        let changed = update::changed(&before, update.applied_to(before.put()))?;
+        update::check_fit(&ctx, &before, &changed, run.is_some()).await?;
+        // Until it is shown: a change of a profile concerns it as it is then, or comes before it.
+        let following = ctx.profiles.following().await;
+        let (record, expanded) = update::update(&ctx, &following, &before, changed, run).await?;
         self.view.send_modify(|view| {
             view.record = Arc::new(record);
             view.expanded = Arc::new(expanded);

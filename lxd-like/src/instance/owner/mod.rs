@@ -67,6 +67,8 @@ enum Input {
     Agent(AgentEvent),
     Found(Option<Active>),
     Deadline,
+    /// The daemon ends, while the guest stops in its own time.
+    Leave,
     Abandoned,
 }
 
@@ -132,6 +134,7 @@ impl Owner {
                 Input::Agent(event) => self.hear(event).await,
                 Input::Found(found) => self.found(found).await,
                 Input::Deadline => self.give_up_stopping().await,
+                Input::Leave => self.leave_off_stopping(),
                 Input::Abandoned => return,
             }
         }
@@ -172,6 +175,7 @@ impl Owner {
                 next = self.commands.recv() => command(next),
                 next = active.next_event() => Input::Agent(next),
                 () = tokio::time::sleep_until(stopping.deadline) => Input::Deadline,
+                () = self.ctx.shutdown.leave.cancelled(), if !stopping.acknowledged => Input::Leave,
             },
             State::Creating | State::Stopped | State::Gone => command(self.commands.recv().await),
         }

@@ -235,6 +235,25 @@ impl Owner {
         }
     }
 
+    /// The daemon ends, and nobody waits for a guest any longer that stops in its own time. It goes on
+    /// stopping; a restart, whose entry in the journal stays, is finished by the next daemon.
+    pub(super) fn leave_off_stopping(&mut self) {
+        let State::Stopping(active, stopping) = std::mem::replace(&mut self.state, State::Stopped)
+        else {
+            return;
+        };
+        let ending = |what| {
+            Error::new(sc_api::ErrorKind::Unavailable, format!("the daemon is ending: {what}"))
+        };
+        for waiter in stopping.waiters {
+            answer(waiter, Err(ending("the guest goes on stopping")));
+        }
+        for Restarting { reply, .. } in stopping.restarts {
+            answer(reply, Err(ending("the next one finishes the restart")));
+        }
+        self.enter(State::Running(active));
+    }
+
     /// The time for a stop is over.
     pub(super) async fn give_up_stopping(&mut self) {
         match std::mem::replace(&mut self.state, State::Stopped) {
@@ -323,10 +342,11 @@ impl Owner {
         let mut noted = self.clear_up(active.run.plan.clone(), active.intent, restarting).await;
         if restarting {
             let outcome = self.start_again(&restarts).await;
-            if outcome.is_err()
-                && let Err(error) = self.note_stopped(&restarts).await
-            {
-                tracing::error!(instance = %self.record().name, error = %error.chain(), "a failed restart");
+            if outcome.is_err() {
+                if let Err(error) = self.note_stopped(&restarts).await {
+                    tracing::error!(instance = %self.record().name, error = %error.chain(), "a failed restart");
+                }
+                self.delete_if_ephemeral().await;
             }
             self.conclude(restarts, &outcome).await;
         } else if self.delete_if_ephemeral().await {

@@ -13,6 +13,9 @@ use crate::instance::queue::Ask;
 use crate::instance::stop::KILL_PATIENCE;
 use crate::model::Intent;
 
+/// How long an agent may take to tell that its guest, which was killed, is gone.
+const AGENT_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A stop that is under way.
 #[derive(Debug)]
 pub(in crate::instance) struct Stopping {
@@ -60,6 +63,8 @@ impl Stopping {
             answer(waiter, again(noted));
         }
         self.acknowledged = true;
+        // The guest is dead, and an agent that does not say so is stopped or stuck.
+        self.extend(AGENT_PATIENCE);
     }
 }
 

@@ -123,12 +123,13 @@ fn ended_at_once(exit: &Exit) -> Error {
     ))
 }
 
-/// Adds the last line that the guest has written to its console: it often says why.
+/// Adds the last line that the guest has written to its console: it often says why, and the log goes with a
+/// launch that has failed.
 fn with_last_words(ctx: &Ctx, name: &InstanceName, error: Error) -> Error {
     let console = std::fs::read(ctx.paths.console_log(name.as_str())).unwrap_or_default();
     let console = String::from_utf8_lossy(&console);
     match console.lines().rev().find(|line| !line.trim().is_empty()) {
-        None => error,
+        None => Error::new(error.kind(), format!("{}; it has said nothing", error.chain())),
         Some(line) => Error::new(
             error.kind(),
             format!("{}; the last it said: {:?}", error.chain(), line.trim()),

@@ -105,6 +105,16 @@ impl Pools {
     }
 
     async fn drop_volume(&self, pool: &Pool, id: IntentId, volume: &str) -> Result<()> {
+        // Else an instance could be given the name, and a volume, after the look.
+        let _ours = loop {
+            match self.claim_volume(volume) {
+                Ok(claim) => break claim,
+                Err(_) => sleep(PAUSE).await,
+            }
+        };
+        if !self.journal.pending()?.iter().any(|(pending, _)| *pending == id) {
+            return Ok(());
+        }
         let found = self.store.get_doc::<InstanceRecord>(&[PROJECT, volume])?;
         // An instance of that name is made only where there is no such volume: then it had gone.
         if found.is_none_or(|instance| instance.value.pool != *pool.name()) {
