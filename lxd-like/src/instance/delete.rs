@@ -4,6 +4,7 @@ use sc_api::ErrorKind;
 use sc_storage::VolumeName;
 use sc_store::{Draft, IntentId, delete_doc};
 
+use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Context, Error, Result};
 use crate::model::{InstanceRecord, Intent, PROJECT};
@@ -128,10 +129,11 @@ async fn remove_rest(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
         }
     }
     let logs = ctx.paths.logs(record.name.as_str());
-    match std::fs::remove_dir_all(&logs) {
+    blocking(move || match std::fs::remove_dir_all(&logs) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).context(format!("remove the logs {}", logs.display()))
         }
         _ => Ok(()),
-    }
+    })
+    .await
 }

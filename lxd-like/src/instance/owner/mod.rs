@@ -4,10 +4,11 @@
 //! an instance ever happens twice at once. What takes long is awaited right here, with one
 //! exception: while an instance stops, requests are still looked at, since force is the way out.
 //!
-//! Here is how inputs come in and where the instance is; what is done about them is in [`power`]
-//! and [`changes`].
+//! Here is how inputs come in and where the instance is; what is done about them is in [`power`],
+//! [`ending`] and [`changes`].
 
 mod changes;
+mod ending;
 mod power;
 mod stopping;
 

@@ -1,24 +1,22 @@
-//! The owner starts, stops and restarts its guest, and sees it end.
+//! The owner starts, stops and restarts its guest.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sc_store::IntentId;
 use tokio::time::timeout;
 
-use super::stopping::{Restarting, Stopping, again, answer, forced, pending_restarts};
+use super::stopping::{Restarting, Stopping, answer, forced, pending_restarts};
 use super::{Leftover, Owner, State};
 use crate::error::{Error, Result, chain};
 use crate::instance::command::{Reply, StopMode};
 use crate::instance::config::Checked;
-use crate::instance::queue::{Ask, silent};
+use crate::instance::queue::Ask;
 use crate::instance::run::Active;
-use crate::instance::seek::Search;
 use crate::instance::start::{Begun, Wanted};
 use crate::instance::view::Phase;
-use crate::instance::{config, fit, recover, start, stop};
-use crate::model::{Intent, RunPlan};
+use crate::instance::{config, fit, start, stop};
+use crate::model::Intent;
 
 /// How long an agent's answer to a stop is waited for.
 const AGENT_AT_ONCE: Duration = Duration::from_secs(1);
@@ -200,7 +198,7 @@ impl Owner {
 
     /// Writes down that the guest does not run, before anybody is told so, and that it is not to be started
     /// again: else it would be by a daemon that comes after a crash, or a power cut, behind the answer.
-    async fn note_stopped(&self, restarts: &[Restarting]) -> Result<()> {
+    pub(super) async fn note_stopped(&self, restarts: &[Restarting]) -> Result<()> {
         let record = stop::with_power(&self.record(), self.power_after(false));
         let mut done: BTreeSet<_> = restarts.iter().map(|restart| restart.intent).collect();
         if !self.ctx.ready.is_cancelled() {
@@ -210,192 +208,6 @@ impl Owner {
         let noted = stop::note(&self.ctx, &record, &done).await;
         self.keep(record);
         noted.map_err(|error| self.unnoted(error))
-    }
-
-    /// What is kept of a guest that has ended: what was running when the host went down is started again
-    /// when it comes up.
-    fn power_after(&self, restarting: bool) -> &'static str {
-        let stopping_host = self.ctx.shutdown.stop_guests.is_cancelled();
-        if restarting || stopping_host { "RUNNING" } else { "STOPPED" }
-    }
-
-    /// Answers everyone who waits for a stop that has failed.
-    async fn stop_failed(&self, stopping: Stopping, error: Error) {
-        for waiter in stopping.waiters {
-            answer(waiter, Err(Error::new(error.kind(), error.chain())));
-        }
-        self.conclude(stopping.restarts, &Err(error)).await;
-    }
-
-    /// Restarts have come to their end, one way or the other.
-    async fn conclude(&self, restarts: Vec<Restarting>, outcome: &Result<()>) {
-        for Restarting { reply, intent, .. } in restarts {
-            self.ctx.done(intent).await;
-            answer(reply, again(outcome));
-        }
-    }
-
-    /// The daemon ends, and nobody waits for a guest any longer that stops in its own time. It goes on
-    /// stopping; a restart, whose entry in the journal stays, is finished by the next daemon.
-    pub(super) fn leave_off_stopping(&mut self) {
-        let State::Stopping(active, stopping) = std::mem::replace(&mut self.state, State::Stopped)
-        else {
-            return;
-        };
-        let ending = |what| {
-            Error::new(sc_api::ErrorKind::Unavailable, format!("the daemon is ending: {what}"))
-        };
-        for waiter in stopping.waiters {
-            answer(waiter, Err(ending("the guest goes on stopping")));
-        }
-        for Restarting { reply, .. } in stopping.restarts {
-            answer(reply, Err(ending("the next one finishes the restart")));
-        }
-        self.enter(State::Running(active));
-    }
-
-    /// The time for a stop is over.
-    pub(super) async fn give_up_stopping(&mut self) {
-        match std::mem::replace(&mut self.state, State::Stopped) {
-            // The guest is dead; only its agent does not say so.
-            State::Stopping(active, stopping) if stopping.acknowledged => {
-                self.state = State::Stopping(active, stopping);
-                self.ended().await;
-            }
-            State::Stopping(active, stopping) => {
-                let error = Error::new(
-                    sc_api::ErrorKind::Unavailable,
-                    format!(
-                        "Failed shutting down instance, status is \"Running\": it did not stop \
-                         within {} s: wait longer (--timeout) or kill it (--force)",
-                        stopping.patience.as_secs()
-                    ),
-                );
-                self.enter(State::Running(active));
-                self.stop_failed(stopping, error).await;
-            }
-            other => self.state = other,
-        }
-    }
-
-    /// The connection to the agent has ended: it has gone, or a fault of either side broke the connection
-    /// alone. Then its guest goes on, and so does a stop that is under way.
-    pub(super) async fn lost_agent(&mut self) {
-        let active = match &mut self.state {
-            State::Running(active) => active,
-            State::Stopping(active, stopping) if !stopping.acknowledged => active,
-            // Its guest was killed.
-            _ => return self.ended().await,
-        };
-        let plan = active.run.plan.clone();
-        match Search::begin(&self.ctx, active.intent, plan).end_at_once().await {
-            Ok(None) => self.ended().await,
-            Ok(Some(again)) => {
-                tracing::warn!(instance = %again.run.plan.instance,
-                    "the connection to an agent was broken: made anew");
-                *active = again;
-                let state = std::mem::replace(&mut self.state, State::Stopped);
-                self.enter(state);
-            }
-            Err(search) => {
-                let before = std::mem::replace(&mut self.state, State::Stopped);
-                self.enter(State::Silent(search));
-                if let State::Stopping(_, stopping) = before {
-                    self.stop_failed(stopping, silent(self.record().name.as_str())).await;
-                }
-            }
-        }
-    }
-
-    /// A search for the run has come to its end.
-    pub(super) async fn found(&mut self, found: Option<Active>) {
-        match found {
-            None => self.gone().await,
-            Some(active) => {
-                let record = recover::resume(&self.ctx, &self.record(), &active).await;
-                self.keep(record);
-                self.enter(State::Running(active));
-            }
-        }
-    }
-
-    /// The guest of an agent that was silent has ended, or is to end now.
-    async fn gone(&mut self) {
-        if let State::Silent(search) = std::mem::replace(&mut self.state, State::Stopped) {
-            let (plan, intent) = (search.plan.clone(), search.intent);
-            // Else it might find the run, and hold its ids, while that is cleared up.
-            drop(search);
-            let _noted = self.clear_up(plan, intent, false).await;
-            self.delete_if_ephemeral().await;
-        }
-    }
-
-    /// The agent has gone, and with it the guest.
-    pub(super) async fn ended(&mut self) {
-        let (active, waiters, restarts) = match std::mem::replace(&mut self.state, State::Stopped) {
-            State::Running(active) => (active, Vec::new(), Vec::new()),
-            State::Stopping(active, stopping) => (active, stopping.waiters, stopping.restarts),
-            other => return self.state = other,
-        };
-        let restarting = !restarts.is_empty();
-        tracing::info!(instance = %self.record().name, exit = ?active.exit, "instance has stopped");
-        let mut noted = self.clear_up(active.run.plan.clone(), active.intent, restarting).await;
-        if restarting {
-            let outcome = self.start_again(&restarts).await;
-            if outcome.is_err() {
-                if let Err(error) = self.note_stopped(&restarts).await {
-                    tracing::error!(instance = %self.record().name, error = %error.chain(), "a failed restart");
-                }
-                self.delete_if_ephemeral().await;
-            }
-            self.conclude(restarts, &outcome).await;
-        } else if self.delete_if_ephemeral().await {
-            // With it went what would have it started again.
-            noted = Ok(());
-        }
-        for waiter in waiters {
-            answer(waiter, again(&noted));
-        }
-    }
-
-    /// Clears up after a run whose guest has ended. An error says that this could not be written down.
-    async fn clear_up(&mut self, plan: RunPlan, intent: IntentId, restarting: bool) -> Result<()> {
-        let record = stop::with_power(&self.record(), self.power_after(restarting));
-        let (left, noted) = stop::finish(&self.ctx, plan, intent, &record).await;
-        self.leftover.run = left;
-        self.keep(record);
-        self.enter(State::Stopped);
-        self.lifecycle("instance-shutdown");
-        noted.map_err(|error| self.unnoted(error))
-    }
-
-    fn unnoted(&self, error: Error) -> Error {
-        let name = &self.record().name;
-        error.within(format!(
-            "instance {name} has stopped, but a daemon that comes after a crash may start it again, since that \
-             could not be written down: see to the disk of the daemon's database"
-        ))
-    }
-
-    /// Whether it was and is deleted.
-    async fn delete_if_ephemeral(&mut self) -> bool {
-        if !self.record().ephemeral {
-            return false;
-        }
-        let deleted = self.delete().await;
-        if let Err(error) = &deleted {
-            tracing::error!(instance = %self.record().name, error = %error.chain(),
-                "an ephemeral instance could not be deleted");
-        }
-        deleted.is_ok()
-    }
-
-    /// The second half of a restart.
-    async fn start_again(&mut self, restarts: &[Restarting]) -> Result<()> {
-        let reach = |step: &str| restarts.iter().try_for_each(|one| one.steps.reach(step));
-        reach("stopped")?;
-        self.start(Wanted::default()).await?;
-        Ok(reach("started")?)
     }
 }
 
