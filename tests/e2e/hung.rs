@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use sc_tests::guests::BUSYBOX;
-use sc_tests::{Begun, eventually, status, until};
+use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::{Begun, Daemon, Ran, eventually, status, until};
 
 use crate::disks::{Disk, Silent};
 use crate::sick::{others_are_unharmed, with_guests};
@@ -183,5 +183,58 @@ fn a_pool_that_hangs_keeps_neither_the_daemon_from_starting_nor_an_image_from_go
     until("its layer goes there, too", Duration::from_secs(30), &0, || {
         std::fs::read_dir(disk.0.join("pool/layers")).unwrap().count()
     });
+    daemon.sc(&["storage", "delete", "slow"]).ok();
+}
+
+fn import(daemon: &Daemon) -> Ran {
+    let busybox = Busybox::new();
+    let tarball = busybox.unified();
+    daemon.sc(&["image", "import", &tarball.to_string_lossy(), "--alias", BUSYBOX])
+}
+
+#[test]
+fn an_image_that_a_pool_does_not_take_is_refused_and_leaves_nothing() {
+    let daemon = Daemon::start();
+    let disk = Disk::with_pool(&daemon, "slow", 64);
+    daemon.sc(&["profile", "device", "set", "default", "root", "pool", "slow"]).ok();
+    disk.freeze();
+    import(&daemon).refused("pool slow does not answer within 30 s");
+    assert_eq!(daemon.sc(&["image", "list", "-f", "csv"]).ok(), "");
+    // By now it is known, and nobody waits for it again.
+    let begun = std::time::Instant::now();
+    import(&daemon).refused("pool slow does not answer");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    disk.thaw();
+    let layers = disk.0.join("pool/layers");
+    until("no layer is left behind", Duration::from_secs(30), &0, || {
+        std::fs::read_dir(&layers).unwrap().count()
+    });
+    Busybox::import(&daemon);
+    daemon.sc(&["launch", BUSYBOX, "s1"]).ok();
+    daemon.sc(&["delete", "--force", "s1"]).ok();
+    daemon.sc(&["image", "delete", BUSYBOX]).ok();
+    daemon.sc(&["profile", "device", "set", "default", "root", "pool", "default"]).ok();
+    daemon.sc(&["storage", "delete", "slow"]).ok();
+}
+
+#[test]
+fn a_restart_that_a_daemon_did_not_live_to_finish_is_finished_when_its_pool_answers() {
+    let mut daemon = with_guests(&[]);
+    let disk = Disk::with_pool(&daemon, "slow", 64);
+    daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).ok();
+    daemon.end();
+    daemon.run_into("kill@restart:stopped");
+    assert_ne!(daemon.sc(&["restart", "--force", "s1"]).code, 0);
+    daemon.wait_died();
+    disk.freeze();
+    daemon.run_again();
+    others_are_unharmed(&daemon);
+    assert_eq!(status(&daemon, "s1"), "Stopped");
+    disk.thaw();
+    until("it runs again", Duration::from_secs(60), &"Running".to_owned(), || {
+        status(&daemon, "s1")
+    });
+    daemon.sc(&["delete", "--force", "s1"]).ok();
+    daemon.sc(&["image", "delete", BUSYBOX]).ok();
     daemon.sc(&["storage", "delete", "slow"]).ok();
 }
