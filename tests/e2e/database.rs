@@ -254,3 +254,41 @@ fn on_a_full_disk_changes_are_refused_reads_go_on_and_room_mends_all() {
     let log = fs::read_to_string(daemon.log_path()).unwrap();
     assert!(!log.contains("panicked"), "the daemon panicked");
 }
+
+#[test]
+fn a_daemon_that_was_killed_starts_on_a_full_disk_and_takes_deletions() {
+    let mut daemon =
+        Daemon::start_with(Options { disk: DiskKind::Small(64), ..Options::default() });
+    Busybox::import(&daemon);
+    for name in ["c1", "c2"] {
+        daemon.sc(&["launch", BUSYBOX, name]).ok();
+    }
+    daemon.restart();
+    let before = pid(&daemon, "c1");
+    // Pages that the database's file has no room for yet.
+    for number in 0..40 {
+        let note = format!("user.note={}", "x".repeat(4000));
+        daemon.sc(&["profile", "create", &format!("p{number}"), &note]).ok();
+    }
+    daemon.kill9();
+    let filler = fill(&daemon.dir());
+    for _ in 0..2 {
+        daemon.run_again();
+        assert_eq!(daemon.json(&["profile", "list", "-f", "json"]).as_array().unwrap().len(), 41);
+        assert_eq!(pid(&daemon, "c1"), before);
+        let log = fs::read_to_string(daemon.log_path()).unwrap();
+        assert!(log.contains("cannot be emptied into the store: make room"), "{log}");
+        daemon.kill9();
+    }
+    daemon.run_again();
+    daemon.sc(&["delete", "--force", "c2"]).ok();
+    daemon.sc(&["profile", "delete", "p0"]).ok();
+    daemon.kill9();
+    daemon.run_again();
+    assert_eq!((status(&daemon, "c1"), status(&daemon, "c2")), ("Running".into(), "-".into()));
+    assert_eq!(daemon.json(&["profile", "list", "-f", "json"]).as_array().unwrap().len(), 40);
+    fs::remove_file(filler).unwrap();
+    daemon.restart();
+    daemon.sc(&["launch", BUSYBOX, "c3"]).ok();
+    assert_eq!(pid(&daemon, "c1"), before);
+}

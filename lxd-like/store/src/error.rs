@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rusqlite::ErrorCode;
 use sc_api::ErrorKind;
 
 use crate::change::{MAX_BYTES, MAX_CHANGES};
@@ -80,6 +81,14 @@ pub enum OpenError {
         /// Why not.
         source: BoxError,
     },
+    /// There is no room for what has to be written. Nothing is lost.
+    #[error("{step} {}: no space left; make room on its file system", path.display())]
+    NoSpace {
+        /// What was being done.
+        step: &'static str,
+        /// To what.
+        path: PathBuf,
+    },
     /// A system call failed.
     #[error("{step} {}", path.display())]
     Io {
@@ -122,6 +131,27 @@ fn remedy(path: &Path, copies: &[PathBuf]) -> String {
         );
     }
     text
+}
+
+pub(crate) fn io_error(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            OpenError::NoSpace { step, path }
+        }
+        _ => OpenError::Io { step, path, source },
+    }
+}
+
+pub(crate) fn database_error(
+    step: &'static str,
+    path: &Path,
+) -> impl FnOnce(rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| match source.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => OpenError::NoSpace { step, path },
+        _ => OpenError::Database { step, path, source: source.into() },
+    }
 }
 
 impl OpenError {

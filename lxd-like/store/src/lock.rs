@@ -38,8 +38,10 @@ impl Lock {
             }
             Err(TryLockError::Error(source)) => return Err(fail("lock")(source)),
         }
-        file.set_len(0).map_err(fail("truncate"))?;
-        file.write_all(myself().as_bytes()).map_err(fail("write"))?;
+        // In place, since a full disk may not give back the block of a file that was emptied. Without room for
+        // it the lock holds as well.
+        let text = myself();
+        let _ = file.write_all(text.as_bytes()).and_then(|()| file.set_len(text.len() as u64));
         Ok(Self { _file: file })
     }
 }

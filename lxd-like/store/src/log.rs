@@ -77,6 +77,30 @@ fn mode(database: &Path) -> io::Result<Option<u8>> {
     Ok((read == 1).then_some(mode[0]))
 }
 
+/// Makes a log hold its commits for longer than its opening: they are written again as they are, since a sync
+/// that has failed once tells of nothing that was written before it, and what follows them is made zeros.
+/// What a crash has left there would count as a lost commit beside what the next one leaves.
+pub(crate) fn hold(file: &File) -> io::Result<()> {
+    let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    let end = end_of_commits(&bytes);
+    bytes[end..].fill(0);
+    file.write_all_at(&bytes, 0)?;
+    file.sync_all()
+}
+
+/// Where SQLite writes on: after the last commit, or at the begin of a log without a header.
+fn end_of_commits(log: &[u8]) -> usize {
+    let Some(mut sum) = Sum::of_header(log) else { return 0 };
+    let round = Round::of_header(log);
+    let valid = log[HEADER..].chunks_exact(FRAME).enumerate();
+    valid
+        .take_while(|(_, frame)| round.has(frame) && sum.takes(frame))
+        .filter(|(_, frame)| word(frame, COMMIT) != 0)
+        .last()
+        .map_or(HEADER, |(number, _)| HEADER + (number + 1) * FRAME)
+}
+
 fn judge(mode: Option<u8>, log: Option<&[u8]>) -> Result<(), Damage> {
     let damage =
         |detail: &str, good: usize| Err(Damage { detail: detail.to_owned(), good: good as u64 });

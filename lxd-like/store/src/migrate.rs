@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
 
-use crate::error::OpenError;
+use crate::error::{OpenError, database_error, io_error};
 
 /// What leads from each version to the next; the first makes the schema. Never edited, only
 /// added to.
@@ -66,25 +66,21 @@ pub(crate) fn migrate(
 /// Copies the database to `<path>.before-v<version>`, durably. A copy of that name that is there
 /// already is kept under another.
 fn copy_before(connection: &Connection, path: &Path, version: usize) -> Result<PathBuf, OpenError> {
-    let io = |step, path: &Path| {
-        let path = path.to_owned();
-        move |source| OpenError::Io { step, path, source }
-    };
     let copy = suffixed(path, &format!(".before-v{version}"));
     let part = suffixed(&copy, ".part");
     // SQLite writes into an empty file as into a new one; making it first gives it its mode.
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    let file = options.open(&part).map_err(io("create", &part))?;
-    connection.execute("VACUUM INTO ?1", [part.to_string_lossy()]).map_err(|source| {
-        OpenError::Database { step: "copy the store to", path: part.clone(), source: source.into() }
-    })?;
-    file.sync_all().map_err(io("sync", &part))?;
+    let file = options.open(&part).map_err(io_error("create", &part))?;
+    connection
+        .execute("VACUUM INTO ?1", [part.to_string_lossy()])
+        .map_err(database_error("copy the store to", &part))?;
+    file.sync_all().map_err(io_error("sync", &part))?;
     if copy.exists() {
         let kept = unused(&copy);
-        std::fs::rename(&copy, &kept).map_err(io("rename", &copy))?;
+        std::fs::rename(&copy, &kept).map_err(io_error("rename", &copy))?;
     }
-    std::fs::rename(&part, &copy).map_err(io("rename", &part))?;
+    std::fs::rename(&part, &copy).map_err(io_error("rename", &part))?;
     sync_parent(path)?;
     Ok(copy)
 }

@@ -27,7 +27,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRe
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params};
 
 use crate::change::{Batch, Change, Revision};
-use crate::error::OpenError;
+use crate::error::{OpenError, database_error, io_error};
 use crate::index::Contents;
 use crate::key::Key;
 use crate::lock::Lock;
@@ -109,7 +109,7 @@ impl Database {
         let contents = read(&connection, &path)?;
         let mut database = Self { connection, log, path, _lock: lock };
         // What a crash has left of its last transaction is in nobody's way any more.
-        database.checkpoint().map_err(database_error("empty the log of", &database.path))?;
+        database.settle_log()?;
         Ok((database, contents))
     }
 
@@ -152,8 +152,24 @@ impl Database {
         self.connection = open_checked(&path)?.0;
         self.log = private_file(&log, false).map_err(io_error("open", &log))?;
         configure(&self.connection).map_err(database_error("set up", &path))?;
-        self.checkpoint().map_err(database_error("empty the log of", &path))?;
+        self.settle_log()?;
         Ok(read(&self.connection, &path)?.revision)
+    }
+
+    /// Empties the log. Where the disk does not take its pages, it is written again where it lies and synced, and
+    /// so holds by itself what would have come into the database.
+    fn settle_log(&mut self) -> Result<(), OpenError> {
+        use ErrorCode::{DiskFull, SystemIoFailure};
+        match self.checkpoint() {
+            // Of want of room that only a sync finds, SQLite says no more than that the sync failed.
+            Err(error) if matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure)) => {
+                log::hold(&self.log).map_err(io_error("write the log of", &self.path))?;
+                let store = self.path.display();
+                tracing::warn!(%store, %error, "the log cannot be emptied into the store: make room on its file system");
+                Ok(())
+            }
+            emptied => emptied.map_err(database_error("empty the log of", &self.path)),
+        }
     }
 
     /// How full the log is: 1 is the size that it is kept at.
@@ -363,14 +379,6 @@ fn judge(path: &Path, step: &'static str) -> impl FnOnce(rusqlite::Error) -> Ope
             copies: copies(path),
         },
     }
-}
-
-fn io_error(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
-    move |source| OpenError::Io { step, path: path.to_owned(), source }
-}
-
-fn database_error(step: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> OpenError {
-    move |source| OpenError::Database { step, path: path.to_owned(), source: source.into() }
 }
 
 #[cfg(test)]

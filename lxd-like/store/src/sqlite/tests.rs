@@ -269,3 +269,21 @@ fn a_store_from_before_there_were_sums_is_migrated_with_a_copy_and_keeps_everyth
     let kept: i64 = copy.query_row("SELECT count(*) FROM documents", [], |row| row.get(0)).unwrap();
     assert_eq!(kept, 1);
 }
+
+#[test]
+fn want_of_room_is_told_once_with_the_remedy() {
+    let path = Path::new("/d/store.db");
+    let full = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(13), Some("full".into()));
+    let texts = [
+        database_error("copy the store to", path)(full),
+        io_error("extend", path)(io::ErrorKind::StorageFull.into()),
+    ];
+    for error in texts {
+        assert!(std::error::Error::source(&error).is_none());
+        let text = error.to_string();
+        assert!(
+            text.ends_with("/d/store.db: no space left; make room on its file system"),
+            "{text}"
+        );
+    }
+}

@@ -157,3 +157,22 @@ fn a_database_with_the_log_of_another_is_refused() {
     let error = open(dir.path()).err().unwrap();
     assert!(error.to_string().contains("belongs to another database"), "{error}");
 }
+
+#[test]
+fn a_log_that_is_held_keeps_its_commits_and_nothing_of_a_crash_after_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut files, path) = (killed(dir.path()), dir.path().join("store.db-wal"));
+    let log = &mut files[1].1;
+    let salts = log[16..24].to_vec();
+    let frames = (0..log.len() / 4120).map(|frame| 32 + frame * 4120);
+    let mut frames = frames.rev();
+    let last = frames.find(|at| log[at + 8..at + 16] == salts).unwrap();
+    log[last + 100] ^= 1;
+    fs::write(&path, &*log).unwrap();
+    crate::log::hold(&File::options().read(true).write(true).open(&path).unwrap()).unwrap();
+    let held = fs::read(&path).unwrap();
+    let end = held.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    assert!(held.len() == log.len() && end <= last && held[..end] == log[..end]);
+    log.clone_from(&held);
+    assert_eq!(opened_with(&files, "", |_| ()).unwrap(), 69);
+}
