@@ -1,6 +1,7 @@
 //! A network's configuration: the one table of its keys, and a configuration checked against it.
 
 mod keys;
+mod place;
 mod value;
 
 use std::collections::BTreeMap;
@@ -262,6 +263,15 @@ mod tests {
         assert!(both("10.0.0.5-10.0.0.9, 10.0.0.20-10.0.0.30").is_ok());
         assert!(both("10.0.0.9-10.0.0.5").is_err());
         assert!(both("10.0.1.5-10.0.1.9").is_err());
+    }
+
+    #[test]
+    fn an_address_that_no_network_can_have_is_refused_with_key_value_and_reason() {
+        let error = parse(&[("ipv4.address", "224.0.0.1/24")]).unwrap_err().to_string();
+        for word in ["ipv4.address", "224.0.0.1/24", "multicast"] {
+            assert!(error.contains(word), "{error}");
+        }
+        assert!(parse(&[("ipv6.address", "fe80::1/64")]).is_err());
     }
 
     #[test]

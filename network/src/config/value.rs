@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use super::ConfigMap;
+use super::{ConfigMap, place};
 use crate::{Mac, NetworkError, Result};
 
 type Check = Result<(), String>;
@@ -40,11 +40,13 @@ pub(super) fn mtu(value: &str) -> Check {
 }
 
 pub(super) fn net4(value: &str) -> Check {
-    net::<Ipv4Net>(value, "10.0.3.1/24")
+    net::<Ipv4Net>(value, "10.0.3.1/24")?;
+    value.parse::<Ipv4Net>().map_or(Ok(()), |net| place::usable(net.into()))
 }
 
 pub(super) fn net6(value: &str) -> Check {
-    net::<Ipv6Net>(value, "fd42:1:2:3::1/64")
+    net::<Ipv6Net>(value, "fd42:1:2:3::1/64")?;
+    value.parse::<Ipv6Net>().map_or(Ok(()), |net| place::usable(net.into()))
 }
 
 pub(super) fn ranges4(value: &str) -> Check {
