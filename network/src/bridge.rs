@@ -195,9 +195,11 @@ async fn put_outside(
     context: &Context,
     made: &place::Made,
 ) -> Result<Outside> {
+    let is_new = files.own_mac().is_none();
     let index = place::put(config, files, context, made).await?;
-    if made.bridge() {
-        // One that served an earlier bridge goes on listening for that.
+    if made.bridge() || is_new {
+        // One that served an earlier bridge goes on listening for that, and one of a folder that was lost watches
+        // what is no more.
         dns::end_leftover(files).await;
     }
     let keeper = Keeper::start(Arc::clone(config), context.clone()).await?;
@@ -232,7 +234,14 @@ async fn take_away(name: &str, files: &Files, context: &Context) -> Vec<NetworkE
     let bridge = match place::find_own(name, files, context).await {
         Ok(bridge) => bridge,
         // Whatever bears the name is someone else's: another daemon's bridge, with its table.
-        Err(NetworkError::ForeignLink { .. }) => return errors,
+        Err(error @ NetworkError::ForeignLink { .. }) => {
+            let by_hand = format!(
+                "ip link delete {name}; nft delete table inet {table}; nft delete table bridge {table}",
+                table = firewall::table_name(name)
+            );
+            tracing::warn!(network = name, %error, by_hand, "left alone; by hand where nobody else has it");
+            return errors;
+        }
         Err(error) => {
             errors.push(error);
             None

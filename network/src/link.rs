@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use rtnetlink::packet_route::link::{
-    BridgeStpState, InfoBridge, InfoData, InfoKind, InfoVeth, LinkMessage,
+    BridgeStpState, InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage,
 };
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use tokio::sync::Mutex;
@@ -154,6 +154,13 @@ impl Links {
     pub async fn set_mtu(&self, name: &str, mtu: u32) -> Result<()> {
         let message = LinkUnspec::new_with_name(name).mtu(mtu).build();
         self.handle().link().set(message).execute().await.map_err(failed("set mtu of", name))
+    }
+
+    /// Notes a text with an interface, of at most 255 bytes.
+    pub async fn set_alias(&self, name: &str, alias: &str) -> Result<()> {
+        let alias = LinkAttribute::IfAlias(alias.to_owned());
+        let message = LinkUnspec::new_with_name(name).append_extra_attribute(alias).build();
+        self.handle().link().set(message).execute().await.map_err(failed("set alias of", name))
     }
 
     /// Takes an interface away; one that is not there is no error.

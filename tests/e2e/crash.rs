@@ -292,3 +292,28 @@ fn an_ephemeral_instance_whose_restart_fails_is_gone() {
     daemon.sc(&["restart", "--force", "c1"]).refused("init");
     assert_eq!(status(&daemon, "c1"), "-");
 }
+
+#[test]
+fn a_network_whose_folder_was_lost_is_taken_up_again_and_deleted_whole() {
+    let mut daemon = Daemon::start();
+    let told = |program: &str, args: &[&str]| {
+        let told = std::process::Command::new(program).args(args).output().unwrap();
+        String::from_utf8_lossy(&told.stdout).into_owned()
+    };
+    for name in ["sctlost1", "sctlost2"] {
+        daemon.sc(&["network", "create", name]).ok();
+    }
+    daemon.end();
+    for name in ["sctlost1", "sctlost2"] {
+        std::fs::remove_dir_all(daemon.dir().join("networks").join(name)).unwrap();
+    }
+    daemon.run_again();
+    let state = daemon.sc(&["network", "info", "sctlost1"]).ok().to_owned();
+    assert!(state.contains("up"), "{state}");
+    std::fs::remove_dir_all(daemon.dir().join("networks/sctlost2")).unwrap();
+    for name in ["sctlost1", "sctlost2"] {
+        daemon.sc(&["network", "delete", name]).ok();
+    }
+    assert!(!told("ip", &["link"]).contains("sctlost"));
+    assert!(!told("nft", &["list", "tables"]).contains("sctlost"));
+}

@@ -40,6 +40,7 @@ pub(super) async fn put(
         Some(bridge) => bridge,
         None => create(config, files, context, made).await?,
     };
+    note_owner(&bridge, files, context).await?;
     // Before the addresses: an interface with IPv6 turned off takes none.
     sysctl::prepare_bridge(name, config.ipv6.is_some())?;
     if bridge.mtu != config.mtu {
@@ -57,17 +58,32 @@ pub(super) async fn put(
 }
 
 /// The bridge of this name if it is ours, which its hardware address tells: the one that the network's
-/// folder has noted.
+/// folder has noted. Where the folder was lost, its mark does.
 pub(super) async fn find_own(
     name: &str,
     files: &Files,
     context: &Context,
 ) -> Result<Option<Device>> {
     let Some(device) = context.links.get(name).await? else { return Ok(None) };
-    if device.kind == "bridge" && device.mac.is_some() && device.mac == files.own_mac() {
+    let is_ours = match files.own_mac() {
+        Some(own) => device.mac == Some(own),
+        None => files.mark().is_some_and(|mark| mark == device.alias),
+    };
+    if device.kind == "bridge" && is_ours {
         return Ok(Some(device));
     }
     Err(NetworkError::ForeignLink { name: name.to_owned() })
+}
+
+/// Notes each in the other: the bridge's hardware address in the folder, and on the bridge whose it is.
+async fn note_owner(bridge: &Device, files: &Files, context: &Context) -> Result<()> {
+    if let Some(mac) = bridge.mac.filter(|_| files.own_mac().is_none()) {
+        files.note_mac(mac)?;
+    }
+    match files.mark() {
+        Some(mark) if mark != bridge.alias => context.links.set_alias(&bridge.name, &mark).await,
+        _ => Ok(()),
+    }
 }
 
 async fn create(

@@ -23,6 +23,9 @@ use crate::{Mac, NetworkError, Port, Reservation, Result};
 /// How the name of a file begins that is not written to its end.
 const UNFINISHED: &str = ".new-";
 
+/// What the kernel takes for an interface's alias, in bytes.
+const LONGEST_ALIAS: usize = 255;
+
 /// The network's folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Files(PathBuf);
@@ -170,6 +173,15 @@ impl Files {
     /// Notes it, before the bridge has it.
     pub fn note_mac(&self, mac: Mac) -> Result<()> {
         self.write(&self.hwaddr(), &format!("{mac}\n")).map(drop)
+    }
+
+    /// The mark that the bridge bears as well: the folder's path, by which it is known as ours where the folder was
+    /// lost. `None` for a path that is too long for one.
+    pub fn mark(&self) -> Option<String> {
+        let (parent, name) = (self.0.parent()?, self.0.file_name()?);
+        let path = fs::canonicalize(parent).unwrap_or_else(|_| parent.to_owned()).join(name);
+        let mark = format!("sc {}", path.to_str()?);
+        (mark.len() <= LONGEST_ALIAS).then_some(mark)
     }
 
     /// Removes the network's folder and everything in it.

@@ -41,6 +41,8 @@ pub struct Device {
     pub controller: Option<u32>,
     /// What went through it.
     pub counters: Counters,
+    /// The text that somebody has noted with it, often empty.
+    pub alias: String,
 }
 
 impl Links {
@@ -83,6 +85,7 @@ fn device(message: LinkMessage) -> Device {
         match attribute {
             LinkAttribute::IfName(name) => device.name = name,
             LinkAttribute::Address(bytes) => device.mac = bytes.try_into().ok().map(Mac),
+            LinkAttribute::IfAlias(alias) => device.alias = alias,
             LinkAttribute::Mtu(mtu) => device.mtu = mtu,
             LinkAttribute::Controller(index) => device.controller = Some(index),
             LinkAttribute::Stats64(stats) => {

@@ -220,7 +220,7 @@ fn a_request_for_an_address_wakes_no_other_guest() {
         let mut heard = [0; 600];
         assert_eq!(others.recv(&mut heard).unwrap(), 5, "what is sent to all is heard");
         requests.set_nonblocking(true).unwrap();
-        assert_eq!(requests.recv(&mut heard).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        assert_eq!(requests.recv(&mut heard).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         network.stop().await.unwrap();
     });
 }

@@ -257,3 +257,40 @@ fn a_bridge_without_a_free_port_says_so() {
         network.stop().await.unwrap();
     });
 }
+
+#[test]
+fn a_bridge_whose_folder_was_lost_is_known_by_its_mark_taken_up_and_taken_away() {
+    in_namespace(async {
+        let (folder, context) = (Folder::new(), context());
+        let network = Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap();
+        let web1 = Guest::attach(&network, &request("web1")).await;
+        let bridge = context.links.get("scbr0").await.unwrap().unwrap();
+        drop(network);
+        fs::remove_dir_all(folder.path()).unwrap();
+        let again = Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap();
+        again.take_over(vec![web1.held.clone()], &[web1.port()]).await.unwrap();
+        assert_eq!(context.links.get("scbr0").await.unwrap().unwrap().index, bridge.index);
+        assert!(web1.dhcp().starts_with("10.77.5.2 "));
+        drop(again);
+
+        fs::remove_dir_all(folder.path()).unwrap();
+        Network::remove_traces("scbr0", &folder.path(), &context).await.unwrap();
+        assert!(context.links.get("scbr0").await.unwrap().is_none());
+        let tables = Command::new("nft").args(["list", "tables"]).output().unwrap().stdout;
+        assert_eq!(String::from_utf8_lossy(&tables), "");
+    });
+}
+
+#[test]
+fn a_bridge_that_bears_another_folders_mark_or_none_is_left_alone() {
+    in_namespace(async {
+        let (folder, other, context) = (Folder::new(), Folder::new(), context());
+        let network = Network::start(config(&[]), &other.path(), context.clone()).await.unwrap();
+        Network::remove_traces("scbr0", &folder.path(), &context).await.unwrap();
+        assert!(network.has_bridge().await.unwrap());
+        context.links.set_alias("scbr0", "").await.unwrap();
+        Network::remove_traces("scbr0", &folder.path(), &context).await.unwrap();
+        assert!(network.has_bridge().await.unwrap());
+        network.stop().await.unwrap();
+    });
+}
