@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, HostSnapshot, eventually, state, status, until};
+use sc_tests::{Daemon, HostSnapshot, eventually, memory_is_in_cgroup2, state, status, until};
 
 fn with_image() -> Daemon {
     let daemon = Daemon::start();
@@ -354,6 +354,9 @@ fn a_change_of_a_profile_that_a_guest_cannot_follow_changes_nothing() {
     let shrunk = daemon.sc(&["profile", "set", "q1", "limits.memory=20MiB", "limits.processes=80"]);
     if shrunk.code == 0 {
         // With cgroup2 alone the kernel takes any limit and ends what is too large for it.
+        assert!(memory_is_in_cgroup2(), "more is in use than the limit that was taken");
+        let shown = daemon.sc(&["config", "show", "c1", "--expanded"]).ok().to_owned();
+        assert!(shown.contains("20MiB") && shown.contains("\"80\""), "{shown}");
         return;
     }
     shrunk.refused("limits.memory");

@@ -253,6 +253,13 @@ fn a_launch_beside_a_change_of_its_profile_that_is_taken_back_does_not_keep_it()
         let shrunk = daemon.sc(&["profile", "set", "default", "limits.memory=40MiB"]);
         if shrunk.code == 0 {
             // With cgroup2 alone the kernel takes any limit and ends what is too large for it.
+            assert!(
+                sc_tests::memory_is_in_cgroup2(),
+                "more is in use than the limit that was taken"
+            );
+            launch.ended().ok();
+            let shown = daemon.sc(&["config", "show", "c1", "--expanded"]).ok().to_owned();
+            assert!(shown.contains("40MiB"), "{shown}");
             return;
         }
         shrunk.refused("profile default: instance large: set limits.memory");

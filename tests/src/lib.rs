@@ -21,7 +21,7 @@ mod harness;
 
 pub use harness::begun::Begun;
 pub use harness::caller::Caller;
-pub use harness::cgroup::cgroup_value;
+pub use harness::cgroup::{cgroup_value, memory_is_in_cgroup2};
 pub use harness::clean::clean_up;
 pub use harness::crash::{
     MOST_STEPS, VICTIM, is_whole, killed_at_every_step, left_nothing, warmed, warmed_with,

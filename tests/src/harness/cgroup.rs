@@ -32,3 +32,10 @@ pub fn cgroup_value(daemon: &Daemon, instance: &str, controller: &str, files: &[
     }
     panic!("{mount}{before}/{tree}/{id} has none of {files:?}")
 }
+
+/// Whether the host has memory's controller in its unified hierarchy.
+pub fn memory_is_in_cgroup2() -> bool {
+    let known = ["", "unified/"].map(|mount| format!("/sys/fs/cgroup/{mount}cgroup.controllers"));
+    let controllers = known.iter().find_map(|path| std::fs::read_to_string(path).ok());
+    controllers.is_some_and(|names| names.split_whitespace().any(|name| name == "memory"))
+}
