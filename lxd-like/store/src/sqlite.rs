@@ -165,7 +165,7 @@ impl Database {
             Err(error) if matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure)) => {
                 log::hold(&self.log).map_err(io_error("write the log of", &self.path))?;
                 let store = self.path.display();
-                tracing::warn!(%store, %error, "the log cannot be emptied into the store: make room on its file system");
+                tracing::warn!(%store, %error, "the log cannot be emptied into the store: make room there");
                 Ok(())
             }
             emptied => emptied.map_err(database_error("empty the log of", &self.path)),
