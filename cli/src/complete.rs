@@ -2,6 +2,7 @@
 //! definition of the command line, and from the daemon for names.
 
 use std::ffi::OsStr;
+use std::time::Duration;
 
 use clap::Command;
 use clap_complete::CompleteEnv;
@@ -14,6 +15,9 @@ use crate::context;
 
 /// The variable by which a shell asks.
 pub const VARIABLE: &str = "SC_COMPLETE";
+
+/// How long the daemon is waited for: a shell that completes can do nothing else meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Answers a shell that asks for completions of a command line, and ends the program then.
 pub fn answer_shell(tree: fn() -> Command) {
@@ -143,7 +147,7 @@ fn completer(
 }
 
 /// Names, each with what it is, as far as they begin with what is there. A daemon that does not
-/// answer has none.
+/// answer in time has none.
 fn candidates(
     current: &OsStr,
     ask: impl AsyncFn(&Client) -> sc_client::Result<Vec<(String, String)>>,
@@ -152,7 +156,8 @@ fn candidates(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     let Ok(runtime) = runtime else { return Vec::new() };
     let client = Client::unix(context::socket());
-    let names = runtime.block_on(ask(&client)).unwrap_or_default();
+    let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(&client)).await });
+    let names = asked.ok().and_then(Result::ok).unwrap_or_default();
     names
         .into_iter()
         .filter(|(name, _)| name.starts_with(current))

@@ -1,6 +1,9 @@
 //! What every verb is given: the client, and what the environment says.
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Once;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use sc_client::Client;
@@ -12,6 +15,9 @@ use crate::usage::wrong;
 
 /// Where the daemon keeps its state unless `SC_DIR` says otherwise.
 const DEFAULT_DIR: &str = "/var/lib/sc";
+
+/// How long the daemon may be silent before the user is told what is waited for.
+const HINT_AFTER: Duration = Duration::from_secs(5);
 
 /// What a verb works with.
 #[derive(Debug, Clone)]
@@ -42,8 +48,23 @@ impl Context {
             None => settled()?,
         };
         let interrupts = Interrupts::default();
-        Ok(Self { client: Client::unix(socket()), remotes, quiet, interrupts, tree })
+        Ok(Self { client: client(), remotes, quiet, interrupts, tree })
     }
+}
+
+/// The daemon's client. It tells once when an answer is long in coming: to scripts, too, whose log is
+/// where one looks.
+fn client() -> Client {
+    let told = Once::new();
+    Client::unix(socket()).on_silence(HINT_AFTER, move || {
+        told.call_once(|| {
+            // There is nobody to tell when that fails.
+            let _ = writeln!(
+                std::io::stderr(),
+                "The daemon has not answered yet: waiting (ctrl-c to leave off)"
+            );
+        });
+    })
 }
 
 /// The remotes with the user's own choice.

@@ -39,6 +39,11 @@ impl RequestBody {
     pub(crate) fn stream(chunks: mpsc::Receiver<Bytes>, length: u64) -> Self {
         Self(Kind::Stream { chunks, remaining: length })
     }
+
+    /// Whether it is still read while it is sent.
+    pub(crate) fn is_streamed(&self) -> bool {
+        matches!(self.0, Kind::Stream { .. })
+    }
 }
 
 impl Body for RequestBody {

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::body::RequestBody;
 use crate::error::{Error, Result};
+use crate::patience::{Patience, takes_its_time};
 use crate::resource::Tagged;
 use crate::transport::{Answer, Transport, describe};
 
@@ -24,6 +25,7 @@ use crate::transport::{Answer, Transport, describe};
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) transport: Arc<Transport>,
+    pub(crate) patience: Option<Patience>,
 }
 
 /// An answer as it came.
@@ -40,7 +42,7 @@ pub struct RawResponse {
 impl Client {
     /// A client of the daemon that listens on `socket`. It connects with the first request.
     pub fn unix(socket: impl Into<PathBuf>) -> Self {
-        Self { transport: Arc::new(Transport::new(socket.into())) }
+        Self { transport: Arc::new(Transport::new(socket.into())), patience: None }
     }
 
     /// The socket of the daemon.
@@ -161,7 +163,7 @@ impl Client {
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(UPGRADE, HeaderValue::from_static(protocol));
         let described = describe(&request);
-        let answer = self.transport.send(request).await?;
+        let answer = self.patiently(self.transport.send(request)).await?;
         if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return self.whole(described, answer).await.map(Switched::No);
         }
@@ -175,9 +177,12 @@ impl Client {
     }
 
     async fn receive(&self, request: Request<RequestBody>) -> Result<RawResponse> {
-        let described = describe(&request);
-        let answer = self.transport.send(request).await?;
-        self.whole(described, answer).await
+        let (described, late) = (describe(&request), takes_its_time(&request));
+        let answered = async {
+            let answer = self.transport.send(request).await?;
+            self.whole(described, answer).await
+        };
+        if late { answered.await } else { self.patiently(answered).await }
     }
 
     /// Reads an answer to its end.

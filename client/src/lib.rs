@@ -5,6 +5,7 @@
 //!   │        error      what failed, and what to do about it
 //!   ├─ server instances images profiles networks storage operations   one file a resource
 //!   ├─ operation        waits for long work, with progress
+//!   ├─ patience         tells of answers that are long in coming
 //!   ├─ exec             on the request's connection, or as LXD has it
 //!   └─ websocket ── events console exec
 //! ```
@@ -26,6 +27,7 @@ mod instances;
 mod networks;
 mod operation;
 mod operations;
+mod patience;
 mod profiles;
 mod resource;
 mod server;

@@ -29,7 +29,7 @@ impl Client {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        match client_async_with_config(request, stream, Some(config)).await {
+        match self.patiently(client_async_with_config(request, stream, Some(config))).await {
             Ok((socket, _)) => Ok(socket),
             Err(tungstenite::Error::Http(response)) => {
                 let status = response.status().as_u16();

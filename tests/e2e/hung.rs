@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Begun, Daemon, Ran, eventually, status, until};
 
@@ -237,4 +238,18 @@ fn a_restart_that_a_daemon_did_not_live_to_finish_is_finished_when_its_pool_answ
     daemon.sc(&["delete", "--force", "s1"]).ok();
     daemon.sc(&["image", "delete", BUSYBOX]).ok();
     daemon.sc(&["storage", "delete", "slow"]).ok();
+}
+
+#[test]
+fn a_daemon_that_stands_still_is_waited_for_and_answers_when_it_goes_on() {
+    let daemon = Daemon::start();
+    let process = Pid::from_raw(daemon.pid().try_into().unwrap()).unwrap();
+    kill_process(process, Signal::STOP).unwrap();
+    let list = daemon.begin(&["storage", "list", "-f", "csv"]);
+    std::thread::sleep(Duration::from_millis(5500));
+    kill_process(process, Signal::CONT).unwrap();
+    let list = list.ended_within(Duration::from_secs(10));
+    assert!(list.ok().starts_with("default,"), "{list:?}");
+    assert_eq!(list.stderr.matches("has not answered yet").count(), 1, "{list:?}");
+    assert_eq!(daemon.sc(&["storage", "list"]).stderr, "");
 }

@@ -153,16 +153,18 @@ impl Verb for WaitReady {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let limit = Limit::new(self.timeout);
         loop {
-            match context.client.ready().await {
-                Ok(()) => return DONE,
+            let why = match limit.run(context.client.ready()).await {
+                Some(Ok(())) => return DONE,
                 // Waiting lets nobody in.
-                Err(error @ Error::PermissionDenied { .. }) => return Err(error.into()),
-                Err(error) if limit.is_over() => {
-                    let why = output::chain(&error.into());
-                    bail!("the daemon is not ready after {} s: {why}", self.timeout);
+                Some(Err(error @ Error::PermissionDenied { .. })) => return Err(error.into()),
+                Some(Err(error)) if limit.is_over() => output::chain(&error.into()),
+                Some(Err(_)) => {
+                    tokio::time::sleep(POLL).await;
+                    continue;
                 }
-                Err(_) => tokio::time::sleep(POLL).await,
-            }
+                None => "it does not answer".to_owned(),
+            };
+            bail!("the daemon is not ready after {} s: {why}", self.timeout);
         }
     }
 }

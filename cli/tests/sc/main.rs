@@ -11,5 +11,6 @@ mod harness;
 mod list;
 mod objects;
 mod server;
+mod silent;
 mod state;
 mod usage;
