@@ -45,7 +45,8 @@ const ENVIRONMENT: &str = "\
 Environment:
   SC_DIR     where the daemon keeps its state [default: /var/lib/sc]
   SC_SOCKET  the daemon's socket [default: $SC_DIR/unix.socket]
-  SC_REMOTE  the remote that names without one mean [default: what `sc remote switch` chose, or local]
+  SC_REMOTE  the remote that images named without one are of [default: what `sc remote switch` chose,
+             or local]
   SC_CONF    where that choice is kept [default: $XDG_CONFIG_HOME/sc, or ~/.config/sc]
   NO_COLOR   no colours, if it is set and not empty
 

@@ -12,6 +12,7 @@ use sc_client::{Client, Detail};
 use sc_profiles::Status;
 
 use crate::context;
+use crate::remote::Protocol;
 
 /// The variable by which a shell asks.
 pub const VARIABLE: &str = "SC_COMPLETE";
@@ -86,7 +87,11 @@ pub fn image_names() -> ArgValueCompleter {
             let shortest = recipe.aliases.into_iter().next().expect("an image has a name");
             (format!("debian:{shortest}"), recipe.description)
         });
-        Ok(aliases(client).await?.chain(built).collect())
+        // Where the plain name is another remote's.
+        let chosen = context::remotes().is_ok_and(|r| r.default.protocol != Protocol::Api);
+        let own = if chosen { "local:" } else { "" };
+        let aliases = aliases(client).await?.map(|(name, about)| (format!("{own}{name}"), about));
+        Ok(aliases.chain(built).collect())
     })
 }
 

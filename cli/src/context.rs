@@ -43,10 +43,7 @@ impl Context {
                 "SC_PROJECT asks for project {project:?}, but there is only \"default\""
             )));
         }
-        let remotes = match variable("SC_REMOTE") {
-            Some(name) => Remotes::with_default(Some(name))?,
-            None => settled()?,
-        };
+        let remotes = remotes()?;
         let interrupts = Interrupts::default();
         Ok(Self { client: client(), remotes, quiet, interrupts, tree })
     }
@@ -65,6 +62,14 @@ fn client() -> Client {
             );
         });
     })
+}
+
+/// The remotes, with the one that was chosen for this command or for all.
+pub fn remotes() -> Result<Remotes> {
+    match variable("SC_REMOTE") {
+        Some(name) => Remotes::with_default(Some(name)),
+        None => settled(),
+    }
 }
 
 /// The remotes with the user's own choice.

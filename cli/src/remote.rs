@@ -42,7 +42,7 @@ pub const ALL: &[Remote] = &[
     Remote { name: "debian", url: "", protocol: Protocol::Packages },
 ];
 
-/// The remotes, and which of them is meant where none is named.
+/// The remotes, and which of them an image is of where none is named.
 #[derive(Debug, Clone)]
 pub struct Remotes {
     /// That one.
@@ -73,12 +73,14 @@ impl Remotes {
         }
     }
 
-    /// The name of an object of the daemon: an instance, a profile ...
+    /// The name of an object of the daemon: an instance, a profile ... Without a remote it is the local
+    /// daemon's, as the one that was chosen has nothing of the kind.
     pub fn object(&self, text: &str) -> Result<String> {
         match self.split(text)? {
             _ if text.is_empty() => Err(wrong("a name is empty")),
             (_, "") => Err(wrong(format!("{text:?} names a remote, but no object there"))),
             (Remote { protocol: Protocol::Api, .. }, name) => Ok(name.to_owned()),
+            (_, name) if name == text => Ok(name.to_owned()),
             (remote, _) => {
                 Err(wrong(format!("the remote {:?} has nothing but images", remote.name)))
             }
@@ -191,6 +193,14 @@ mod tests {
         assert!(remotes().object("local:").unwrap_err().to_string().contains("no object there"));
         assert_eq!(remotes().object("").unwrap_err().to_string(), "a name is empty");
         assert!(remotes().image("").unwrap_err().to_string().ends_with("image is empty"));
+    }
+
+    #[test]
+    fn the_remote_that_was_chosen_is_only_that_of_images() {
+        let remotes = Remotes::with_default(Some("debian".into())).unwrap();
+        assert_eq!(remotes.image("12").unwrap().remote.name, "debian");
+        assert_eq!(remotes.object("c1").unwrap(), "c1");
+        assert!(remotes.object("debian:c1").is_err());
     }
 
     #[test]

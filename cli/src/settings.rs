@@ -15,7 +15,7 @@ const FILE: &str = "config.yaml";
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
-    /// The remote that names without one mean.
+    /// The remote that images named without one are of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_remote: Option<String>,
 }

@@ -20,7 +20,8 @@ pub struct Remote;
 
 impl Group for Remote {
     const NAME: &'static str = "remote";
-    const ABOUT: &'static str = "Show remotes, and choose the one that names without one mean";
+    const ABOUT: &'static str =
+        "Show remotes, and choose the one that images named without one are of";
     const VERBS: &'static [Entry] =
         &[Entry::verb::<List<Row>>(), Entry::verb::<Switch>(), Entry::verb::<GetDefault>()];
 }
@@ -35,14 +36,17 @@ pub struct Switch {
 
 impl Verb for Switch {
     const NAME: &'static str = "switch";
-    const ABOUT: &'static str = "Choose the remote that names without one mean";
+    const ABOUT: &'static str = "Choose the remote that images named without one are of";
     const ALIASES: &'static [&'static str] = &["set-default"];
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let remote = remote::find(self.remote.trim_end_matches(':'))?;
         let settings = Settings { default_remote: Some(remote.name.to_owned()) };
         settings.save()?;
-        output::done(&context, format!("Names without a remote are of {}: now", remote.name))?;
+        output::done(
+            &context,
+            format!("Images named without a remote are of {}: now", remote.name),
+        )?;
         DONE
     }
 }
@@ -53,7 +57,7 @@ pub struct GetDefault {}
 
 impl Verb for GetDefault {
     const NAME: &'static str = "get-default";
-    const ABOUT: &'static str = "Show the remote that names without one mean";
+    const ABOUT: &'static str = "Show the remote that images named without one are of";
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         output::line(context.remotes.default.name)?;

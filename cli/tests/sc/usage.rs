@@ -113,6 +113,7 @@ fn shells_complete_verbs_and_names() {
     let names = complete(&["stop", "w"], "2");
     assert!(names.contains("web1") && !names.contains("db1"), "{names}");
     assert!(complete(&["launch", "debian"], "2").contains("debian:12"));
+    assert!(complete(&["launch", "b"], "2").contains("bb"));
     let keys = complete(&["config", "set", "web1", "limits.mem"], "4");
     assert!(keys.contains("limits.memory="), "{keys}");
     assert!(complete(&["config", "get", "web1", "user"], "4").contains("user."));
@@ -131,6 +132,14 @@ fn the_remote_that_was_switched_to_is_meant_until_another_is() {
     run(&["remote", "switch", "debian:"]);
     assert_eq!(run(&["remote", "get-default"]), "debian\n");
     assert!(run(&["remote", "list", "-f", "csv"]).contains("debian,,packages,YES"));
+    run(&["launch", "12", "c1"]);
+    assert_eq!(cli.fake.last("POST /1.0/instances").body["source"]["protocol"], "packages");
+    assert!(run(&["info", "web1"]).contains("Name: web1"));
+    run(&["start", "db1"]);
+    run(&["exec", "web1", "--", "true"]);
+    run(&["delete", "db1"]);
+    assert!(run(&["image", "list", "-f", "csv"]).contains("12 (3 more)"));
+    run(&["image", "delete", "bb"]);
     run(&["remote", "switch", "local"]);
     assert_eq!(run(&["remote", "get-default"]), "local\n");
 }
