@@ -149,7 +149,7 @@ fn said(error: &clap::Error) -> String {
 }
 
 /// What was typed and meant where clap, which weighs a slip in a short word as if it were another word,
-/// suggests nothing; and where to read on.
+/// suggests nothing, or several; and where to read on.
 fn slip<'s>(error: &clap::Error, sentence: &'s str) -> Option<(String, String, &'s str)> {
     if !matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument) {
         return None;
@@ -160,7 +160,11 @@ fn slip<'s>(error: &clap::Error, sentence: &'s str) -> Option<(String, String, &
         _ => None,
     })?;
     let suggested = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg];
-    if suggested.into_iter().any(|kind| error.get(kind).is_some()) {
+    let one = |kind| match error.get(kind) {
+        Some(ContextValue::Strings(names)) => names.len() == 1,
+        suggested => suggested.is_some(),
+    };
+    if suggested.into_iter().any(one) {
         return None;
     }
     let (_, see) = sentence.rsplit_once(SEE)?;
@@ -175,8 +179,8 @@ fn slip<'s>(error: &clap::Error, sentence: &'s str) -> Option<(String, String, &
         }
         None => command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect(),
     };
-    let meant = suggest::nearest(&typed, &names)?.to_owned();
-    Some((typed, meant, see))
+    let meant = suggest::nearest(&typed, &names).or_else(|| suggest::shortened(&typed, &names))?;
+    Some((typed, meant.to_owned(), see))
 }
 
 /// Between what is wrong and where to read on.

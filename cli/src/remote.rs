@@ -4,6 +4,7 @@
 use anyhow::Result;
 use sc_api::{ImageSource, InstanceSource};
 
+use crate::suggest;
 use crate::usage::wrong;
 
 /// A remote.
@@ -68,7 +69,7 @@ impl Remotes {
     /// Takes `remote:name` apart.
     pub fn split<'t>(&self, text: &'t str) -> Result<(&'static Remote, &'t str)> {
         match text.split_once(':') {
-            Some((remote, name)) => Ok((find(remote)?, name)),
+            Some((remote, name)) => Ok((find_for(remote, &text[remote.len()..])?, name)),
             None => Ok((self.default, text)),
         }
     }
@@ -123,12 +124,20 @@ impl Remotes {
 
 /// The remote of this name.
 pub fn find(name: &str) -> Result<&'static Remote> {
-    match ALL.iter().find(|remote| remote.name == name) {
-        Some(remote) => Ok(remote),
-        None => Err(wrong(format!(
-            "there is no remote {name:?}; `sc remote list` shows those there are"
-        ))),
+    find_for(name, "")
+}
+
+/// The remote of this name, which `rest` was written behind.
+fn find_for(name: &str, rest: &str) -> Result<&'static Remote> {
+    if let Some(remote) = ALL.iter().find(|remote| remote.name == name) {
+        return Ok(remote);
     }
+    let text = format!("there is no remote {name:?}; `sc remote list` shows those there are");
+    let names: Vec<String> = ALL.iter().map(|remote| remote.name.to_owned()).collect();
+    Err(wrong(match suggest::nearest(name, &names) {
+        Some(meant) => format!("{text} ({})", suggest::question(&format!("{meant}{rest}"))),
+        None => text,
+    }))
 }
 
 impl ImageName {

@@ -7,22 +7,47 @@ const ALIKE: f64 = 0.8;
 
 /// The question to put behind an error, if it is about a name that is like one that there is.
 pub async fn did_you_mean(client: &Client, error: &anyhow::Error) -> Option<String> {
-    let text = match error.downcast_ref()? {
-        Error::Server { status: 404, text } | Error::Operation { text, .. } => text,
-        _ => return None,
+    let (Error::Server { text, .. } | Error::Operation { text, .. }) = error.downcast_ref()? else {
+        return None;
     };
     let (kind, name) = missing(text)?;
     // A daemon that does not answer has told its error already.
     let names = names(client, kind).await.ok()?;
+    if kind == BUILT && names.iter().any(|own| own == name) {
+        return Some(question(&format!("local:{name}")));
+    }
     let best = nearest(name, &names)?;
-    Some(format!("did you mean {best:?}?"))
+    Some(if kind == BUILT { question(&format!("local:{best}")) } else { question(best) })
 }
 
-/// The kind and the name in the server's words: `Instance "web" not found: see sc list`.
-fn missing(text: &str) -> Option<(&str, &str)> {
-    let (kind, rest) = text.split_once(" \"")?;
-    let (name, rest) = rest.split_once('"')?;
-    rest.starts_with(" not found").then_some((kind, name))
+/// How one is asked.
+pub fn question(meant: &str) -> String {
+    format!("did you mean {meant:?}?")
+}
+
+/// An image that is built of packages, in the server's words.
+const BUILT: &str = "no image";
+
+/// What comes before and after a name that is not there, in the server's words.
+const MISSING: &[(&str, &str)] = &[
+    ("Instance", " not found"),
+    ("Profile", " not found"),
+    ("Requested profile", " doesn't exist"),
+    ("Network", " not found"),
+    ("Storage pool", " not found"),
+    ("Image", " not found"),
+    (BUILT, " can be built from packages"),
+];
+
+/// The kind and the name in the server's words: `Instance "web" not found: see sc list`. A device's name
+/// may come before.
+fn missing(text: &str) -> Option<(&'static str, &str)> {
+    MISSING.iter().find_map(|(kind, end)| {
+        let (before, rest) = text.split_once(&format!("{kind} \""))?;
+        let (name, rest) = rest.split_once('"')?;
+        let whole = before.is_empty() || before.ends_with(": ");
+        (whole && rest.starts_with(end)).then_some((*kind, name))
+    })
 }
 
 async fn names(client: &Client, kind: &str) -> Result<Vec<String>> {
@@ -30,10 +55,12 @@ async fn names(client: &Client, kind: &str) -> Result<Vec<String>> {
         "Instance" => {
             client.instances(Detail::Config).await?.into_iter().map(|one| one.name).collect()
         }
-        "Profile" => client.profiles().await?.into_iter().map(|one| one.name).collect(),
+        "Profile" | "Requested profile" => {
+            client.profiles().await?.into_iter().map(|one| one.name).collect()
+        }
         "Network" => client.networks().await?.into_iter().map(|one| one.name).collect(),
         "Storage pool" => client.pools().await?.into_iter().map(|one| one.name).collect(),
-        "Image" => client.image_aliases().await?.into_iter().map(|one| one.name).collect(),
+        "Image" | BUILT => client.image_aliases().await?.into_iter().map(|one| one.name).collect(),
         _ => Vec::new(),
     })
 }
@@ -48,6 +75,18 @@ pub fn nearest<'n>(name: &str, names: &'n [String]) -> Option<&'n str> {
         .filter(|(likeness, _)| *likeness >= ALIKE)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, name)| name)
+}
+
+/// The one of the verbs that begins as `typed` does and has its letters in their order, if no other has.
+pub fn shortened<'v>(typed: &str, verbs: &'v [String]) -> Option<&'v str> {
+    let fits = |verb: &str| {
+        let mut letters = verb.chars();
+        verb.chars().next() == typed.chars().next()
+            && typed.chars().all(|c| letters.any(|l| l == c))
+    };
+    let mut fitting = verbs.iter().filter(|verb| fits(verb));
+    let first = fitting.next()?;
+    fitting.next().is_none().then_some(first)
 }
 
 /// A letter of a short name is much of it, so one slip is always forgiven; but hardly anything is
@@ -70,6 +109,10 @@ mod tests {
         assert_eq!(missing(remedied), Some(("Instance", "wbe1")));
         assert_eq!(missing("Storage pool \"p\" not found"), Some(("Storage pool", "p")));
         assert_eq!(missing("Operation not found"), None);
+        let requested = "Requested profile \"wrok\" doesn't exist";
+        assert_eq!(missing(requested), Some(("Requested profile", "wrok")));
+        let device = "Device validation failed for \"root\": Storage pool \"p\" not found: see";
+        assert_eq!(missing(device), Some(("Storage pool", "p")));
     }
 
     #[test]
@@ -85,6 +128,15 @@ mod tests {
             ("b1", None),
         ] {
             assert_eq!(nearest(name, &names), meant, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_verb_is_known_by_some_of_its_letters_if_no_other_has_them() {
+        let verbs: Vec<String> = ["show", "set", "unset", "get"].map(str::to_owned).into();
+        for (typed, meant) in [("st", Some("set")), ("s", None), ("ut", Some("unset")), ("", None)]
+        {
+            assert_eq!(shortened(typed, &verbs), meant, "{typed}");
         }
     }
 }

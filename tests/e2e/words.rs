@@ -1,14 +1,14 @@
-//! A hundred slips of the keyboard: each is answered by what was meant.
+//! A hundred slips of the keyboard, and some more: each is answered by what was meant.
 
 use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Daemon, report};
 
 /// What was typed, and what must be suggested.
 #[rustfmt::skip]
-const SLIPS: [(&str, &str); 100] = [
+const SLIPS: [(&str, &str); 109] = [
     // Verbs.
     ("lanuch bb x1", "launch"), ("launhc bb x1", "launch"), ("lauch bb x1", "launch"), ("lunch bb x1", "launch"),
-    ("inti bb x1", "init"), ("lsit", "list"), ("lst", "list"), ("lisst", "list"), ("infos web1", "info"),
+    ("inti bb x1", "init"), ("lsit", "list"), ("lst", "mean \"list\""), ("lisst", "list"), ("infos web1", "info"),
     ("ifno web1", "info"), ("exce web1 -- true", "exec"), ("exex web1 -- true", "exec"), ("shel web1", "shell"),
     ("shlel web1", "shell"), ("strat web1", "start"), ("statr web1", "start"), ("stpo web1", "stop"),
     ("sotp web1", "stop"), ("restrat web1", "restart"), ("retsart web1", "restart"), ("delet web1", "delete"),
@@ -46,6 +46,12 @@ const SLIPS: [(&str, &str); 100] = [
     ("profile set work limits.memmory=1GiB", "\"limits.memory\""),
     ("config device add web1 d disk sorce=/tmp path=/d", "\"source\""),
     ("config device add web1 e nic netwrk=x", "\"network\""),
+    // Remotes, names in what is asked for, and verbs of which little is left.
+    ("launch debain:12 x1", "\"debian:12\""), ("info loacl:web1", "\"local:web1\""),
+    ("remote switch debain", "\"debian\""), ("launch debian:busybox x1", "\"local:busybox\""),
+    ("profile add web1 wrok", "\"work\""), ("launch busybox x1 -p defualt", "\"default\""),
+    ("launch busybox x1 -s defualt", "\"default\""), ("config st web1 user.a=1", "\"set\""),
+    ("stp web1", "stop"),
 ];
 
 #[test]
