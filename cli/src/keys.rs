@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use sc_api::ConfigMap;
+use sc_profiles::{Key, Status};
 
 use crate::output;
 
@@ -70,6 +71,17 @@ pub fn merge(config: &mut ConfigMap, settings: ConfigMap) {
             _ => config.insert(key, value),
         };
     }
+}
+
+/// The part of the help that lists the keys that can be set.
+pub fn help() -> String {
+    let set = |key: &&Key| {
+        let record = ["volatile.", "image."].iter().any(|family| key.name.starts_with(family));
+        key.status == Status::Honoured && !record
+    };
+    let lines = sc_profiles::keys().iter().filter(set);
+    let lines = lines.map(|key| format!("  {:<29}  {}\n", key.name, key.text));
+    String::from("Keys:\n") + &lines.collect::<String>()
 }
 
 #[cfg(test)]

@@ -82,12 +82,12 @@ fn allow(expanded: &Settings) -> Result<Effective, Error> {
 ///
 /// # Errors
 ///
-/// [`Error::UnknownKey`], with what was probably meant, or where all keys are.
+/// [`Error::UnknownKey`], with what was probably meant, or the command that lists the keys.
 pub fn known(name: &str) -> Result<&'static Key, Error> {
     key::find(name).ok_or_else(|| {
         let hint = match key::suggestion(name) {
             Some(meant) => format!(" (did you mean {}?)", quoted(&meant)),
-            None => ": see docs/config-keys.md".to_owned(),
+            None => ": see sc config set --help".to_owned(),
         };
         Error::UnknownKey { key: name.to_owned(), hint }
     })

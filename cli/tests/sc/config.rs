@@ -113,7 +113,7 @@ fn a_text_of_a_pipe_that_the_server_refuses_leaves_no_file() {
     command.env("TMPDIR", folder.path());
     let ran = with_input(command, "config:\n  no.key: 1\n");
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert_eq!(ran.stderr, "Error: Unknown configuration key: no.key: see docs/config-keys.md\n");
+    assert_eq!(ran.stderr, "Error: Unknown configuration key: no.key: see sc config set --help\n");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 

@@ -63,6 +63,10 @@ fn help_and_version_need_no_daemon() {
     assert!(ran.stdout.contains("launch") && ran.stdout.contains("Exit codes"), "{ran:?}");
     let ran = finish(&mut plain_command(&["list", "--help"]));
     assert!(ran.stdout.contains("Columns:\n  n  Name\n"), "{}", ran.stdout);
+    for group in ["config", "profile"] {
+        let ran = finish(&mut plain_command(&[group, "set", "--help"]));
+        assert!(ran.stdout.contains("\n  limits.memory ") && !ran.stdout.contains("volatile"));
+    }
     let ran = finish(&mut plain_command(&["--version"]));
     assert!(ran.stdout.starts_with("sc "), "{ran:?}");
 }

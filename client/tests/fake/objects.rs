@@ -78,7 +78,7 @@ fn instances(
             }
         }
         ("PUT", [_]) if body["config"]["no.key"].is_string() => {
-            failure(400, "Unknown configuration key: no.key: see docs/config-keys.md")
+            failure(400, "Unknown configuration key: no.key: see sc config set --help")
         }
         ("PUT", [_]) => done(shared, json!({})),
         ("DELETE", ["web1"]) => failure(400, "Instance is running"),

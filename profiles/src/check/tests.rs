@@ -56,7 +56,7 @@ fn the_honoured_keys_come_to_what_they_say() {
 fn an_unknown_key_is_refused_in_lxds_words() {
     assert_eq!(
         refused(&[("bad.key", "1")]),
-        "Unknown configuration key: bad.key: see docs/config-keys.md"
+        "Unknown configuration key: bad.key: see sc config set --help"
     );
     assert_eq!(
         refused(&[("limits.memroy", "1")]),
@@ -64,7 +64,7 @@ fn an_unknown_key_is_refused_in_lxds_words() {
     );
     assert_eq!(
         refused(&[("bad.key", "")]),
-        "Unknown configuration key: bad.key: see docs/config-keys.md"
+        "Unknown configuration key: bad.key: see sc config set --help"
     );
 }
 
@@ -213,7 +213,7 @@ fn a_client_may_send_records_back_but_not_change_them() {
     }
     check(&[("volatile.last_state.power", "STOPPED")], Origin::Daemon).unwrap();
     let unknown = check(&[("volatile.nonsense", "1")], Origin::Daemon).unwrap_err();
-    let nonsense = "Unknown configuration key: volatile.nonsense: see docs/config-keys.md";
+    let nonsense = "Unknown configuration key: volatile.nonsense: see sc config set --help";
     assert_eq!(unknown.to_string(), nonsense);
 
     let mut put = map(&[("user.b", "2")]);

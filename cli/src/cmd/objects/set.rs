@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Command};
 use clap_complete::engine::ArgValueCompleter;
 use sc_api::ConfigMap;
 
@@ -32,6 +32,11 @@ pub trait Keyed: Args + 'static {
     /// Removes a key.
     fn unset(&self, form: &mut <Self::Object as Changeable>::Form, key: &str) -> Result<()>;
 
+    /// What the help of `set` says of its keys.
+    fn help() -> Option<String> {
+        None
+    }
+
     /// Completes its keys.
     fn key_names() -> ArgValueCompleter;
 
@@ -54,6 +59,10 @@ impl<T: Changeable + 'static> Keyed for One<T> {
 
     fn unset(&self, form: &mut T::Form, key: &str) -> Result<()> {
         keys::unset(T::config(form), key)
+    }
+
+    fn help() -> Option<String> {
+        Some(keys::help())
     }
 
     fn key_names() -> ArgValueCompleter {
@@ -83,6 +92,14 @@ pub struct Set<P: Keyed> {
 impl<P: Keyed> Verb for Set<P> {
     const NAME: &'static str = "set";
     const ABOUT: &'static str = P::SET;
+
+    fn augment(command: Command) -> Command {
+        let command = Self::augment_args(command);
+        match P::help() {
+            Some(help) => command.after_help(help),
+            None => command,
+        }
+    }
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let settings = keyvalue::settings(&self.settings)?;
