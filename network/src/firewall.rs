@@ -1,6 +1,6 @@
 //! The nftables table of a network.
 //!
-//! Each network has one table of its own, `inet sc_<name>`, that is written as a text when the
+//! Each network has a table of its own, `inet sc_<name>`, that is written as a text when the
 //! network changes and put in whole: the old one goes in the same transaction. Nothing of it depends
 //! on instances, so none of it is touched when one starts.
 //!
@@ -166,7 +166,11 @@ async fn apply(config: &BridgeConfig, context: &Context) -> Result<Standing> {
     let mut requests = requests::are_answered(config);
     loop {
         tries += 1;
-        let seen = look(name, context).await?.unwrap_or_default();
+        let seen = look(name, context).await?;
+        if !requests {
+            forget_requests(name, seen.is_some(), context).await;
+        }
+        let seen = seen.unwrap_or_default();
         let text = transaction(config, &seen, requests);
         match run(name, context, &["-f", "-"], &text).await {
             Ok(_) => return Ok(Standing::of(config, &seen, requests)),
@@ -190,7 +194,9 @@ pub(crate) async fn remove(network: &str, context: &Context) -> Result<()> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let seen = look(network, context).await?.unwrap_or_default();
+        let seen = look(network, context).await?;
+        forget_requests(network, seen.is_some(), context).await;
+        let seen = seen.unwrap_or_default();
         let requests = seen.requests.map(|_| requests::removal(network)).unwrap_or_default();
         let text = removal(network) + &requests + &others::removal(&seen);
         match run(network, context, &["-f", "-"], &text).await {
@@ -201,6 +207,17 @@ pub(crate) async fn remove(network: &str, context: &Context) -> Result<()> {
                 tracing::debug!(network, error, "the rules have changed meanwhile");
             }
         }
+    }
+}
+
+/// Takes the table for requests away where it cannot be looked for. A kernel that has no such tables refuses.
+async fn forget_requests(network: &str, is_seen: bool, context: &Context) {
+    if is_seen {
+        return;
+    }
+    if let Err(error) = run(network, context, &["-f", "-"], &requests::removal(network)).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::debug!(network, error, "no table for requests is taken away");
     }
 }
 

@@ -241,6 +241,31 @@ fn a_restart_that_a_daemon_did_not_live_to_finish_is_finished_when_its_pool_answ
 }
 
 #[test]
+fn a_stop_ends_a_restart_that_waits_for_its_pool() {
+    let mut daemon = with_guests(&[]);
+    let disk = Disk::with_pool(&daemon, "slow", 64);
+    daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).ok();
+    daemon.end();
+    daemon.run_into("kill@restart:intent");
+    assert_ne!(daemon.sc(&["restart", "--force", "s1"]).code, 0);
+    daemon.wait_died();
+    disk.freeze();
+    daemon.run_again();
+    assert_eq!(status(&daemon, "s1"), "Running");
+    daemon.sc(&["stop", "--force", "s1"]).ok();
+    disk.thaw();
+    daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(status(&daemon, "s1"), "Stopped");
+    daemon.restart();
+    daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
+    assert_eq!(status(&daemon, "s1"), "Stopped");
+    daemon.sc(&["delete", "s1"]).ok();
+    daemon.sc(&["image", "delete", BUSYBOX]).ok();
+    daemon.sc(&["storage", "delete", "slow"]).ok();
+}
+
+#[test]
 fn a_daemon_that_stands_still_is_waited_for_and_answers_when_it_goes_on() {
     let daemon = Daemon::start();
     let process = Pid::from_raw(daemon.pid().try_into().unwrap()).unwrap();

@@ -152,17 +152,19 @@ impl Verb for WaitReady {
 
     async fn run(self, context: Context) -> Result<ExitCode> {
         let limit = Limit::new(self.timeout);
+        let mut last = "it does not answer".to_owned();
         loop {
             let why = match limit.run(context.client.ready()).await {
                 Some(Ok(())) => return DONE,
                 // Waiting lets nobody in.
                 Some(Err(error @ Error::PermissionDenied { .. })) => return Err(error.into()),
                 Some(Err(error)) if limit.is_over() => output::chain(&error.into()),
-                Some(Err(_)) => {
+                Some(Err(error)) => {
+                    last = output::chain(&error.into());
                     tokio::time::sleep(POLL).await;
                     continue;
                 }
-                None => "it does not answer".to_owned(),
+                None => last,
             };
             bail!("the daemon is not ready after {} s: {why}", self.timeout);
         }

@@ -165,10 +165,9 @@ impl Instances {
     /// Lets one creation at a time have a name that is nobody's.
     fn claim_name(&self, name: &InstanceName) -> Result<Claim> {
         let claim = self.ctx().pools.claim_volume(name.as_str());
-        let claim = claim.map_err(|_| name_taken(name))?;
         match self.ctx().store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])? {
             Some(_) => Err(name_taken(name)),
-            None => Ok(claim),
+            None => claim,
         }
     }
 

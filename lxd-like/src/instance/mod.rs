@@ -45,6 +45,7 @@ mod spec;
 mod start;
 mod stop;
 mod stream;
+mod unfinished;
 mod update;
 mod view;
 mod volume;

@@ -3,7 +3,7 @@
 //! Creations that were not finished are taken back, deletions are finished, and runs are taken up
 //! again where their agent lives: same guest, same pids. What a dead run has left is cleared up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +54,6 @@ pub struct TakenUp {
 #[derive(Debug)]
 pub struct Restart {
     instance: InstanceName,
-    /// What the journal has of it.
-    intents: Vec<IntentId>,
     /// The run that came of it, if it came so far: where that goes on, the restart is done.
     became: Option<u64>,
 }
@@ -110,11 +108,8 @@ impl Instances {
                 }
                 Intent::Restart { instance } => {
                     let became = run_since(&journaled, &instance, id);
-                    let none =
-                        || Restart { instance: instance.clone(), intents: Vec::new(), became };
-                    let restart = restarts.entry(instance.clone()).or_insert_with(none);
-                    restart.intents.push(id);
-                    restart.became = became;
+                    self.unfinished().note(&instance, [id]);
+                    restarts.insert(instance.clone(), Restart { instance, became });
                 }
                 _ => continue,
             }
@@ -134,16 +129,22 @@ impl Instances {
         Ok(Recovered { ran, late, restarts: restarts.into_values().collect() })
     }
 
-    /// Finishes a restart. Until then the journal has it, whatever becomes of this daemon.
+    /// Finishes a restart, unless somebody stops the instance before it comes to that. Until then the journal
+    /// has it, whatever becomes of this daemon.
     pub async fn finish_restart(&self, restart: Restart, patience: Duration) {
         let name = &restart.instance;
+        let mut intents = BTreeSet::new();
         let finished = async {
-            if let Some(instance) = self.taken_up(name).await? {
+            let instance = self.taken_up(name).await?;
+            if let Some(instance) = &instance {
                 self.ctx().pools.has_answered(instance.view().record.pool.as_str()).await;
                 // What becomes of its run is not known before.
                 while matches!(instance.view().phase, Phase::Silent) {
                     tokio::time::sleep(TAKING_UP_PAUSE).await;
                 }
+            }
+            intents = self.unfinished().take(name);
+            if let Some(instance) = instance.filter(|_| !intents.is_empty()) {
                 match instance.view().phase.run() {
                     Some(run) if restart.became == Some(run.plan.run) => {}
                     Some(_) => instance.restart(StopMode::Orderly(patience)).await?,
@@ -155,7 +156,7 @@ impl Instances {
         if let Err(error) = finished.await {
             tracing::error!(instance = %name, error = %error.chain(), "finish a restart");
         }
-        for intent in restart.intents {
+        for intent in intents {
             self.ctx().done(intent).await;
         }
     }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::handle::InstanceHandle;
 use super::keep::Behind;
+use super::unfinished::Unfinished;
 use super::view::View;
 use crate::context::Ctx;
 use crate::error::Result;
@@ -18,6 +19,7 @@ pub struct Instances {
     ctx: Ctx,
     all: Arc<RwLock<All>>,
     behind: Arc<Behind>,
+    unfinished: Arc<Unfinished>,
 }
 
 type All = BTreeMap<InstanceName, Arc<InstanceHandle>>;
@@ -25,7 +27,7 @@ type All = BTreeMap<InstanceName, Arc<InstanceHandle>>;
 impl Instances {
     /// No instance yet: see [`recover`](Self::recover).
     pub fn new(ctx: Ctx) -> Self {
-        Self { ctx, all: Arc::default(), behind: Arc::default() }
+        Self { ctx, all: Arc::default(), behind: Arc::default(), unfinished: Arc::default() }
     }
 
     /// The instance of this name.
@@ -48,6 +50,11 @@ impl Instances {
     /// Whose copies are behind.
     pub(super) fn behind(&self) -> &Arc<Behind> {
         &self.behind
+    }
+
+    /// Restarts that are to be finished later.
+    pub(super) fn unfinished(&self) -> &Unfinished {
+        &self.unfinished
     }
 
     pub(super) fn insert(&self, handle: Arc<InstanceHandle>) {

@@ -13,7 +13,6 @@ use super::{config, fit, nics, stop};
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::manager::Following;
 use crate::model::{DEFAULT_PROFILE, InstanceRecord};
 
 /// A change that a client asks for.
@@ -68,45 +67,68 @@ pub(super) fn changed(record: &InstanceRecord, put: InstancePut) -> Result<Insta
     })
 }
 
-/// Whether a record may become another, and the host has what that asks for; it may take time.
-pub(super) async fn check_fit(
-    ctx: &Ctx,
-    record: &InstanceRecord,
-    changed: &InstanceRecord,
-    running: bool,
-) -> Result<()> {
-    let (before, after) = check(ctx, record, changed, running)?;
-    fit::check(ctx, Some(&before.effective), &after.effective).await
-}
-
-/// Replaces a record, while its profiles stay as they are. Returns it as it is kept from now on, with what it
-/// comes to.
+/// Replaces a record and shows it. A running instance follows; both or neither.
 pub(super) async fn update(
     ctx: &Ctx,
-    _following: &Following<'_>,
+    record: &InstanceRecord,
+    changed: InstanceRecord,
+    run: Option<Arc<Run>>,
+    show: impl FnOnce(InstanceRecord, Settings),
+) -> Result<()> {
+    let (before, after) = check(ctx, record, &changed, run.is_some())?;
+    fit::check(ctx, Some(&before.effective), &after.effective).await?;
+    let limits = &after.effective.limits;
+    let followed = async {
+        if let Some(run) = &run {
+            // The kernel may take its time, and whoever comes to follow a profile would wait as well.
+            apply_limits(ctx, run, limits).await?;
+            ctx.steps.operation("update").reach("limits")?;
+        }
+        write(ctx, record, changed, run.as_deref(), limits, show).await
+    };
+    let (Err(error), Some(run)) = (followed.await, &run) else { return Ok(()) };
+    if let Err(error) = apply_limits(ctx, run, &before.effective.limits).await {
+        tracing::error!(instance = %record.name, error = %error.chain(),
+            "take a change of limits back");
+    }
+    Err(error)
+}
+
+/// Writes a record down and shows it, while its profiles stay as they are: a change of one concerns it as it is
+/// then, or has come before it. `limits` are those that the instance has by now.
+async fn write(
+    ctx: &Ctx,
     record: &InstanceRecord,
     mut changed: InstanceRecord,
-    run: Option<Arc<Run>>,
-) -> Result<(InstanceRecord, Settings)> {
-    let (before, after) = check(ctx, record, &changed, run.is_some())?;
+    run: Option<&Run>,
+    limits: &Limits,
+    show: impl FnOnce(InstanceRecord, Settings),
+) -> Result<()> {
+    let following = ctx.profiles.following().await;
+    let (_, after) = check(ctx, record, &changed, run.is_some())?;
     let held = ctx.references.hold().await;
     nics::hold(ctx, &mut changed, &after.effective)?;
-    let committed = async {
+    let written = async {
         let expanded = config::of_record(ctx, &changed)?.expanded;
-        let (before, after) = (&before.effective.limits, &after.effective.limits);
-        match &run {
-            Some(run) => follow(ctx, run, before, after, &changed).await?,
-            None => commit(ctx, &changed).await?,
+        if let Some(run) = run.filter(|_| after.effective.limits != *limits) {
+            apply_limits(ctx, run, &after.effective.limits).await?;
         }
-        Ok::<_, Error>(expanded)
+        commit(ctx, &changed).await?;
+        Ok(expanded)
     };
-    let committed = committed.await;
-    drop(held);
-    match committed {
-        Ok(_) => nics::release_dropped(ctx, record, &changed).await,
-        Err(_) => nics::release_dropped(ctx, &changed, record).await,
+    match written.await {
+        Ok(expanded) => {
+            show(changed.clone(), expanded);
+            drop((held, following));
+            nics::release_dropped(ctx, record, &changed).await;
+            Ok(())
+        }
+        Err(error) => {
+            drop((held, following));
+            nics::release_dropped(ctx, &changed, record).await;
+            Err(error)
+        }
     }
-    committed.map(|expanded| (changed, expanded))
 }
 
 /// What a record comes to, and what it would come to as another.
@@ -123,27 +145,6 @@ fn check(
     let before = config::of_record(ctx, record)?;
     refuse(&sc_profiles::diff(&before.effective, &after.effective), running)?;
     Ok((before, after))
-}
-
-/// Makes a running instance follow a change and writes it down; both or neither.
-async fn follow(
-    ctx: &Ctx,
-    run: &Run,
-    before: &Limits,
-    after: &Limits,
-    changed: &InstanceRecord,
-) -> Result<()> {
-    let followed = async {
-        apply_limits(ctx, run, after).await?;
-        ctx.steps.operation("update").reach("limits")?;
-        commit(ctx, changed).await
-    };
-    let Err(error) = followed.await else { return Ok(()) };
-    if let Err(error) = apply_limits(ctx, run, before).await {
-        tracing::error!(instance = %changed.name, error = %error.chain(),
-            "take a change of limits back");
-    }
-    Err(error)
 }
 
 /// The profiles asked for; none asked for means the default one.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use sc_api::ErrorKind;
 use sc_storage::{Fingerprint, Source, VolumeName};
 use sc_store::IntentId;
 use tokio::task::JoinHandle;
@@ -47,11 +48,14 @@ pub(super) async fn make(
     Ok(())
 }
 
-/// Its layer goes with an image.
+/// With an image goes its layer.
 fn of_lost_image(ctx: &Ctx, record: &InstanceRecord, error: Error) -> Error {
+    let is_lost = |image: &String| {
+        ctx.images.get(image).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    };
     match &record.image {
-        Some(image) if ctx.images.get(image).is_err() => {
-            Error::not_found(format!("image {image} was deleted meanwhile"))
+        Some(image) if is_lost(image) => {
+            error.within(format!("image {image} was deleted meanwhile"))
         }
         _ => error,
     }

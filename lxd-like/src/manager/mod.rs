@@ -16,6 +16,6 @@ pub use images::{Images, Incoming};
 pub use networks::Networks;
 pub use pool::Pool;
 pub use pools::{DEFAULT_POOL, Pools};
-pub use profiles::{Changing, Following, Profiles};
+pub use profiles::{Changing, Profiles};
 pub use references::{Claim, Held, References};
 pub use root::{Root, RootSource, check_source};

@@ -23,8 +23,8 @@ use crate::paths::Paths;
 /// The pool that a first start makes.
 pub const DEFAULT_POOL: &str = "default";
 
-/// How long a trash is let alone before each try to empty it.
-const EMPTYING_PAUSES: [Duration; 4] =
+/// How long is waited before each try to remove what is in nobody's way.
+const PAUSES: [Duration; 4] =
     [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(100)];
 
 /// The pools. Clones are handles to the same.
@@ -271,7 +271,7 @@ impl Pools {
     pub fn empty_trash_behind(&self, name: &str) {
         let (pools, name) = (self.clone(), name.to_owned());
         tokio::spawn(async move {
-            for pause in EMPTYING_PAUSES {
+            for pause in PAUSES {
                 tokio::time::sleep(pause).await;
                 let Ok(pool) = pools.get(&name) else { return };
                 match blocking(move || Ok(pool.empty_trash()?)).await {

@@ -135,8 +135,8 @@ impl Database {
     }
 
     /// Opens the file anew after a failure, checked as at the first time, with everything brought out of the
-    /// log and synced: a sync of the log that has failed once may tell nothing the next time. Returns the
-    /// newest commit that is there.
+    /// log and synced, or the log written and synced anew: a sync of it that has failed once may tell nothing
+    /// the next time. Returns the newest commit that is there.
     pub(crate) fn open_anew(&mut self) -> Result<Revision, OpenError> {
         let path = self.path.clone();
         // SQLite's locks are the process's: the old connection must have closed the file before.
@@ -156,13 +156,11 @@ impl Database {
         Ok(read(&self.connection, &path)?.revision)
     }
 
-    /// Empties the log. Where the disk does not take its pages, it is written again where it lies and synced, and
+    /// Empties the log. Where the disk has no room for its pages, it is written again where it lies and synced, and
     /// so holds by itself what would have come into the database.
     fn settle_log(&mut self) -> Result<(), OpenError> {
-        use ErrorCode::{DiskFull, SystemIoFailure};
         match self.checkpoint() {
-            // Of want of room that only a sync finds, SQLite says no more than that the sync failed.
-            Err(error) if matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure)) => {
+            Err(error) if may_be_full(&error) => {
                 log::hold(&self.log).map_err(io_error("write the log of", &self.path))?;
                 let store = self.path.display();
                 tracing::warn!(%store, %error, "the log cannot be emptied into the store: make room there");
@@ -379,6 +377,14 @@ fn judge(path: &Path, step: &'static str) -> impl FnOnce(rusqlite::Error) -> Ope
             copies: copies(path),
         },
     }
+}
+
+/// Whether a failure may be want of room: of one that only a sync finds, SQLite says no more than that the sync
+/// has failed.
+fn may_be_full(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+        || code == Some(rusqlite::ffi::SQLITE_IOERR_FSYNC)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-/// The kernel takes some of these for an interface's address all the same, and does not route them.
+/// The kernel takes some of these for an interface's address all the same; guests, and what they talk to, do not.
 const SPECIAL: &[(&str, &str)] = &[
     ("0.0.0.0/8", "they stand for this host"),
     ("127.0.0.0/8", "they are the host's loopback"),

@@ -39,6 +39,7 @@ impl Owner {
         };
         match deleted {
             Ok(()) => {
+                self.forget_restarts().await;
                 self.instances.remove_shown(&self.record().name, &self.view);
                 self.lifecycle("instance-deleted");
                 self.state = State::Gone;
@@ -55,16 +56,15 @@ impl Owner {
     pub(super) async fn update(&mut self, update: Update, guard: &IfMatch) -> Result<()> {
         self.admit(Ask::Update)?;
         guard.check(&self.record().guarded())?;
-        let (ctx, before, run) = (self.ctx.clone(), self.record(), self.run_now());
+        let before = self.record();
         let changed = update::changed(&before, update.applied_to(before.put()))?;
-        update::check_fit(&ctx, &before, &changed, run.is_some()).await?;
-        // Until it is shown: a change of a profile concerns it as it is then, or comes before it.
-        let following = ctx.profiles.following().await;
-        let (record, expanded) = update::update(&ctx, &following, &before, changed, run).await?;
-        self.view.send_modify(|view| {
-            view.record = Arc::new(record);
-            view.expanded = Arc::new(expanded);
-        });
+        let show = |record, expanded| {
+            self.view.send_modify(|view| {
+                view.record = Arc::new(record);
+                view.expanded = Arc::new(expanded);
+            });
+        };
+        update::update(&self.ctx, &before, changed, self.run_now(), show).await?;
         self.keep_copy();
         self.lifecycle("instance-updated");
         Ok(())

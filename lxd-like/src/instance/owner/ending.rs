@@ -1,5 +1,7 @@
 //! How a run ends: of itself, when it was asked to, or with its agent; and what comes after.
 
+use std::collections::BTreeSet;
+
 use sc_store::IntentId;
 
 use super::stopping::{Restarting, Stopping, again, answer};
@@ -49,7 +51,8 @@ impl Owner {
         for waiter in stopping.waiters {
             answer(waiter, Err(ending("the guest goes on stopping")));
         }
-        for Restarting { reply, .. } in stopping.restarts {
+        for Restarting { reply, intent, .. } in stopping.restarts {
+            self.instances.unfinished().note(&self.record().name, [intent]);
             answer(reply, Err(ending("the next one finishes the restart")));
         }
         self.enter(State::Running(active));
@@ -150,7 +153,11 @@ impl Owner {
                 self.delete_if_ephemeral().await;
             }
             self.conclude(restarts, &outcome).await;
-        } else if self.delete_if_ephemeral().await {
+        } else if !waiters.is_empty() {
+            // Who stops it wants it to stay so.
+            self.forget_restarts().await;
+        }
+        if !restarting && self.delete_if_ephemeral().await {
             // With it went what would have it started again.
             noted = Ok(());
         }
@@ -178,9 +185,22 @@ impl Owner {
         ))
     }
 
-    /// Whether it was and is deleted.
+    /// Forgets restarts that were to be finished.
+    pub(super) async fn forget_restarts(&self) {
+        self.done(self.instances.unfinished().take(&self.record().name)).await;
+    }
+
+    /// Nothing is left to be done of these.
+    pub(super) async fn done(&self, intents: BTreeSet<IntentId>) {
+        for intent in intents {
+            self.ctx.done(intent).await;
+        }
+    }
+
+    /// Whether it was and is deleted. One that is to be started again is not.
     async fn delete_if_ephemeral(&mut self) -> bool {
-        if !self.record().ephemeral {
+        let record = self.record();
+        if !record.ephemeral || self.instances.unfinished().has(&record.name) {
             return false;
         }
         let deleted = self.delete().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::stopping::{Restarting, Stopping, answer, forced, pending_restarts};
+use super::stopping::{Restarting, Stopping, answer, forced};
 use super::{Leftover, Owner, State};
 use crate::error::{Error, Result, chain};
 use crate::instance::command::{Reply, StopMode};
@@ -140,6 +140,7 @@ impl Owner {
         match self.admit(forced(mode, Ask::Stop)) {
             Ok(()) if matches!(self.state, State::Silent(_)) => {
                 self.gone().await;
+                self.forget_restarts().await;
                 let left = self.leftover.run.as_ref();
                 let failed = left.map(|left| {
                     let why = Error::new(left.why.kind(), left.why.chain());
@@ -201,11 +202,12 @@ impl Owner {
     pub(super) async fn note_stopped(&self, restarts: &[Restarting]) -> Result<()> {
         let record = stop::with_power(&self.record(), self.power_after(false));
         let mut done: BTreeSet<_> = restarts.iter().map(|restart| restart.intent).collect();
-        if !self.ctx.ready.is_cancelled() {
-            // That of a restart which is finished for an earlier daemon, too.
-            done.extend(pending_restarts(&self.ctx, &self.record().name));
-        }
+        // Those that are to be finished for an earlier daemon, too.
+        done.extend(self.instances.unfinished().take(&record.name));
         let noted = stop::note(&self.ctx, &record, &done).await;
+        if noted.is_err() {
+            self.done(done).await;
+        }
         self.keep(record);
         noted.map_err(|error| self.unnoted(error))
     }

@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use sc_api::InstanceName;
 use sc_store::{IntentId, OperationSteps};
 use tokio::time::Instant;
 
-use crate::context::Ctx;
-use crate::error::{Error, Result, chain};
+use crate::error::{Error, Result};
 use crate::instance::command::{Reply, StopMode};
 use crate::instance::queue::Ask;
 use crate::instance::stop::KILL_PATIENCE;
-use crate::model::Intent;
 
 /// How long an agent may take to tell that its guest, which was killed, is gone.
 const AGENT_PATIENCE: Duration = Duration::from_secs(2);
@@ -66,16 +63,6 @@ impl Stopping {
         // The guest is dead, and an agent that does not say so is stopped or stuck.
         self.extend(AGENT_PATIENCE);
     }
-}
-
-/// The journal's entries of an instance's restarts.
-pub(super) fn pending_restarts(ctx: &Ctx, name: &InstanceName) -> Vec<IntentId> {
-    let own = |intent: &Intent| matches!(intent, Intent::Restart { instance } if instance == name);
-    let pending = ctx.journal.pending().unwrap_or_else(|error| {
-        tracing::error!(instance = %name, error = chain(&error), "look for its restarts");
-        Vec::new()
-    });
-    pending.into_iter().filter(|(_, intent)| own(intent)).map(|(id, _)| id).collect()
 }
 
 /// Longer than anybody waits, and no time that a clock cannot hold.

@@ -9,7 +9,7 @@ use sc_store::IntentId;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Pool, Pools};
+use super::{PAUSES, Pool, Pools};
 use crate::blocking::blocking;
 use crate::error::Result;
 use crate::model::{ImageRecord, InstanceRecord, Intent, PROJECT, PoolRecord};
@@ -81,17 +81,17 @@ impl Pools {
     /// Removes what was deleted while the pool could not be used: volumes by the journal, layers by
     /// the images that there are.
     async fn catch_up(&self, pool: &Pool) -> Result<()> {
-        self.drop_volumes(pool).await?;
+        let dropped = self.drop_volumes(pool).await;
         let (store, pool) = (self.store.clone(), pool.clone());
-        blocking(move || {
+        let removed = blocking(move || {
             for image in pool.images()? {
                 if store.get_doc::<ImageRecord>(&[image.as_str()])?.is_none() {
                     pool.delete_image(&image)?;
                 }
             }
             Ok(())
-        })
-        .await
+        });
+        dropped.and(removed.await)
     }
 
     /// Goes on after an error and returns the first.
@@ -106,30 +106,33 @@ impl Pools {
 
     async fn drop_volume(&self, pool: &Pool, id: IntentId, volume: &str) -> Result<()> {
         // Else an instance could be given the name, and a volume, after the look.
-        let _ours = loop {
-            match self.claim_volume(volume) {
-                Ok(claim) => break claim,
-                Err(_) => sleep(PAUSE).await,
-            }
-        };
+        let _ours = self.claim_volume(volume)?;
         if !self.journal.pending()?.iter().any(|(pending, _)| *pending == id) {
             return Ok(());
         }
         let found = self.store.get_doc::<InstanceRecord>(&[PROJECT, volume])?;
         // An instance of that name is made only where there is no such volume: then it had gone.
         if found.is_none_or(|instance| instance.value.pool != *pool.name()) {
-            self.remove_if_there(pool.clone(), VolumeName::new(volume)?).await?;
+            let removing = self.remove_if_there(pool.clone(), VolumeName::new(volume)?);
+            pool.while_it_answers(removing).await?;
         }
         Ok(self.journal.clear(id).await?)
     }
 
-    /// Removes, if the pool can be used by now, what was deleted while it could not be.
+    /// Removes, if the pool can be used by now, what was deleted while it could not be. What fails for long is
+    /// done by the next daemon.
     pub fn drop_behind(&self, name: PoolName) {
         let pools = self.clone();
         tokio::spawn(async move {
-            let Ok(pool) = pools.get(name.as_str()) else { return };
-            if let Err(error) = pools.drop_volumes(&pool).await {
-                tracing::error!(pool = %name, error = %error.chain(), "remove deleted volumes");
+            for pause in PAUSES {
+                sleep(pause).await;
+                let Ok(pool) = pools.get(name.as_str()) else { return };
+                match pools.drop_volumes(&pool).await {
+                    Ok(()) => return,
+                    Err(error) => {
+                        tracing::warn!(pool = %name, error = %error.chain(), "remove deleted volumes");
+                    }
+                }
             }
         });
     }

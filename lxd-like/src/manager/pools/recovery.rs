@@ -27,13 +27,14 @@ impl Pools {
                 continue;
             }
             tracing::info!(%pool, "taking a pool away that was half made or half deleted");
-            if self.record(pool.as_str()).is_ok() {
+            let is_that = self.record(pool.as_str()).is_ok_and(|record| record.path == *path);
+            if is_that {
                 self.roster.going(pool.as_str());
             }
             let taking = tokio::spawn(self.clone().take(id, pool.clone(), path.clone()));
             if timeout(pool::PATIENCE, taking).await.is_err() {
                 tracing::error!(%pool, "a pool is taken away as soon as it answers");
-                going.insert(pool.clone());
+                going.extend(is_that.then(|| pool.clone()));
             }
         }
         Ok(going)

@@ -10,6 +10,7 @@ fn a_guest_gets_its_address_and_finds_its_neighbour_and_nothing_is_left() {
         let rules_up = rules();
         assert!(rules_up.contains("table inet sc_scbr0"), "{rules_up}");
         assert!(rules_up.contains("masquerade"), "{rules_up}");
+        assert!(rules_up.contains("udp dport 67 drop"), "{rules_up}");
         let state = network.state().await.unwrap();
         assert!(state.up && state.addresses.contains(&("10.77.5.1".parse().unwrap(), 24)));
         assert!(state.addresses.contains(&("fd42:7:5:1::1".parse().unwrap(), 64)));
@@ -226,7 +227,7 @@ fn a_request_for_an_address_wakes_no_other_guest() {
 }
 
 #[test]
-fn a_guest_serves_addresses_where_the_network_does_not() {
+fn a_guest_may_serve_addresses_where_the_network_does_not() {
     in_namespace(async {
         let folder = Folder::new();
         let config = config(&[("ipv4.dhcp", "false")]);
