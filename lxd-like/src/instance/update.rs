@@ -86,12 +86,15 @@ pub(super) async fn update(
         }
         write(ctx, record, changed, run.as_deref(), limits, show).await
     };
-    let (Err(error), Some(run)) = (followed.await, &run) else { return Ok(()) };
-    if let Err(error) = apply_limits(ctx, run, &before.effective.limits).await {
+    let followed = followed.await;
+    if followed.is_err()
+        && let Some(run) = &run
+        && let Err(error) = apply_limits(ctx, run, &before.effective.limits).await
+    {
         tracing::error!(instance = %record.name, error = %error.chain(),
             "take a change of limits back");
     }
-    Err(error)
+    followed
 }
 
 /// Writes a record down and shows it, while its profiles stay as they are: a change of one concerns it as it is
