@@ -139,8 +139,9 @@ impl Owner {
     pub(super) async fn stop(&mut self, mode: StopMode, waiter: Reply) {
         match self.admit(forced(mode, Ask::Stop)) {
             Ok(()) if matches!(self.state, State::Silent(_)) => {
-                self.gone().await;
+                // First: an ephemeral one that is to be started again would stay.
                 self.forget_restarts().await;
+                self.gone().await;
                 let left = self.leftover.run.as_ref();
                 let failed = left.map(|left| {
                     let why = Error::new(left.why.kind(), left.why.chain());
