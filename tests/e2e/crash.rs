@@ -284,6 +284,20 @@ fn a_shutdown_is_cut_short_by_who_asks_the_daemon_to_leave() {
 }
 
 #[test]
+fn a_guest_that_is_stopping_already_has_its_time_when_all_are_stopped() {
+    let mut daemon = Daemon::start();
+    Busybox::deaf().import_as(&daemon, "deaf");
+    daemon.sc(&["launch", "deaf", "c1", "-c", "boot.host_shutdown_timeout=4"]).ok();
+    let stop = daemon.begin(&["stop", "c1", "--timeout", "100"]);
+    std::thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    let _shutdown = daemon.begin(&["admin", "shutdown"]);
+    daemon.wait_died();
+    assert!(begun.elapsed() >= Duration::from_secs(4), "killed after {:?}", begun.elapsed());
+    stop.ended().ok();
+}
+
+#[test]
 fn an_ephemeral_instance_whose_restart_fails_is_gone() {
     let daemon = Daemon::start();
     Busybox::import(&daemon);

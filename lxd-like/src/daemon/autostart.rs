@@ -17,6 +17,9 @@ use crate::manager::Pools;
 /// How long a guest may take to stop that was about to be restarted when the daemon died.
 const RESTART_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often a guest is looked at that somebody else has asked to stop.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// How long the restarts that the daemon before this one had begun are waited for.
 const RESTARTS_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -128,7 +131,7 @@ pub async fn stop_all(instances: &Instances, leave: &CancellationToken) {
 
 async fn stop(instance: Arc<InstanceHandle>, timeout: Option<Duration>, leave: CancellationToken) {
     if let Some(timeout) = timeout
-        && (instance.stop(StopMode::Orderly(timeout)).await.is_ok() || leave.is_cancelled())
+        && (stop_in_order(&instance, timeout).await || leave.is_cancelled())
     {
         return;
     }
@@ -138,6 +141,19 @@ async fn stop(instance: Arc<InstanceHandle>, timeout: Option<Duration>, leave: C
     }
     // An ephemeral one is gone then.
     let _ = instance.settled().await;
+}
+
+/// Whether it stops in its time. One that somebody has asked to stop already has the same from now on.
+async fn stop_in_order(instance: &InstanceHandle, time: Duration) -> bool {
+    if instance.stop(StopMode::Orderly(time)).await.is_ok() {
+        return true;
+    }
+    let others_stop = async {
+        while instance.view().phase.is_stopping() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::time::timeout(time, others_stop).await.is_ok() && !instance.view().phase.has_guest()
 }
 
 /// An instance, with what is said of its start and stop.

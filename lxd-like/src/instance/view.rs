@@ -72,6 +72,11 @@ impl Phase {
         }
     }
 
+    /// Whether it was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        matches!(self, Self::Stopping(_))
+    }
+
     /// Whether there is a guest, as far as is known.
     pub fn has_guest(&self) -> bool {
         matches!(self, Self::Running(_) | Self::Stopping(_) | Self::Silent)
