@@ -31,8 +31,8 @@ fn ask_and_leave(daemon: &Daemon, method: &str, path: &str, body: &str) {
         "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
     );
     stream.write_all(text.as_bytes()).unwrap();
-    // As long as a request needs to be read; what it asks for takes longer.
-    std::thread::sleep(Duration::from_millis(1));
+    // As long as a request needs to be read, also by a busy machine; what it asks for takes longer.
+    std::thread::sleep(Duration::from_millis(5));
 }
 
 fn names(daemon: &Daemon, what: &str) -> Vec<String> {
