@@ -8,6 +8,7 @@ use std::time::Duration;
 use sc_api::PoolName;
 use sc_profiles::Boot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::chain;
@@ -131,7 +132,7 @@ pub async fn stop_all(instances: &Instances, leave: &CancellationToken) {
 
 async fn stop(instance: Arc<InstanceHandle>, timeout: Option<Duration>, leave: CancellationToken) {
     if let Some(timeout) = timeout
-        && (stop_in_order(&instance, timeout).await || leave.is_cancelled())
+        && (stop_in_order(&instance, timeout, &leave).await || leave.is_cancelled())
     {
         return;
     }
@@ -143,17 +144,32 @@ async fn stop(instance: Arc<InstanceHandle>, timeout: Option<Duration>, leave: C
     let _ = instance.settled().await;
 }
 
-/// Whether it stops in its time. One that somebody has asked to stop already has the same from now on.
-async fn stop_in_order(instance: &InstanceHandle, time: Duration) -> bool {
-    if instance.stop(StopMode::Orderly(time)).await.is_ok() {
-        return true;
-    }
-    let others_stop = async {
-        while instance.view().phase.is_stopping() {
+/// Whether it stops in its time. One that somebody has asked to stop already has the same from now on, also where
+/// that request gives up earlier.
+async fn stop_in_order(
+    instance: &InstanceHandle,
+    time: Duration,
+    leave: &CancellationToken,
+) -> bool {
+    let end = Instant::now() + time;
+    loop {
+        let rest = end.saturating_duration_since(Instant::now());
+        if instance.stop(StopMode::Orderly(rest)).await.is_ok() {
+            return true;
+        }
+        while instance.view().phase.is_stopping() && Instant::now() < end {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-    };
-    tokio::time::timeout(time, others_stop).await.is_ok() && !instance.view().phase.has_guest()
+        if !instance.view().phase.has_guest() {
+            // An ephemeral one is gone then.
+            let _ = instance.settled().await;
+            return true;
+        }
+        if Instant::now() >= end || leave.is_cancelled() {
+            return false;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// An instance, with what is said of its start and stop.

@@ -3,7 +3,7 @@
 //! Creations that were not finished are taken back, deletions are finished, and runs are taken up
 //! again where their agent lives: same guest, same pids. What a dead run has left is cleared up.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,36 +129,44 @@ impl Instances {
         Ok(Recovered { ran, late, restarts: restarts.into_values().collect() })
     }
 
-    /// Finishes a restart, unless somebody stops the instance before it comes to that. Until then the journal
-    /// has it, whatever becomes of this daemon.
+    /// Finishes a restart, unless somebody stops the instance before. Until then the journal has it, whatever
+    /// becomes of this daemon.
     pub async fn finish_restart(&self, restart: Restart, patience: Duration) {
         let name = &restart.instance;
-        let mut intents = BTreeSet::new();
-        let finished = async {
-            let instance = self.taken_up(name).await?;
-            if let Some(instance) = &instance {
-                self.ctx().pools.has_answered(instance.view().record.pool.as_str()).await;
-                // What becomes of its run is not known before.
-                while matches!(instance.view().phase, Phase::Silent) {
-                    tokio::time::sleep(TAKING_UP_PAUSE).await;
-                }
-            }
-            intents = self.unfinished().take(name);
-            if let Some(instance) = instance.filter(|_| !intents.is_empty()) {
-                match instance.view().phase.run() {
-                    Some(run) if restart.became == Some(run.plan.run) => {}
-                    Some(_) => instance.restart(StopMode::Orderly(patience)).await?,
-                    None => instance.start().await?,
-                }
-            }
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = finished.await {
+        let begun = self.unfinished().of(name);
+        if let Err(error) = self.restart_again(&restart, patience).await {
             tracing::error!(instance = %name, error = %error.chain(), "finish a restart");
         }
-        for intent in intents {
+        for intent in self.unfinished().finished(name, &begun) {
             self.ctx().done(intent).await;
         }
+    }
+
+    async fn restart_again(&self, restart: &Restart, patience: Duration) -> Result<()> {
+        let name = &restart.instance;
+        let Some(instance) = self.taken_up(name).await? else { return Ok(()) };
+        self.ctx().pools.has_answered(instance.view().record.pool.as_str()).await;
+        // What becomes of its run is not known before.
+        while matches!(instance.view().phase, Phase::Silent) {
+            tokio::time::sleep(TAKING_UP_PAUSE).await;
+        }
+        // It may end of itself before it is asked to.
+        let starts = || self.unfinished().has(name) && !instance.view().phase.has_guest();
+        let outcome = match instance.view().phase.run() {
+            Some(run) if restart.became == Some(run.plan.run) => return Ok(()),
+            _ if !self.unfinished().has(name) => return Ok(()),
+            Some(_) => match instance.restart(StopMode::Orderly(patience)).await {
+                Err(_) if starts() => instance.start().await,
+                other => other,
+            },
+            None => instance.start().await,
+        };
+        let view = instance.view();
+        if outcome.is_err() && view.record.ephemeral && !view.phase.has_guest() {
+            // As after a restart of this daemon's.
+            let _ = instance.delete().await;
+        }
+        outcome
     }
 
     /// An instance, once it is taken up; `None` of one that was deleted meanwhile.
@@ -178,6 +186,7 @@ impl Instances {
     pub(super) async fn recover_one(&self, name: &InstanceName) -> Result<()> {
         let (mut journaled, rest) = sort_out(self.ctx().journal.pending()?);
         let mut known = journaled.remove(name).unwrap_or_default();
+        known.restarting = self.unfinished().has(name);
         known.deletion = rest.into_iter().find_map(|(id, intent)| match intent {
             Intent::Create { instance, .. } | Intent::Delete { instance, .. } => {
                 (instance == *name).then_some(id)

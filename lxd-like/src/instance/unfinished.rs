@@ -1,7 +1,7 @@
 //! Restarts that are to be finished later: those that an earlier daemon had begun, until this one comes to them,
 //! and those that this one leaves to the next. They are in the journal; here is who may still have them done.
 //!
-//! Whoever takes them does so for good: who finishes them, or who stops the instance and means it.
+//! They stay until they are finished, or somebody stops the instance and means it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,9 +19,25 @@ impl Unfinished {
         self.lock().entry(name.clone()).or_default().extend(restarts);
     }
 
-    /// Takes those of an instance; none where another has.
+    /// Those of an instance.
+    pub fn of(&self, name: &InstanceName) -> BTreeSet<IntentId> {
+        self.lock().get(name).cloned().unwrap_or_default()
+    }
+
+    /// Takes all of an instance, which is not to be started again.
     pub fn take(&self, name: &InstanceName) -> BTreeSet<IntentId> {
         self.lock().remove(name).unwrap_or_default()
+    }
+
+    /// Takes those of an instance that are finished; returns what nobody has taken before.
+    pub fn finished(&self, name: &InstanceName, restarts: &BTreeSet<IntentId>) -> Vec<IntentId> {
+        let mut all = self.lock();
+        let Some(left) = all.get_mut(name) else { return Vec::new() };
+        let taken = left.extract_if(.., |restart| restarts.contains(restart)).collect();
+        if left.is_empty() {
+            all.remove(name);
+        }
+        taken
     }
 
     /// Whether an instance has some.

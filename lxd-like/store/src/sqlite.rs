@@ -379,12 +379,13 @@ fn judge(path: &Path, step: &'static str) -> impl FnOnce(rusqlite::Error) -> Ope
     }
 }
 
-/// Whether a failure may be want of room: of one that only a sync finds, SQLite says no more than that the sync
-/// has failed.
+/// Whether a failure may be want of room: of one that only a sync finds, or a quota, SQLite says no more than that
+/// the sync or the write has failed.
 fn may_be_full(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE};
     let code = error.sqlite_error().map(|error| error.extended_code);
     error.sqlite_error_code() == Some(ErrorCode::DiskFull)
-        || code == Some(rusqlite::ffi::SQLITE_IOERR_FSYNC)
+        || matches!(code, Some(SQLITE_IOERR_FSYNC | SQLITE_IOERR_WRITE))
 }
 
 #[cfg(test)]

@@ -153,9 +153,9 @@ impl Owner {
                 self.delete_if_ephemeral().await;
             }
             self.conclude(restarts, &outcome).await;
-        } else if !waiters.is_empty() {
+        } else if !waiters.is_empty() && self.instances.unfinished().has(&self.record().name) {
             // Who stops it wants it to stay so.
-            self.forget_restarts().await;
+            noted = noted.and(self.note_stopped(&[]).await);
         }
         if !restarting && self.delete_if_ephemeral().await {
             // With it went what would have it started again.

@@ -72,7 +72,7 @@ impl Pools {
         });
         let pool = Pool::new(name.clone(), driver.await?);
         if let Err(error) = self.catch_up(&pool).await {
-            // What is left stays so for the next start; the pool is of use all the same.
+            // Volumes are tried again behind, layers by the next start; the pool is of use all the same.
             tracing::error!(pool = %name, error = %error.chain(), "remove what is to go from a pool");
         }
         Ok(pool)
