@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use sc_api::{ErrorKind, Operation, OperationClass, StatusCode, Timestamp};
 use serde_json::{Map, Value};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 use crate::event::Events;
 use crate::operation::SocketSet;
 
-/// How long a finished operation can still be asked for.
+/// How long a finished operation can still be asked for, once somebody has.
 const KEPT: Duration = Duration::from_secs(5);
+
+/// How long it waits for somebody to ask: a client on a busy host may be late.
+const UNSEEN: Duration = Duration::from_secs(60);
 
 /// What the work of an operation leaves in its metadata.
 pub type Output = Map<String, Value>;
@@ -81,6 +84,8 @@ pub struct Handle {
     cancel: CancellationToken,
     sockets: Option<Arc<SocketSet>>,
     events: Events,
+    /// Told when somebody has waited for the end, and has it.
+    seen: Notify,
 }
 
 impl Handle {
@@ -111,7 +116,9 @@ impl Handle {
         let mut receiver = self.state.subscribe();
         let ended = receiver.wait_for(|operation| operation.status_code.is_final()).await;
         // The sender lives in `self`, so the channel cannot close before the wait is over.
-        ended.expect("the sender outlives the wait").clone()
+        let ended = ended.expect("the sender outlives the wait").clone();
+        self.seen.notify_one();
+        ended
     }
 
     fn finish(&self, outcome: Result<Option<Output>>) {
@@ -195,6 +202,7 @@ impl Operations {
                 Err(Error::internal(format!("the operation's task ended early: {error}")))
             });
             working.finish(outcome);
+            let _ = tokio::time::timeout(UNSEEN, working.seen.notified()).await;
             tokio::time::sleep(KEPT).await;
             registry.lock().remove(&id);
         });
@@ -274,6 +282,7 @@ impl Operations {
             cancel: CancellationToken::new(),
             sockets: new.sockets,
             events: self.events.clone(),
+            seen: Notify::new(),
         });
         self.lock().insert(operation.id, handle.clone());
         handle
@@ -324,6 +333,20 @@ mod tests {
         });
         registry.cancel(&loose.view().id).unwrap();
         assert_eq!(loose.ended().await.status_code, StatusCode::Cancelled);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_is_there_for_who_comes_late_and_not_much_longer_than_it_was_seen() {
+        let registry = registry();
+        let handle = registry.start(work(), |_| async { Ok(None) });
+        let id = handle.view().id;
+        tokio::time::sleep(UNSEEN - KEPT).await;
+        registry.get(&id).unwrap().ended().await;
+        tokio::time::sleep(KEPT * 2).await;
+        assert!(registry.get(&id).is_err());
+        let unseen = registry.start(work(), |_| async { Ok(None) });
+        tokio::time::sleep(UNSEEN + KEPT * 2).await;
+        assert!(registry.get(&unseen.view().id).is_err());
     }
 
     #[tokio::test]
