@@ -293,12 +293,13 @@ impl Network {
     }
 
     /// Looks again for leases of a device that is gone: on a busy machine the last request of its guest
-    /// may be overtaken by our word that the lease is free.
+    /// may be overtaken by our word that the lease is free, or that word be lost.
     fn forget_late_leases(&self, gone: Reservation) {
         let network = self.clone();
         tokio::spawn(async move {
             for pause in LATE {
-                tokio::time::sleep(pause).await;
+                // Of hundreds that go at once not all speak at once: dnsmasq would not hear the most.
+                tokio::time::sleep(pause.mul_f64(1.0 + rand::random::<f64>())).await;
                 let dns = network.0.dns.read().await;
                 let back = network.ipam().iter().any(|held| held.mac == gone.mac);
                 let Some(dnsmasq) = dns.as_ref().filter(|_| !back) else { return };
@@ -333,8 +334,13 @@ impl Network {
     }
 }
 
-/// When late leases of a device that is gone are looked for, each after the one before.
-const LATE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+/// When late leases of a device that is gone are looked for, each after the one before, and up to twice as long.
+const LATE: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+];
 
 /// How many addresses a name stands for. A guest can have thousands, and each answer holds them all; those
 /// of IPv4 come first.
