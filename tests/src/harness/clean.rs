@@ -17,7 +17,9 @@ pub fn clean_up(dir: &Path) -> Result<(), String> {
     kill_all(dir, &mut left);
     for bridge in bridges(dir) {
         // Once the bridge's name is free it may be another daemon's.
-        quiet(Command::new("nft").args(["delete", "table", "inet", &format!("sc_{bridge}")]));
+        for family in ["inet", "bridge"] {
+            quiet(Command::new("nft").args(["delete", "table", family, &format!("sc_{bridge}")]));
+        }
         quiet(Command::new("ip").args(["link", "delete", &bridge]));
     }
     for mount in mounts(dir).iter().rev() {
