@@ -108,7 +108,7 @@ impl Instances {
                 }
                 Intent::Restart { instance } => {
                     let became = run_since(&journaled, &instance, id);
-                    self.unfinished().note(&instance, [id]);
+                    self.unfinished().note(&instance, id);
                     restarts.insert(instance.clone(), Restart { instance, became });
                 }
                 _ => continue,

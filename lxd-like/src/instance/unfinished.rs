@@ -1,5 +1,5 @@
 //! Restarts that are to be finished later: those that an earlier daemon had begun, until this one comes to them,
-//! and those that this one leaves to the next. They are in the journal; here is who may still have them done.
+//! and those that this one leaves to the next. They are in the journal; here is which of them may still be done.
 //!
 //! They stay until they are finished, or somebody stops the instance and means it.
 
@@ -14,9 +14,9 @@ use sc_store::IntentId;
 pub(super) struct Unfinished(Mutex<BTreeMap<InstanceName, BTreeSet<IntentId>>>);
 
 impl Unfinished {
-    /// Notes some of an instance.
-    pub fn note(&self, name: &InstanceName, restarts: impl IntoIterator<Item = IntentId>) {
-        self.lock().entry(name.clone()).or_default().extend(restarts);
+    /// Notes one of an instance.
+    pub fn note(&self, name: &InstanceName, restart: IntentId) {
+        self.lock().entry(name.clone()).or_default().insert(restart);
     }
 
     /// Those of an instance.

@@ -52,7 +52,7 @@ impl Owner {
             answer(waiter, Err(ending("the guest goes on stopping")));
         }
         for Restarting { reply, intent, .. } in stopping.restarts {
-            self.instances.unfinished().note(&self.record().name, [intent]);
+            self.instances.unfinished().note(&self.record().name, intent);
             answer(reply, Err(ending("the next one finishes the restart")));
         }
         self.enter(State::Running(active));

@@ -7,6 +7,7 @@
 mod begun;
 mod settle;
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -161,7 +162,7 @@ async fn make_cgroup(ctx: &Ctx, plan: &RunPlan) -> Result<Arc<InstanceCgroup>> {
 
 /// Waits for the agent's namespaces.
 #[tracing::instrument(level = "debug", name = "start: namespaces", skip_all)]
-async fn namespaces(events: &mut Events) -> Result<std::os::fd::OwnedFd> {
+async fn namespaces(events: &mut Events) -> Result<OwnedFd> {
     let wait = async {
         loop {
             match events.recv().await {
@@ -205,7 +206,7 @@ async fn plug(
     record: &InstanceRecord,
     effective: &Effective,
     plan: &RunPlan,
-    netns: &std::os::fd::OwnedFd,
+    netns: &OwnedFd,
 ) -> Result<()> {
     use std::os::fd::AsFd;
     for (link, nic) in plan.links.iter().zip(&effective.nics) {
