@@ -5,6 +5,7 @@
 //! other way round and past failures.
 
 mod instances;
+mod late;
 mod place;
 mod ports;
 

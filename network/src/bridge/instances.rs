@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -27,12 +26,9 @@ impl Network {
             }
             // Now: a file that was written here is no news when its device is attached.
             dnsmasq.refresh().await?;
-            if let Err(error) = self.forget_strays(dnsmasq, &reservations).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(network = self.0.name, error, "forget leases of who is gone");
-            }
         }
         self.ipam().load(reservations);
+        self.forget_strays();
         let ports = running.iter().cloned();
         let ports = ports.map(|port| (port.host_name, (port.instance, port.device)));
         self.ports().extend(ports);
@@ -243,19 +239,6 @@ impl Network {
         }
     }
 
-    /// Takes back the leases of devices that are no more: dnsmasq does not sync its file, and a power cut
-    /// brings back what was in it before.
-    async fn forget_strays(&self, dnsmasq: &Dnsmasq, reservations: &[Reservation]) -> Result<()> {
-        let gateway = self.config().ipv4.map(|net| any(net.addr()));
-        let stray = |mac: Mac| mac.is_generated() && !reservations.iter().any(|r| r.mac == mac);
-        for lease in self.0.files.read_leases()? {
-            if lease.mac.is_some_and(stray) {
-                dnsmasq.forget_lease(&lease, gateway).await?;
-            }
-        }
-        Ok(())
-    }
-
     async fn forget_leases(
         &self,
         dnsmasq: &Dnsmasq,
@@ -292,29 +275,6 @@ impl Network {
         Ok(())
     }
 
-    /// Looks again for leases of a device that is gone: on a busy machine the last request of its guest
-    /// may be overtaken by our word that the lease is free, or that word be lost.
-    fn forget_late_leases(&self, gone: Reservation) {
-        let network = self.clone();
-        tokio::spawn(async move {
-            for pause in LATE {
-                // Of hundreds that go at once not all speak at once: dnsmasq would not hear the most.
-                tokio::time::sleep(pause.mul_f64(1.0 + rand::random::<f64>())).await;
-                let dns = network.0.dns.read().await;
-                let back = network.ipam().iter().any(|held| held.mac == gone.mac);
-                let Some(dnsmasq) = dns.as_ref().filter(|_| !back) else { return };
-                let left = network.0.files.read_leases().unwrap_or_default();
-                let gateway = network.config().ipv4.map(|net| any(net.addr()));
-                for lease in left.iter().filter(|lease| lease.mac == Some(gone.mac)) {
-                    if let Err(error) = dnsmasq.forget_lease(lease, gateway).await {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::warn!(instance = gone.instance, error, "forget a late lease");
-                    }
-                }
-            }
-        });
-    }
-
     fn write_names(&self, reservation: &Reservation, addresses: &[IpAddr]) -> Result<()> {
         let config = self.config();
         if config.dns_mode == DnsMode::None || !config.needs_dnsmasq() {
@@ -333,14 +293,6 @@ impl Network {
         }
     }
 }
-
-/// When late leases of a device that is gone are looked for, each after the one before, and up to twice as long.
-const LATE: [Duration; 4] = [
-    Duration::from_secs(1),
-    Duration::from_secs(10),
-    Duration::from_secs(30),
-    Duration::from_secs(60),
-];
 
 /// How many addresses a name stands for. A guest can have thousands, and each answer holds them all; those
 /// of IPv4 come first.

@@ -49,6 +49,31 @@ fn a_dnsmasq_that_dies_is_started_again() {
 }
 
 #[test]
+fn leases_of_hundreds_who_are_gone_are_taken_back_and_those_of_others_stay() {
+    in_namespace(async {
+        let (folder, context) = (Folder::new(), context());
+        let leases = folder.path().join("dnsmasq.leases");
+        let network = Network::start(config(&[]), &folder.path(), context.clone()).await.unwrap();
+        kill(folder.pid().unwrap());
+        drop(network);
+        let line = |mac: Mac, host| format!("4000000000 {mac} 10.77.5.{host} * *\n");
+        let strays: String = (2..250).map(|host| line(Mac::random(), host)).collect();
+        let other = line(Mac([2, 0, 0, 0, 0, 7]), 250);
+        fs::write(&leases, strays + &other).unwrap();
+
+        let again = Network::start(config(&[]), &folder.path(), context).await.unwrap();
+        again.take_over(Vec::new(), &[]).await.unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        let left = || fs::read_to_string(&leases).unwrap();
+        while !(left().contains(&other) && left().matches(" 10.77.5.").count() == 1) {
+            assert!(Instant::now() < until, "{}", left());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        again.stop().await.unwrap();
+    });
+}
+
+#[test]
 fn the_name_of_a_bridge_is_free_for_others_when_its_table_is_gone() {
     in_namespace(async {
         let (folder, mut context) = (Folder::new(), context());
