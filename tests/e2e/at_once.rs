@@ -5,13 +5,6 @@ use std::time::{Duration, Instant};
 use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Begun, Daemon, pid, status, until};
 
-fn with_guest() -> Daemon {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
-    daemon
-}
-
 /// Begins an orderly restart and waits until the guest is being stopped; busybox takes its time.
 fn restarting(daemon: &Daemon) -> Begun {
     let child = daemon.begin(&["restart", "c1"]);
@@ -21,7 +14,7 @@ fn restarting(daemon: &Daemon) -> Begun {
 
 #[test]
 fn a_running_ephemeral_instance_is_deleted_by_force() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     for _ in 0..3 {
         daemon.sc(&["launch", BUSYBOX, "e1", "-e"]).ok();
         daemon.sc(&["delete", "--force", "e1"]).ok();
@@ -31,7 +24,7 @@ fn a_running_ephemeral_instance_is_deleted_by_force() {
 
 #[test]
 fn a_forced_restart_takes_over_one_that_is_under_way_and_both_are_done() {
-    let mut daemon = with_guest();
+    let mut daemon = Busybox::running();
     let first = restarting(&daemon);
     daemon.sc(&["restart", "--force", "c1"]).ok();
     first.ended().ok();
@@ -44,7 +37,7 @@ fn a_forced_restart_takes_over_one_that_is_under_way_and_both_are_done() {
 
 #[test]
 fn a_forced_stop_ends_a_restart_and_the_instance_stays_stopped() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let restart = restarting(&daemon);
     daemon.sc(&["stop", "--force", "c1"]).ok();
     restart.ended().refused("stopped by force");
@@ -54,7 +47,7 @@ fn a_forced_stop_ends_a_restart_and_the_instance_stays_stopped() {
 
 #[test]
 fn a_name_that_many_create_and_delete_is_in_the_list_or_free() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let until_when = Instant::now() + Duration::from_secs(5);
     std::thread::scope(|scope| {
         for act in [["init", BUSYBOX, "r1"], ["init", BUSYBOX, "r1"], ["delete", "r1", "--force"]] {
@@ -83,7 +76,7 @@ fn agent_of(daemon: &Daemon, name: &str) -> rustix::process::Pid {
 #[test]
 fn an_agent_that_does_not_answer_holds_up_nobody_for_long() {
     use rustix::process::{Signal, kill_process};
-    let mut daemon = with_guest();
+    let mut daemon = Busybox::running();
     daemon.sc(&["launch", BUSYBOX, "c2"]).ok();
     let (agent, guest) = (agent_of(&daemon, "c1"), pid(&daemon, "c1"));
     kill_process(agent, Signal::STOP).unwrap();
@@ -112,7 +105,7 @@ fn an_agent_that_does_not_answer_holds_up_nobody_for_long() {
 #[test]
 fn a_guest_whose_agent_is_silent_when_the_daemon_comes_back_can_be_killed_and_started() {
     use rustix::process::{Signal, kill_process};
-    let mut daemon = with_guest();
+    let mut daemon = Busybox::running();
     let (agent, guest) = (agent_of(&daemon, "c1"), pid(&daemon, "c1"));
     kill_process(agent, Signal::STOP).unwrap();
     daemon.kill9();
@@ -131,7 +124,7 @@ fn a_guest_whose_agent_is_silent_when_the_daemon_comes_back_can_be_killed_and_st
 #[test]
 fn a_forced_stop_does_not_wait_behind_one_that_an_agent_does_not_answer() {
     use rustix::process::{Signal, kill_process};
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     kill_process(agent_of(&daemon, "c1"), Signal::STOP).unwrap();
     let orderly = daemon.begin(&["stop", "c1", "--timeout", "60"]);
     std::thread::sleep(Duration::from_millis(500));
@@ -143,7 +136,7 @@ fn a_forced_stop_does_not_wait_behind_one_that_an_agent_does_not_answer() {
 #[test]
 fn a_program_that_starts_when_nobody_waits_for_it_any_more_ends() {
     use rustix::process::{Signal, kill_process};
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let agent = agent_of(&daemon, "c1");
     kill_process(agent, Signal::STOP).unwrap();
     daemon.sc(&["exec", "c1", "--", "sleep", "1777"]).refused("does not answer");
@@ -158,7 +151,7 @@ fn a_program_that_starts_when_nobody_waits_for_it_any_more_ends() {
 
 #[test]
 fn nothing_is_started_while_the_daemon_stops_all_guests() {
-    let mut daemon = with_guest();
+    let mut daemon = Busybox::running();
     daemon.sc(&["init", BUSYBOX, "c2"]).ok();
     let shutdown = daemon.begin(&["admin", "shutdown"]);
     std::thread::sleep(Duration::from_millis(300));
@@ -174,7 +167,7 @@ fn nothing_is_started_while_the_daemon_stops_all_guests() {
 
 #[test]
 fn a_stop_may_be_waited_for_as_long_as_one_likes() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     daemon.sc(&["stop", "c1", "--timeout", "9223372036854775807"]).ok();
     daemon.sc(&["start", "c1"]).ok();
     daemon.sc(&["restart", "c1", "--timeout", "9223372036854775807"]).ok();
@@ -183,7 +176,7 @@ fn a_stop_may_be_waited_for_as_long_as_one_likes() {
 
 #[test]
 fn an_instance_that_others_start_meanwhile_is_deleted_by_force() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     for _ in 0..6 {
         let caller = daemon.caller();
         let is_there = move || !caller.sc(&["start", "c1"]).stderr.contains("not found");

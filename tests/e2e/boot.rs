@@ -74,8 +74,7 @@ const GUESTS: [Guest; 4] = [
 
 #[test]
 fn every_guest_of_the_table_lives_as_a_machine_does() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     daemon.sc(&["launch", BUSYBOX, "peer"]).ok();
     let guests: Vec<_> = GUESTS.iter().filter(|guest| is_wanted(guest)).collect();
     let outcomes: Vec<_> = guests.iter().flat_map(|guest| live(&daemon, guest)).collect();

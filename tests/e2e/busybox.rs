@@ -2,14 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::guests::Busybox;
 use sc_tests::{Daemon, eventually, patient, status};
 
 #[test]
 fn an_imported_tarball_is_launched_listed_stopped_and_deleted() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let daemon = Busybox::running();
     assert_eq!(status(&daemon, "c1"), "Running");
     assert_eq!(daemon.inside("c1", "hostname"), "c1");
     daemon.sc(&["stop", "c1"]).ok();
@@ -19,9 +17,7 @@ fn an_imported_tarball_is_launched_listed_stopped_and_deleted() {
 }
 
 fn with_guest() -> Daemon {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let daemon = Busybox::running();
     daemon.inside("c1", "while [ ! -e /run/up ]; do sleep 0.1; done");
     daemon
 }

@@ -1,15 +1,9 @@
-//! Configuration, profiles, images, events: what a user sets is what he gets.
+//! Configuration, images, events: what a user sets is what he gets.
 
 use std::time::Duration;
 
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, HostSnapshot, eventually, memory_is_in_cgroup2, state, status, until};
-
-fn with_image() -> Daemon {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon
-}
+use sc_tests::{Daemon, HostSnapshot, eventually, state, status, until};
 
 #[test]
 fn a_first_start_makes_a_usable_default() {
@@ -30,7 +24,7 @@ fn a_first_start_makes_a_usable_default() {
 
 #[test]
 fn keys_are_set_shown_and_unset() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     daemon.sc(&["init", BUSYBOX, "c1", "-c", "user.note=first"]).ok();
     assert_eq!(daemon.sc(&["config", "get", "c1", "user.note"]).ok(), "first");
     daemon.sc(&["config", "set", "c1", "user.note=second", "limits.processes=100"]).ok();
@@ -43,7 +37,7 @@ fn keys_are_set_shown_and_unset() {
 
 #[test]
 fn what_is_shown_of_an_instance_serves_for_another() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     daemon.sc(&["init", BUSYBOX, "c1", "-c", "user.note=first"]).ok();
     let config =
         |name: &str| daemon.json(&["query", &format!("/1.0/instances/{name}")])["config"].clone();
@@ -65,48 +59,15 @@ fn what_is_shown_of_an_instance_serves_for_another() {
 
 #[test]
 fn environment_keys_reach_programs_inside() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     daemon.sc(&["launch", BUSYBOX, "c1", "-c", "environment.GREETING=hello"]).ok();
     assert_eq!(daemon.inside("c1", "echo $GREETING"), "hello");
     assert!(daemon.inside("c1", "tr '\\0' '\\n' </proc/1/environ").contains("GREETING=hello"));
 }
 
 #[test]
-fn profiles_are_laid_under_an_instance_in_their_order() {
-    let daemon = with_image();
-    daemon.sc(&["profile", "create", "small"]).ok();
-    daemon.sc(&["profile", "set", "small", "limits.processes=50", "user.size=small"]).ok();
-    daemon.sc(&["profile", "create", "large"]).ok();
-    daemon.sc(&["profile", "set", "large", "limits.processes=500"]).ok();
-    daemon.sc(&["launch", BUSYBOX, "c1", "-p", "default", "-p", "small"]).ok();
-    let expanded =
-        |key: &str| daemon.sc(&["config", "get", "--expanded", "c1", key]).ok().to_owned();
-    assert_eq!(
-        (expanded("limits.processes").as_str(), expanded("user.size").as_str()),
-        ("50", "small")
-    );
-    daemon.sc(&["profile", "add", "c1", "large"]).ok();
-    assert_eq!(expanded("limits.processes"), "500", "the later profile wins");
-    daemon.sc(&["profile", "set", "large", "limits.processes=600"]).ok();
-    assert_eq!(expanded("limits.processes"), "600", "a change reaches its instances");
-    daemon.sc(&["profile", "remove", "c1", "large"]).ok();
-    assert_eq!(expanded("limits.processes"), "50");
-    daemon.sc(&["profile", "delete", "small"]).refused("in use");
-    daemon.sc(&["profile", "delete", "large"]).ok();
-    daemon.sc(&["profile", "delete", "default"]).refused("cannot be deleted");
-}
-
-#[test]
-fn without_profiles_there_is_no_network_and_no_root() {
-    let daemon = with_image();
-    daemon.sc(&["launch", BUSYBOX, "c1", "--no-profiles"]).refused("root");
-    daemon.sc(&["launch", BUSYBOX, "c1", "--no-profiles", "-s", "default"]).ok();
-    assert_eq!(daemon.inside("c1", "ls /sys/class/net"), "lo");
-}
-
-#[test]
 fn an_ephemeral_instance_is_gone_when_it_stops() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     daemon.sc(&["launch", BUSYBOX, "c1", "-e"]).ok();
     daemon.sc(&["stop", "c1"]).ok();
     until("deleted", Duration::from_secs(20), &"-".to_owned(), || status(&daemon, "c1"));
@@ -117,7 +78,7 @@ fn an_ephemeral_instance_is_gone_when_it_stops() {
 
 #[test]
 fn instances_start_with_the_daemon_when_they_are_to() {
-    let mut daemon = with_image();
+    let mut daemon = Busybox::daemon();
     daemon.sc(&["init", BUSYBOX, "yes", "-c", "boot.autostart=true"]).ok();
     daemon.sc(&["init", BUSYBOX, "no", "-c", "boot.autostart=false"]).ok();
     daemon.restart();
@@ -128,7 +89,7 @@ fn instances_start_with_the_daemon_when_they_are_to() {
 
 #[test]
 fn instances_start_and_stop_in_the_order_of_their_priorities() {
-    let mut daemon = with_image();
+    let mut daemon = Busybox::daemon();
     for (name, keys) in [
         ("c1", ["boot.autostart.priority=-1", "boot.stop.priority=0"]),
         ("c2", ["boot.autostart.priority=7", "boot.stop.priority=5"]),
@@ -161,7 +122,7 @@ fn instances_start_and_stop_in_the_order_of_their_priorities() {
 
 #[test]
 fn a_shutdown_stops_the_guests_and_a_new_start_brings_them_back() {
-    let mut daemon = with_image();
+    let mut daemon = Busybox::daemon();
     daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
     daemon.sc(&["init", BUSYBOX, "c2"]).ok();
     daemon.sc(&["admin", "shutdown", "--timeout", "60"]).ok();
@@ -178,7 +139,7 @@ fn a_shutdown_stops_the_guests_and_a_new_start_brings_them_back() {
 
 #[test]
 fn images_are_listed_named_and_deleted() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     let image = daemon.json(&["image", "list", "-f", "json"])[0].clone();
     let fingerprint = image["fingerprint"].as_str().unwrap().to_owned();
     assert_eq!(fingerprint.len(), 64);
@@ -213,7 +174,7 @@ fn a_fingerprint_is_that_of_the_file_as_lxd_computes_it() {
 
 #[test]
 fn a_monitor_sees_what_happens() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     let mut command = daemon.command(&["monitor", "--type", "lifecycle", "--format", "json"]);
     let path = daemon.scratch().join("events");
     let file = std::fs::File::create(&path).unwrap();
@@ -272,8 +233,7 @@ fn a_monitor_tells_that_the_daemon_has_ended() {
 
 #[test]
 fn a_list_has_the_columns_and_formats_that_are_asked_for() {
-    let daemon = with_image();
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let daemon = Busybox::running();
     daemon.sc(&["init", BUSYBOX, "c2"]).ok();
     assert_eq!(daemon.sc(&["list", "-c", "ns", "-f", "csv"]).ok(), "c1,RUNNING\nc2,STOPPED");
     let table = daemon.sc(&["list"]);
@@ -290,7 +250,7 @@ fn a_list_has_the_columns_and_formats_that_are_asked_for() {
 
 #[test]
 fn changes_made_at_the_same_time_are_all_kept() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     daemon.sc(&["init", BUSYBOX, "c1"]).ok();
     let change = |n: u32| {
         let body = format!(r#"{{"config":{{"user.k{n}":"v"}}}}"#);
@@ -304,34 +264,8 @@ fn changes_made_at_the_same_time_are_all_kept() {
 }
 
 #[test]
-fn a_nic_that_comes_and_goes_with_a_profile_is_there_and_gone() {
-    let daemon = with_image();
-    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
-    let network = daemon.sc(&["network", "list", "-f", "csv"]).ok().to_owned();
-    let network = network.split(',').next().unwrap().to_owned();
-    let profile = daemon.sc(&["profile", "show", "default"]).ok().to_owned();
-    let second =
-        format!("devices:\n  eth1:\n    name: eth1\n    network: {network}\n    type: nic");
-    daemon
-        .sc_with_input(
-            &["profile", "edit", "default"],
-            profile.replace("devices:", &second).as_bytes(),
-        )
-        .ok();
-    daemon.sc(&["start", "c1"]).ok();
-    assert!(daemon.inside("c1", "ls /sys/class/net").contains("eth1"));
-    assert!(daemon.sc(&["config", "show", "c1"]).ok().contains("volatile.eth1.hwaddr"));
-
-    daemon.sc(&["stop", "c1", "--force"]).ok();
-    daemon.sc_with_input(&["profile", "edit", "default"], profile.as_bytes()).ok();
-    daemon.sc(&["start", "c1"]).ok();
-    assert!(!daemon.inside("c1", "ls /sys/class/net").contains("eth1"));
-    assert!(!daemon.sc(&["config", "show", "c1"]).ok().contains("volatile.eth1.hwaddr"));
-}
-
-#[test]
 fn an_image_of_very_many_names_is_deleted_with_all_of_them() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     let image = daemon.json(&["image", "list", "-f", "json"])[0].clone();
     let fingerprint = image["fingerprint"].as_str().unwrap();
     for number in 0..150 {
@@ -344,31 +278,8 @@ fn an_image_of_very_many_names_is_deleted_with_all_of_them() {
 }
 
 #[test]
-fn a_change_of_a_profile_that_a_guest_cannot_follow_changes_nothing() {
-    let daemon = with_image();
-    daemon.sc(&["profile", "create", "q1"]).ok();
-    daemon.sc(&["profile", "set", "q1", "limits.memory=100MiB", "limits.processes=90"]).ok();
-    daemon.sc(&["launch", BUSYBOX, "c1", "-p", "default", "-p", "q1"]).ok();
-    daemon.inside("c1", "dd if=/dev/zero of=/dev/shm/fill bs=1M count=40 2>/dev/null");
-    daemon.sc(&["profile", "set", "q1", "limits.cpu=900-901"]).refused("900");
-    let shrunk = daemon.sc(&["profile", "set", "q1", "limits.memory=20MiB", "limits.processes=80"]);
-    if shrunk.code == 0 {
-        // With cgroup2 alone the kernel takes any limit and ends what is too large for it.
-        assert!(memory_is_in_cgroup2(), "more is in use than the limit that was taken");
-        let shown = daemon.sc(&["config", "show", "c1", "--expanded"]).ok().to_owned();
-        assert!(shown.contains("20MiB") && shown.contains("\"80\""), "{shown}");
-        return;
-    }
-    shrunk.refused("limits.memory");
-    let shown = daemon.sc(&["profile", "show", "q1"]).ok().to_owned();
-    assert!(shown.contains("100MiB") && shown.contains("\"90\""), "{shown}");
-    assert!(!shown.contains("limits.cpu"), "{shown}");
-    daemon.sc(&["restart", "--force", "c1"]).ok();
-}
-
-#[test]
 fn an_instance_is_changed_right_after_it_was_stopped_by_force() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     for number in 0..5 {
         daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
         daemon.sc(&["stop", "--force", "c1"]).ok();
@@ -415,21 +326,8 @@ fn a_preseed_makes_what_it_names_once_and_takes_back_what_it_cannot_finish() {
 }
 
 #[test]
-fn a_patch_of_a_profile_changes_what_it_names_and_nothing_else() {
-    let daemon = Daemon::start();
-    daemon.sc(&["profile", "create", "p1", "user.a=1", "--description", "words"]).ok();
-    let patched = |body: &str| {
-        daemon.sc(&["query", "-X", "PATCH", "-d", body, "/1.0/profiles/p1"]).ok();
-        daemon.json(&["query", "/1.0/profiles/p1"])
-    };
-    let kept = patched(r#"{"config":{"user.b":"2"}}"#);
-    assert_eq!((&kept["description"], &kept["config"]["user.a"]), (&"words".into(), &"1".into()));
-    assert_eq!(patched(r#"{"description":""}"#)["description"], "");
-}
-
-#[test]
 fn what_cannot_be_changed_of_an_instance_is_refused_by_name_and_a_null_unsets() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     daemon.sc(&["init", BUSYBOX, "c1", "-c", "user.a=1", "-c", "user.b=1"]).ok();
     let ask = |method: &str, body: &str| {
         daemon.sc(&["query", "--wait", "-X", method, "-d", body, "/1.0/instances/c1"])

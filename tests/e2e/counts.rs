@@ -8,9 +8,7 @@ use sc_tests::{Counts, Daemon, Host, traced};
 
 /// A daemon that has done everything once, and has nothing to do.
 fn quiet() -> Daemon {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let daemon = Busybox::running();
     daemon.exec("c1", &["true"]).ok();
     daemon.sc(&["list"]).ok();
     std::thread::sleep(Duration::from_secs(3));

@@ -306,8 +306,7 @@ fn a_guest_that_is_stopping_already_has_its_time_when_all_are_stopped() {
 
 #[test]
 fn an_ephemeral_instance_whose_restart_fails_is_gone() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     daemon.sc(&["launch", BUSYBOX, "c1", "--ephemeral"]).ok();
     daemon.inside("c1", "rm -f /sbin/init /etc/init /bin/init /bin/sh");
     daemon.sc(&["restart", "--force", "c1"]).refused("init");

@@ -10,8 +10,7 @@ use sc_tests::{Daemon, Docker, Host, address, eventually, until};
 const SEEN: Duration = Duration::from_secs(20);
 
 fn with_guests() -> Daemon {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     for name in ["c1", "c2"] {
         daemon.sc(&["launch", BUSYBOX, name]).ok();
     }

@@ -1,7 +1,7 @@
 //! Nothing is made or removed outside that the journal does not know of.
 
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, Effect, Host, effects, report};
+use sc_tests::{Effect, Host, effects, report};
 
 /// What ARCHITECTURE.md names as being found without the journal, or as what no crash leaves anything of.
 const UNJOURNALED: [&str; 6] = [
@@ -33,8 +33,7 @@ fn needs_journal(effect: &&Effect) -> bool {
 fn every_effect_of_a_launch_and_a_deletion_stands_in_the_journal_before() {
     // In a network of its own: the daemon looks at what others do to the rules of its own.
     Host::run(|_| {
-        let daemon = Daemon::start();
-        Busybox::import(&daemon);
+        let daemon = Busybox::daemon();
         daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
         let launch = effects(&daemon, || {
             daemon.sc(&["launch", BUSYBOX, "c2"]).ok();

@@ -5,16 +5,9 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use sc_api::exec::{ExecFrame, ExecStream, FrameBuffer, WINDOW};
-use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::guests::Busybox;
 use sc_tests::{Daemon, eventually};
 use serde_json::json;
-
-fn with_guest() -> Daemon {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
-    daemon
-}
 
 /// Asks for a program on the connection itself; returns the answer's head, and what came behind it.
 fn ask(daemon: &Daemon, command: &[&str]) -> (UnixStream, String, Vec<u8>) {
@@ -101,7 +94,7 @@ fn ends(daemon: &Daemon, words: &str) {
 
 #[test]
 fn what_runs_on_a_connection_is_an_operation_and_takes_signals() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let mut sleep = Running::start(&daemon, &["sleep", "1003"]);
     let list = daemon.sc(&["operation", "list", "-f", "csv"]).ok().to_owned();
     assert!(list.contains("Executing command"), "{list}");
@@ -111,7 +104,7 @@ fn what_runs_on_a_connection_is_an_operation_and_takes_signals() {
 
 #[test]
 fn a_program_that_cannot_be_started_is_refused_with_a_shells_status() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     for (command, line, part) in [
         ("nothing-such", "HTTP/1.1 404 ", "\"return\":127"),
         ("/etc", "HTTP/1.1 403 ", "\"return\":126"),
@@ -124,7 +117,7 @@ fn a_program_that_cannot_be_started_is_refused_with_a_shells_status() {
 
 #[test]
 fn without_the_option_of_the_connection_an_upgrade_is_none() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let body = json!({ "command": ["true"], "wait-for-websocket": true });
     let (_stream, head, _) = post(&daemon, "close", &body);
     assert!(head.starts_with("HTTP/1.1 202 "), "{head}");
@@ -132,7 +125,7 @@ fn without_the_option_of_the_connection_an_upgrade_is_none() {
 
 #[test]
 fn what_cannot_be_the_words_of_a_program_is_refused_by_the_name_of_its_field() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     for (body, field) in [
         (json!({ "command": ["true", "a\0b"] }), "command"),
         (json!({ "command": ["true"], "cwd": "/tmp\0/x" }), "cwd"),
@@ -147,7 +140,7 @@ fn what_cannot_be_the_words_of_a_program_is_refused_by_the_name_of_its_field() {
 
 #[test]
 fn the_path_of_a_program_or_folder_that_no_system_takes_is_refused_and_shown_in_part() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     daemon.inside("c1", "ln -s /root/b /root/a; ln -s /root/a /root/b");
     let long = format!("/{}", "x".repeat(200_000));
     for (command, cwd, line, part) in [
@@ -166,7 +159,7 @@ fn the_path_of_a_program_or_folder_that_no_system_takes_is_refused_and_shown_in_
 
 #[test]
 fn input_that_nobody_reads_is_kept_as_far_as_there_is_credit_and_signals_pass_it() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let mut sleep = Running::start(&daemon, &["sleep", "1004"]);
     let piece = vec![b'x'; 1 << 14];
     for _ in 0..WINDOW as usize / piece.len() {
@@ -178,7 +171,7 @@ fn input_that_nobody_reads_is_kept_as_far_as_there_is_credit_and_signals_pass_it
 
 #[test]
 fn a_client_that_does_not_keep_to_the_protocol_loses_its_program() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let too_much = vec![b'x'; 1 << 14];
     let too_much = ExecFrame::Data(ExecStream::Stdin, &too_much).encode();
     let pieces = 2 * WINDOW as usize / (1 << 14);
@@ -198,7 +191,7 @@ fn a_client_that_does_not_keep_to_the_protocol_loses_its_program() {
 
 #[test]
 fn a_client_that_leaves_output_of_an_ended_program_unread_changes_nothing_of_its_end() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let script = "head -c 1000000 /dev/zero & exit 7";
     let Running { stream, operation, .. } = Running::start(&daemon, &["sh", "-c", script]);
     eventually("the program ends", Duration::from_secs(20), || {
@@ -212,14 +205,14 @@ fn a_client_that_leaves_output_of_an_ended_program_unread_changes_nothing_of_its
 
 #[test]
 fn a_program_of_a_client_that_leaves_with_its_answer_ends() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     drop(Running::start(&daemon, &["sleep", "1008"]));
     ends(&daemon, "sleep 1008");
 }
 
 #[test]
 fn a_program_in_the_midst_of_its_output_hears_of_the_hang_up_before_its_pipe_breaks() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     for number in 0..10 {
         let script = format!(
             "trap 'echo heard >/root/{number}.word; exit' HUP

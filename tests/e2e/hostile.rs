@@ -73,8 +73,7 @@ fn import(daemon: &Daemon, archive: &[u8]) -> Ran {
 
 #[test]
 fn hostile_archives_are_refused_and_leave_nothing() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let before = HostSnapshot::of(&daemon.dir());
     for (what, archive, part) in hostile() {
         let refused = import(&daemon, &archive);

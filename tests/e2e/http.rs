@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::guests::Busybox;
 use sc_tests::{Daemon, patient, until};
 
 /// More than the daemon keeps open of those that say nothing.
@@ -118,9 +118,7 @@ fn methods_and_parameters_are_refused_by_name() {
 
 #[test]
 fn a_websocket_wants_its_secret_and_a_poll_ends_with_its_client() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let daemon = Busybox::running();
     let body = br#"{"command":["sleep","99"],"wait-for-websocket":true}"#;
     let answer = ask(&daemon, "POST /1.0/instances/c1/exec", body);
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -156,8 +154,7 @@ fn a_websocket_wants_its_secret_and_a_poll_ends_with_its_client() {
 
 #[test]
 fn an_image_is_public_where_it_is_said_so_and_what_has_no_effect_is_refused() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let image = &daemon.json(&["image", "list", "-f", "json"])[0];
     let put = |field: &str, value: serde_json::Value| {
         let mut whole = image.clone();

@@ -10,9 +10,7 @@ use sc_tests::{Daemon, HostSnapshot, Options, address, eventually, namespace_own
 
 #[test]
 fn two_instances_have_ranges_of_their_own_and_ping_each_other_by_name() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let daemon = Busybox::running();
     daemon.sc(&["launch", BUSYBOX, "c2"]).ok();
     let range = |name: &str| {
         let map = daemon.inside(name, "cat /proc/self/uid_map");
@@ -44,8 +42,7 @@ fn guests_of_two_daemons_have_ranges_of_their_own() {
 
 #[test]
 fn instances_of_one_image_have_identities_of_their_own() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let identity = |name: &str| {
         daemon.sc(&["launch", BUSYBOX, name]).ok();
         let text = daemon.inside(name, "hostname; cat /sys/class/net/eth0/address");
@@ -64,9 +61,7 @@ fn as_nobody(line: &str) -> bool {
 
 #[test]
 fn an_ordinary_user_of_the_host_can_enter_none_of_the_pools_folders() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let daemon = Busybox::running();
     let mut folders = Vec::new();
     let pools = daemon.dir().join("storage-pools");
     folders_below(&pools, 4, &mut folders);
@@ -123,8 +118,7 @@ fn the_state_and_the_socket_are_roots_own() {
 
 #[test]
 fn launch_and_delete_of_twenty_leave_nothing() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     daemon.sc(&["launch", BUSYBOX, "first"]).ok();
     daemon.sc(&["delete", "--force", "first"]).ok();
     let trash = daemon.dir().join("storage-pools/default/trash");
@@ -151,9 +145,7 @@ fn launch_and_delete_of_twenty_leave_nothing() {
 
 #[test]
 fn a_guest_sees_the_devices_and_capabilities_of_a_guest() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let daemon = Busybox::running();
     assert_eq!(daemon.exec("c1", &["mknod", "/tmp/sda", "b", "8", "0"]).code, 1, "no block device");
     let dev = daemon.inside("c1", "ls /dev");
     for name in ["null", "zero", "full", "random", "urandom", "tty", "console", "pts", "ptmx"] {

@@ -4,8 +4,7 @@ use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Daemon, Options, cgroup_value, status};
 
 fn launched(config: &[&str]) -> Daemon {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let mut args = vec!["launch", BUSYBOX, "c1"];
     args.extend(config.iter().flat_map(|setting| ["-c", setting]));
     daemon.sc(&args).ok();
@@ -31,8 +30,7 @@ fn a_memory_limit_is_read_back_and_felt_inside() {
 
 #[test]
 fn what_is_too_little_to_start_with_is_not_to_be_stopped_first() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     // Only a kernel with cgroup v1 refuses a limit itself, and that only where it is very small.
     let [refused, killed] = [
         "set limits.memory: that is too little to start with: raise the limit",

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::guests::Busybox;
 use sc_tests::{Daemon, Ran, eventually, report, status};
 use sha2::{Digest, Sha256};
 
@@ -99,9 +99,7 @@ fn profiles(daemon: &Daemon) {
 
 #[test]
 fn what_lxc_runs_inside_loses_nothing_and_ends_with_it() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let daemon = Busybox::running();
     // More than every buffer takes, and nobody reads at first.
     let script = "head -c 30000000 /dev/zero; sha256sum";
     let mut reader = command(&daemon, &["exec", "-T", "c1", "--", "sh", "-c", script]);

@@ -28,6 +28,7 @@ mod limits;
 mod lxc;
 mod packages;
 mod power_cuts;
+mod profiles;
 mod random_kills;
 mod refusals;
 mod shared_objects;

@@ -8,8 +8,7 @@ use serde_json::json;
 
 #[test]
 fn bad_names_are_refused() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let long = "x".repeat(64);
     for name in ["-leading", "trailing-", "under_score", "1digit", "a.b", "ä", &long, "a/b", ".."]
     {
@@ -42,8 +41,7 @@ fn what_is_not_there_is_named() {
 
 #[test]
 fn a_device_that_names_what_is_not_there_is_refused() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     daemon.sc(&["init", BUSYBOX, "c1"]).ok();
     let network = "Device validation failed for \"eth1\": Network \"nowhere\" not found: see sc network \
                    list, or make it with sc network create nowhere";
@@ -104,8 +102,7 @@ fn a_bridge_deleted_by_hand_is_told_and_made_again_with_its_guests() {
 
 #[test]
 fn an_alias_that_is_taken_is_refused_before_an_image_is_built() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     daemon.sc(&["image", "copy", "debian:12", "--alias", BUSYBOX]).refused("already exists");
     let copy = ["image", "copy", "debian:12", "--alias", "new", "--alias", "new"];
     daemon.sc(&copy).refused("\"new\" is asked for twice");
@@ -114,8 +111,7 @@ fn an_alias_that_is_taken_is_refused_before_an_image_is_built() {
 
 #[test]
 fn what_is_not_built_of_instances_is_refused_by_name_and_lists_of_it_are_empty() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     daemon.sc(&["init", BUSYBOX, "c1"]).ok();
     for (path, part) in [
         ("snapshots", "snapshots are not supported"),
@@ -136,9 +132,7 @@ fn what_is_not_built_of_instances_is_refused_by_name_and_lists_of_it_are_empty()
 
 #[test]
 fn a_user_that_the_instance_cannot_have_is_told_the_range() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let daemon = Busybox::running();
     for field in ["user", "group"] {
         let flag = format!("--{field}");
         let refused = daemon.sc(&["exec", "c1", &flag, "65536", "--", "id"]);
@@ -150,8 +144,7 @@ fn a_user_that_the_instance_cannot_have_is_told_the_range() {
 
 #[test]
 fn bad_sizes_keys_and_values_are_refused_by_name() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let before = HostSnapshot::of(&daemon.dir());
     for (setting, part) in [
         ("limits.memory=12XB", "limits.memory"),
@@ -279,9 +272,7 @@ fn nothing_runs(daemon: &Daemon) {
 
 #[test]
 fn what_the_state_excludes_is_refused() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let daemon = Busybox::running();
     daemon.sc(&["launch", BUSYBOX, "c1"]).refused("Instance \"c1\" already exists: choose another");
     daemon.sc(&["start", "c1"]).refused("already running");
     daemon.sc(&["delete", "c1"]).refused("running");

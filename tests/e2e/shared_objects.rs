@@ -10,12 +10,6 @@ use sc_tests::{Begun, Daemon, HostSnapshot, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn with_image() -> Daemon {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon
-}
-
 /// How many of these commands succeed that begin at once.
 fn how_many_succeed(daemon: &Daemon, args: &[&str], of: usize) -> usize {
     let all: Vec<_> = (0..of).map(|_| daemon.begin(args)).collect();
@@ -42,7 +36,7 @@ fn names(daemon: &Daemon, what: &str) -> Vec<String> {
 
 #[test]
 fn what_a_client_asks_for_that_leaves_is_carried_out_and_outlives_the_daemon() {
-    let mut daemon = with_image();
+    let mut daemon = Busybox::daemon();
     let before = HostSnapshot::of(&daemon.dir());
     daemon.sc(&["storage", "create", "pp", "dir"]).ok();
     for round in 0..4 {
@@ -91,7 +85,7 @@ fn one_of_several_makes_a_network_or_pool_and_one_takes_it_away() {
 
 #[test]
 fn who_comes_to_use_a_pool_or_network_has_it_or_is_refused() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     for round in 0..6 {
         let (pool, network) = (format!("p{round}"), format!("sct{round}z"));
         daemon.sc(&["storage", "create", &pool, "dir"]).ok();
@@ -160,7 +154,7 @@ fn an_image_that_is_deleted_while_it_is_unpacked_leaves_no_layer() {
 
 #[test]
 fn keys_that_many_set_at_once_are_all_set() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     daemon.sc(&["init", BUSYBOX, "c1"]).ok();
     for verb in [["config", "set", "c1"], ["profile", "set", "default"]] {
         let settings: Vec<String> = (0..12).map(|number| format!("user.k{number}=1")).collect();
@@ -192,8 +186,7 @@ fn an_image_that_several_import_at_once_is_one_clients() {
 
 #[test]
 fn a_profile_that_a_launch_follows_is_not_deleted_meanwhile() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     daemon.sc(&["launch", BUSYBOX, "first"]).ok();
     for round in 0..20 {
         daemon.sc(&["profile", "create", "work"]).ok();
@@ -212,7 +205,7 @@ fn a_profile_that_a_launch_follows_is_not_deleted_meanwhile() {
 
 #[test]
 fn a_profile_changes_beside_an_instance_that_is_deleted() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     daemon.sc(&["launch", BUSYBOX, "stays"]).ok();
     for round in 0..24 {
         daemon.sc(&["init", BUSYBOX, "goes"]).ok();
@@ -228,7 +221,7 @@ fn a_profile_changes_beside_an_instance_that_is_deleted() {
 
 #[test]
 fn a_launch_beside_a_change_of_its_profile_has_it() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     for round in 0..12 {
         let launch = daemon.begin(&["launch", BUSYBOX, "c1"]);
         std::thread::sleep(Duration::from_millis(round * 6));
@@ -243,7 +236,7 @@ fn a_launch_beside_a_change_of_its_profile_has_it() {
 
 #[test]
 fn a_launch_beside_a_change_of_its_profile_that_is_taken_back_does_not_keep_it() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     daemon.sc(&["profile", "set", "default", "limits.memory=100MiB"]).ok();
     daemon.sc(&["launch", BUSYBOX, "large"]).ok();
     daemon.inside("large", "dd if=/dev/zero of=/dev/shm/fill bs=1M count=60 2>/dev/null");
@@ -280,7 +273,7 @@ fn patch_profiles(daemon: &Daemon, name: &str, profiles: &str) -> Begun {
 
 #[test]
 fn a_profile_that_an_instance_comes_to_follow_is_not_deleted_meanwhile() {
-    let daemon = with_image();
+    let daemon = Busybox::daemon();
     daemon.sc(&["init", BUSYBOX, "c1"]).ok();
     for round in 0..40 {
         daemon.sc(&["profile", "create", "work"]).ok();
@@ -297,8 +290,7 @@ fn a_profile_that_an_instance_comes_to_follow_is_not_deleted_meanwhile() {
 
 #[test]
 fn an_instance_that_comes_to_follow_a_profile_while_that_changes_has_what_it_says() {
-    let daemon = with_image();
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let daemon = Busybox::running();
     daemon.sc(&["profile", "create", "work"]).ok();
     for round in 0..40 {
         let follow = patch_profiles(&daemon, "c1", r#"["default","work"]"#);

@@ -11,8 +11,7 @@ use crate::disks::Disk;
 
 /// With guests that are called so, the first of whom is to be sick.
 pub(crate) fn with_guests(config: &[&str]) -> Daemon {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let mut args = vec!["launch", BUSYBOX, "c1"];
     args.extend(config.iter().flat_map(|setting| ["-c", setting]));
     daemon.sc(&args).ok();

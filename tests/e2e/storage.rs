@@ -7,8 +7,7 @@ use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Daemon, HostSnapshot, status, traced, until};
 
 fn lives_on(driver: &str) {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     daemon.sc(&["storage", "create", "other", driver]).ok();
     let shown = daemon.json(&["query", "/1.0/storage-pools/other"]);
     assert_eq!(shown["driver"], driver, "{shown}");
@@ -78,8 +77,7 @@ fn a_split_squashfs_image_is_launched_on_both_drivers() {
 
 #[test]
 fn a_folder_that_was_there_before_outlives_its_pool() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let folder = daemon.scratch().join("given");
     std::fs::create_dir(&folder).unwrap();
     let source = format!("source={}", folder.display());
@@ -147,8 +145,7 @@ fn a_lost_pool_is_forgotten_by_force_and_what_it_holds_is_let_alone() {
 
 #[test]
 fn a_pool_that_is_moved_away_under_the_daemon_is_named_and_usable_when_it_is_back() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let (folder, away) = (daemon.scratch().join("given"), daemon.scratch().join("away"));
     std::fs::create_dir(&folder).unwrap();
     let source = format!("source={}", folder.display());
@@ -181,8 +178,7 @@ fn with_file_system(folder: &std::path::Path, mib: u32, act: impl FnOnce()) {
 
 #[test]
 fn a_pool_that_is_full_is_told_as_that() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let folder = daemon.scratch().join("small");
     with_file_system(&folder, 3, || {
         let source = format!("source={}", folder.display());
@@ -195,8 +191,7 @@ fn a_pool_that_is_full_is_told_as_that() {
 
 #[test]
 fn what_is_done_on_another_disk_is_there_before_the_database_says_so() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let folder = daemon.scratch().join("other");
     with_file_system(&folder, 30, || {
         let source = format!("source={}", folder.display());
@@ -217,8 +212,7 @@ fn what_is_done_on_another_disk_is_there_before_the_database_says_so() {
 
 #[test]
 fn a_driver_or_a_source_that_is_none_is_refused_by_name() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     daemon.sc(&["storage", "create", "other", "floppy"]).refused("floppy");
     daemon.sc(&["storage", "create", "other", "dir", "source=/no/such"]).refused("/no/such");
     assert!(!std::path::Path::new("/no/such").exists());
@@ -237,8 +231,7 @@ fn a_driver_or_a_source_that_is_none_is_refused_by_name() {
 
 #[test]
 fn a_folder_of_the_host_is_the_guests_own() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let folder = daemon.scratch().join("shared");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("from-host"), "hello\n").unwrap();
@@ -255,8 +248,7 @@ fn a_folder_of_the_host_is_the_guests_own() {
 
 #[test]
 fn a_folder_that_is_missing_is_told_when_it_is_added() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     daemon.sc(&["init", BUSYBOX, "c1"]).ok();
     let add = ["config", "device", "add", "c1", "data", "disk", "source=/no/such", "path=/data"];
     daemon.sc(&add).refused("Missing source path \"/no/such\" for disk \"data\"");
@@ -267,8 +259,7 @@ fn a_folder_that_is_missing_is_told_when_it_is_added() {
 
 #[test]
 fn a_guest_that_could_not_start_again_is_not_stopped_for_a_restart() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let folder = daemon.scratch().join("shared");
     std::fs::create_dir(&folder).unwrap();
     let device = format!("data,type=disk,source={},path=/data", folder.display());
@@ -280,8 +271,7 @@ fn a_guest_that_could_not_start_again_is_not_stopped_for_a_restart() {
 
 #[test]
 fn a_source_that_cannot_be_idmapped_is_named_with_a_remedy_of_its_own() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let device = "odd,type=disk,source=/sys/class,path=/odd";
     let refused = daemon.sc(&["launch", BUSYBOX, "c1", "-d", device]);
     refused.refused("mount device odd");
@@ -318,8 +308,7 @@ fn an_image_imported_again_beside_its_instances_has_its_templates() {
 
 #[test]
 fn a_volume_that_is_no_instances_outlives_a_creation_of_its_name() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let volume = daemon.dir().join("storage-pools/default/volumes/orphan");
     std::fs::create_dir(&volume).unwrap();
     std::fs::write(volume.join("precious"), "p").unwrap();
@@ -332,8 +321,7 @@ fn a_volume_that_is_no_instances_outlives_a_creation_of_its_name() {
 
 #[test]
 fn a_copy_of_a_configuration_that_could_not_be_written_is_written_without_another_change() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     daemon.sc(&["init", BUSYBOX, "c1"]).ok();
     let copy = daemon.dir().join("storage-pools/default/volumes/c1/backup.yaml");
     let within = Duration::from_secs(20);

@@ -4,20 +4,13 @@ use std::io::Read;
 use std::process::Stdio;
 use std::time::Duration;
 
-use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::guests::Busybox;
 use sc_tests::{Daemon, Terminal, eventually, full};
 use sha2::{Digest, Sha256};
 
-fn with_guest() -> Daemon {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
-    daemon
-}
-
 #[test]
 fn a_slow_reader_of_much_output_loses_nothing() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     // With --full what the manual promises; else enough to overrun every buffer many times.
     let mebibytes: u64 = if full() { 2048 } else { 256 };
     let line =
@@ -47,7 +40,7 @@ fn a_slow_reader_of_much_output_loses_nothing() {
 
 #[test]
 fn much_input_arrives_whole() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let mut state = 1u32;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -62,7 +55,7 @@ fn much_input_arrives_whole() {
 
 #[test]
 fn a_program_whose_reader_left_ends_and_hinders_nobody() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let mut command = daemon.command(&["exec", "c1", "--", "sh", "-c", "exec yes marked"]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut some = [0; 4096];
@@ -77,7 +70,7 @@ fn a_program_whose_reader_left_ends_and_hinders_nobody() {
 
 #[test]
 fn a_program_gets_as_many_arguments_as_the_kernel_takes() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let words: Vec<_> = (0..16_000).map(|n| format!("{n:064}")).collect();
     let variables: Vec<_> = (0..1000).map(|n| format!("V{n}={}", "x".repeat(200))).collect();
     let mut line = vec!["exec", "c1"];
@@ -98,7 +91,7 @@ fn a_program_gets_as_many_arguments_as_the_kernel_takes() {
 
 #[test]
 fn many_programs_run_at_once() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     std::thread::scope(|scope| {
         for number in 0..16 {
             let daemon = &daemon;
@@ -125,7 +118,7 @@ fn many_programs_run_at_once() {
 
 #[test]
 fn a_terminal_has_the_size_of_the_window_and_follows_it() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let mut shell = Terminal::run(&daemon, &["exec", "c1", "--", "sh"], (97, 31));
     shell.expect("#");
     shell.type_in("stty size\n");
@@ -143,7 +136,7 @@ fn a_terminal_has_the_size_of_the_window_and_follows_it() {
 
 #[test]
 fn keys_reach_the_program_as_signals() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let mut shell =
         Terminal::run(&daemon, &["exec", "c1", "--", "sh", "-c", "cat; echo got $?"], (80, 24));
     shell.type_in("hello\n");
@@ -154,7 +147,7 @@ fn keys_reach_the_program_as_signals() {
 
 #[test]
 fn a_signal_to_the_client_reaches_the_program() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let line = "trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 0.1; done";
     let mut command = daemon.command(&["exec", "c1", "--", "sh", "-c", line]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
@@ -170,7 +163,7 @@ fn a_signal_to_the_client_reaches_the_program() {
 
 #[test]
 fn a_login_on_the_console_gives_a_shell() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     daemon.inside("c1", "passwd -d root 2>/dev/null || sed -i 's/root:x:/root::/' /etc/passwd");
     let mut console = Terminal::run(&daemon, &["console", "c1"], (80, 24));
     console.expect("To detach");
@@ -187,7 +180,7 @@ fn a_login_on_the_console_gives_a_shell() {
 
 #[test]
 fn a_second_client_of_the_console_is_told_unless_it_takes_over() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let mut first = Terminal::run(&daemon, &["console", "c1"], (80, 24));
     first.expect("To detach");
     first.type_in("\n");
@@ -206,7 +199,7 @@ fn a_second_client_of_the_console_is_told_unless_it_takes_over() {
 
 #[test]
 fn what_runs_in_a_guest_that_stops_ends_with_it() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let mut command = daemon.command(&["exec", "c1", "--", "sleep", "1000"]);
     let mut child = command.stdin(Stdio::null()).spawn().unwrap();
     eventually("the program runs", Duration::from_secs(10), || {
@@ -233,7 +226,7 @@ fn runs(daemon: &Daemon, seconds: &str) -> bool {
 
 #[test]
 fn what_runs_inside_ends_with_a_daemon_that_is_killed() {
-    let mut daemon = with_guest();
+    let mut daemon = Busybox::running();
     let clients = [("-T", "1001"), ("-t", "1002")]
         .map(|(terminal, seconds)| sleeper(&daemon, &[terminal], seconds));
     daemon.kill9();
@@ -281,7 +274,7 @@ fn break_connections_to_agents(daemon: &Daemon) {
 
 #[test]
 fn a_program_whose_daemon_has_lost_its_agents_connection_ends_with_that_reason() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let clients = [("-T", "1001"), ("-t", "1002")]
         .map(|(terminal, seconds)| sleeper(&daemon, &[terminal], seconds));
     break_connections_to_agents(&daemon);
@@ -295,7 +288,7 @@ fn a_program_whose_daemon_has_lost_its_agents_connection_ends_with_that_reason()
 
 #[test]
 fn what_runs_inside_ends_with_a_client_that_is_killed() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     for (terminal, seconds) in [("-T", "1001"), ("-t", "1002")] {
         let mut client = sleeper(&daemon, &[terminal], seconds);
         client.kill().unwrap();
@@ -308,7 +301,7 @@ fn what_runs_inside_ends_with_a_client_that_is_killed() {
 
 #[test]
 fn a_program_in_a_terminal_whose_client_is_killed_can_still_save_what_it_has() {
-    let daemon = with_guest();
+    let daemon = Busybox::running();
     let line = "trap 'echo saved > /root/saved; exit' HUP; echo ready; while :; do sleep 0.1; done";
     let mut command = daemon.command(&["exec", "-t", "c1", "--", "sh", "-c", line]);
     let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

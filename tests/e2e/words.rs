@@ -1,7 +1,7 @@
 //! A hundred slips of the keyboard, and some more: each is answered by what was meant.
 
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, report};
+use sc_tests::report;
 
 /// What was typed, and what must be suggested.
 #[rustfmt::skip]
@@ -56,8 +56,7 @@ const SLIPS: [(&str, &str); 109] = [
 
 #[test]
 fn a_hundred_slips_are_answered_by_what_was_meant() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     for name in ["web1", "database1"] {
         daemon.sc(&["init", BUSYBOX, name]).ok();
     }

@@ -282,8 +282,7 @@ fn names(error: &str, pointer: &str) -> bool {
 
 #[test]
 fn every_field_takes_or_refuses_every_value_and_nothing_is_left() {
-    let daemon = Daemon::start();
-    Busybox::import(&daemon);
+    let daemon = Busybox::daemon();
     let before = HostSnapshot::of(&daemon.dir());
     daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
     daemon.sc(&["init", BUSYBOX, "c2"]).ok();

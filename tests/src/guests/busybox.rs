@@ -136,6 +136,22 @@ impl Busybox {
         (metadata, squashfs)
     }
 
+    /// A daemon that has it, under the alias [`BUSYBOX`].
+    #[track_caller]
+    pub fn daemon() -> Daemon {
+        let daemon = Daemon::start();
+        Self::import(&daemon);
+        daemon
+    }
+
+    /// A daemon in which a guest of it runs, by the name of `c1`.
+    #[track_caller]
+    pub fn running() -> Daemon {
+        let daemon = Self::daemon();
+        daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+        daemon
+    }
+
     /// Imports it under the alias [`BUSYBOX`].
     #[track_caller]
     pub fn import(daemon: &Daemon) {
