@@ -10,9 +10,9 @@ use crate::context::Ctx;
 use crate::error::{Result, chain};
 use crate::model::{InstanceRecord, NicRecord};
 
-/// Reserves what the NICs need and writes it into the record; what they hold already stays theirs.
-/// What NICs that are no more have held is given back by [`release_dropped`], once the record is
-/// committed. Returns whether the record is another now.
+/// Reserves what the NICs need and writes it into the record; what they hold already stays theirs. Once the
+/// record is committed, [`settle`] gives back what it holds no more; if it cannot be, [`put_back`] what is new.
+/// Returns whether the record is another now.
 pub(super) fn hold(ctx: &Ctx, record: &mut InstanceRecord, effective: &Effective) -> Result<bool> {
     let nics = match reserve(ctx, record, effective) {
         Ok(nics) if nics == record.nics => return Ok(false),
@@ -39,6 +39,19 @@ fn reserve(
     effective: &Effective,
 ) -> Result<BTreeMap<String, NicRecord>> {
     let mut nics = BTreeMap::new();
+    let reserved = reserve_each(ctx, record, effective, &mut nics);
+    if reserved.is_err() {
+        put_back(ctx, record, &nics);
+    }
+    reserved.map(|()| nics)
+}
+
+fn reserve_each(
+    ctx: &Ctx,
+    record: &InstanceRecord,
+    effective: &Effective,
+    nics: &mut BTreeMap<String, NicRecord>,
+) -> Result<()> {
     for nic in &effective.nics {
         let network = ctx.networks.of_device(&nic.device, &nic.network)?;
         let mac: Mac = match &nic.hwaddr {
@@ -55,11 +68,26 @@ fn reserve(
         })?;
         nics.insert(nic.device.clone(), NicRecord { network: nic.network.parse()?, reservation });
     }
-    Ok(nics)
+    Ok(())
 }
 
-/// Gives back what NICs held that the instance had `before` and has no more `after`.
-pub(super) async fn release_dropped(ctx: &Ctx, before: &InstanceRecord, after: &InstanceRecord) {
+/// Undoes what was reserved: `nics`, which the instance does not have, as `record` still says what it holds.
+pub(super) fn put_back(ctx: &Ctx, record: &InstanceRecord, nics: &BTreeMap<String, NicRecord>) {
+    for (device, nic) in nics {
+        let Ok(network) = ctx.networks.get(nic.network.as_str()) else { continue };
+        let before = record.nics.get(device).filter(|before| before.network == nic.network);
+        network.put_back(record.name.as_str(), device, before.map(|nic| nic.reservation.clone()));
+    }
+}
+
+/// What was reserved is written down: gives back what NICs held that the instance had `before` and has no
+/// more `after`.
+pub(super) async fn settle(ctx: &Ctx, before: &InstanceRecord, after: &InstanceRecord) {
+    for (device, nic) in &after.nics {
+        if let Ok(network) = ctx.networks.get(nic.network.as_str()) {
+            network.settle(after.name.as_str(), device);
+        }
+    }
     for (device, nic) in &before.nics {
         if after.nics.get(device).is_none_or(|kept| kept.network != nic.network) {
             release_one(ctx, before, device, nic).await;

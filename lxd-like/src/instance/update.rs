@@ -123,12 +123,11 @@ async fn write(
         Ok(expanded) => {
             show(changed.clone(), expanded);
             drop((held, following));
-            nics::release_dropped(ctx, record, &changed).await;
+            nics::settle(ctx, record, &changed).await;
             Ok(())
         }
         Err(error) => {
-            drop((held, following));
-            nics::release_dropped(ctx, &changed, record).await;
+            nics::put_back(ctx, record, &changed.nics);
             Err(error)
         }
     }

@@ -35,11 +35,22 @@ impl Network {
         self.plug_in_again(self.index()).await
     }
 
-    /// Chooses and holds addresses for a device, in memory only: the caller writes the answer down.
-    /// A device that has a reservation gets it again unless it asks for other addresses.
+    /// Chooses and holds addresses for a device, in memory only: the caller writes the answer down, and
+    /// then calls [`Network::settle`], or [`Network::put_back`]. A device that has a reservation gets it again
+    /// unless it asks for other addresses.
     pub fn reserve(&self, request: &ReserveRequest) -> Result<Reservation> {
         dns::check_host(&request.instance, &request.device, &request.hostname)?;
         self.ipam().reserve(request, &self.leased())
+    }
+
+    /// What was reserved for a device is written down: what it had before is free.
+    pub fn settle(&self, instance: &str, device: &str) {
+        self.ipam().settle(instance, device);
+    }
+
+    /// What was reserved for a device is not written down: it holds what it held `before`, if anything.
+    pub fn put_back(&self, instance: &str, device: &str, before: Option<Reservation>) {
+        self.ipam().put_back(instance, device, before);
     }
 
     /// Gives a device's addresses back and forgets its DHCP entry, its lease and its name. A device

@@ -92,6 +92,9 @@ type Key = (String, String);
 pub struct Ipam {
     config: std::sync::Arc<BridgeConfig>,
     held: BTreeMap<Key, Reservation>,
+    /// What devices have held before they were given something else, until that is for good: nobody else
+    /// gets it, as it may have to be put back.
+    replaced: BTreeMap<Key, Reservation>,
     owners: BTreeMap<IpAddr, Key>,
     macs: BTreeMap<Mac, Key>,
 }
@@ -99,12 +102,14 @@ pub struct Ipam {
 impl Ipam {
     /// Makes one with nothing reserved.
     pub fn new(config: std::sync::Arc<BridgeConfig>) -> Self {
-        Self { config, held: BTreeMap::new(), owners: BTreeMap::new(), macs: BTreeMap::new() }
+        let (held, replaced) = Default::default();
+        Self { config, held, replaced, owners: BTreeMap::new(), macs: BTreeMap::new() }
     }
 
     /// Takes these reservations over in place of what was known, as they are.
     pub fn load(&mut self, reservations: Vec<Reservation>) {
         self.held.clear();
+        self.replaced.clear();
         self.owners.clear();
         self.macs.clear();
         reservations.into_iter().for_each(|reservation| self.insert(reservation));
@@ -125,7 +130,8 @@ impl Ipam {
         self.owners.get(&address).map(|(instance, device)| (instance.as_str(), device.as_str()))
     }
 
-    /// Chooses and holds addresses. `leased` tells which hardware address dnsmasq gave an address to.
+    /// Chooses and holds addresses; what the device has held before stays its own until [`Ipam::settle`] or
+    /// [`Ipam::put_back`]. `leased` tells which hardware address dnsmasq gave an address to.
     pub fn reserve(
         &mut self,
         request: &ReserveRequest,
@@ -140,41 +146,69 @@ impl Ipam {
             ));
         }
         // What the device holds already is free to itself: it gets the same again.
-        let before = self.remove(&key);
+        let (before, replaced) = self.remove(&key);
         let chosen = self.choose(request, before.as_ref(), leased);
-        match chosen {
-            Ok(reservation) => {
-                self.insert(reservation.clone());
-                Ok(reservation)
-            }
-            Err(error) => {
-                before.into_iter().for_each(|reservation| self.insert(reservation));
-                Err(error)
-            }
+        let (now, first) = match &chosen {
+            Ok(reservation) => (Some(reservation.clone()), replaced.or(before)),
+            Err(_) => (before, replaced),
+        };
+        if let Some(first) = first.filter(|first| now.as_ref() != Some(first)) {
+            self.own(&first);
+            self.replaced.insert(key, first);
         }
+        now.into_iter().for_each(|reservation| self.insert(reservation));
+        chosen
+    }
+
+    /// What a device has been given is for good.
+    pub fn settle(&mut self, instance: &str, device: &str) {
+        let key = (instance.to_owned(), device.to_owned());
+        if let (now, Some(_)) = self.remove(&key) {
+            now.into_iter().for_each(|reservation| self.insert(reservation));
+        }
+    }
+
+    /// Undoes what a device has been given: it holds again what it held `before`.
+    pub fn put_back(&mut self, instance: &str, device: &str, before: Option<Reservation>) {
+        self.remove(&(instance.to_owned(), device.to_owned()));
+        before.into_iter().for_each(|reservation| self.insert(reservation));
     }
 
     /// Gives a device's addresses back.
     pub fn release(&mut self, instance: &str, device: &str) -> Option<Reservation> {
-        self.remove(&(instance.to_owned(), device.to_owned()))
+        self.remove(&(instance.to_owned(), device.to_owned())).0
     }
 
     fn insert(&mut self, reservation: Reservation) {
+        self.own(&reservation);
         let key = (reservation.instance.clone(), reservation.device.clone());
-        self.macs.insert(reservation.mac, key.clone());
-        for address in addresses(&reservation) {
-            self.owners.insert(address, key.clone());
-        }
         self.held.insert(key, reservation);
     }
 
-    fn remove(&mut self, key: &Key) -> Option<Reservation> {
-        let reservation = self.held.remove(key)?;
-        self.macs.remove(&reservation.mac);
-        for address in addresses(&reservation) {
-            self.owners.remove(&address);
+    /// Notes whose the addresses of a reservation are.
+    fn own(&mut self, reservation: &Reservation) {
+        let key = (reservation.instance.clone(), reservation.device.clone());
+        for address in addresses(reservation) {
+            self.owners.insert(address, key.clone());
         }
-        Some(reservation)
+        self.macs.insert(reservation.mac, key);
+    }
+
+    /// Frees everything of a device; returns what it holds, and what it has held before that was settled.
+    fn remove(&mut self, key: &Key) -> (Option<Reservation>, Option<Reservation>) {
+        let both = (self.held.remove(key), self.replaced.remove(key));
+        for reservation in [&both.0, &both.1].into_iter().flatten() {
+            // Only what is its own: a database may have an address twice.
+            if self.macs.get(&reservation.mac) == Some(key) {
+                self.macs.remove(&reservation.mac);
+            }
+            for address in addresses(reservation) {
+                if self.owners.get(&address) == Some(key) {
+                    self.owners.remove(&address);
+                }
+            }
+        }
+        both
     }
 
     fn choose(

@@ -21,10 +21,10 @@ impl Owner {
             return Ok(());
         }
         if let Err(error) = update::commit(&self.ctx, &after).await {
-            nics::release_dropped(&self.ctx, &after, &before).await;
+            nics::put_back(&self.ctx, &before, &after.nics);
             return Err(error);
         }
-        nics::release_dropped(&self.ctx, &before, &after).await;
+        nics::settle(&self.ctx, &before, &after).await;
         self.keep(after);
         Ok(())
     }

@@ -49,6 +49,37 @@ fn the_lowest_free_address_is_given_and_given_again() {
 }
 
 #[test]
+fn what_a_device_gives_up_is_free_when_that_is_settled_and_its_own_again_when_it_is_put_back() {
+    let mut ipam = ipam(&[V4]);
+    let one = request("one", None);
+    let before = ipam.reserve(&one, &none).unwrap();
+    let moved = ReserveRequest { ipv4: "10.9.8.50".parse().ok(), ..one };
+    ipam.reserve(&moved, &none).unwrap();
+    let taken = ipam.reserve(&request("two", Some("10.9.8.2")), &none).unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::Conflict);
+
+    ipam.put_back("one", "eth0", Some(before.clone()));
+    assert_eq!(ipam.get("one", "eth0"), Some(&before));
+    ipam.reserve(&request("two", Some("10.9.8.50")), &none).unwrap();
+    ipam.put_back("two", "eth0", None);
+
+    ipam.reserve(&moved, &none).unwrap();
+    ipam.settle("one", "eth0");
+    assert_eq!(ipam.get("one", "eth0").unwrap().ipv4, moved.ipv4);
+    ipam.reserve(&request("two", Some("10.9.8.2")), &none).unwrap();
+}
+
+#[test]
+fn an_address_that_two_have_is_not_free_when_one_of_them_goes() {
+    let mut ipam = ipam(&[V4]);
+    let one = ipam.reserve(&request("one", None), &none).unwrap();
+    let two = Reservation { instance: "two".to_owned(), mac: Mac::random(), ..one.clone() };
+    ipam.load(vec![one, two]);
+    ipam.release("one", "eth0");
+    ipam.reserve(&request("three", Some("10.9.8.2")), &none).unwrap_err();
+}
+
+#[test]
 fn what_another_has_and_what_no_guest_can_have_is_refused() {
     let mut ipam = ipam(&[V4]);
     let one = ipam.reserve(&request("one", Some("10.9.8.7")), &none).unwrap();
@@ -112,17 +143,23 @@ fn ipv6_addresses_are_given_only_where_dhcpv6_gives_them() {
 proptest! {
     #[test]
     fn no_two_devices_ever_share_an_address(
-        steps in proptest::collection::vec((0_u8..12, any::<bool>(), proptest::option::of(0_u8..20)), 1..80),
+        steps in proptest::collection::vec((0_u8..12, 0_u8..3, proptest::option::of(0_u8..20)), 1..80),
     ) {
         let mut ipam = ipam(&[("ipv4.address", "10.9.8.1/28"), V6]);
-        for (who, leave, wanted) in steps {
+        for (who, what, wanted) in steps {
             let name = format!("i{who}");
-            if leave {
+            let before = ipam.get(&name, "eth0").cloned();
+            if what == 0 {
                 ipam.release(&name, "eth0");
             } else {
                 let address = wanted.map(|last| format!("10.9.8.{last}"));
                 let _ = ipam.reserve(&request(&name, address.as_deref()), &none);
             }
+            if what == 1 {
+                ipam.put_back(&name, "eth0", before.clone());
+                prop_assert_eq!(ipam.get(&name, "eth0"), before.as_ref());
+            }
+            ipam.settle(&name, "eth0");
             let mut seen: Vec<IpAddr> = ipam.iter().flat_map(addresses).collect();
             let count = seen.len();
             seen.sort_unstable();
