@@ -122,6 +122,20 @@ fn a_guest_whose_agent_is_silent_when_the_daemon_comes_back_can_be_killed_and_st
 }
 
 #[test]
+fn a_guest_whose_agent_is_silent_holds_up_no_shutdown() {
+    use rustix::process::{Signal, kill_process};
+    let mut daemon = Busybox::running();
+    daemon.sc(&["config", "set", "c1", "boot.host_shutdown_timeout=1000"]).ok();
+    kill_process(agent_of(&daemon, "c1"), Signal::STOP).unwrap();
+    daemon.kill9();
+    daemon.run_again();
+    assert_eq!(status(&daemon, "c1"), "Error");
+    daemon.begin(&["admin", "shutdown"]).ended_within(Duration::from_secs(60)).ok();
+    daemon.wait_died();
+    daemon.run_again();
+}
+
+#[test]
 fn a_forced_stop_does_not_wait_behind_one_that_an_agent_does_not_answer() {
     use rustix::process::{Signal, kill_process};
     let daemon = Busybox::running();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Begun, Daemon, Ran, eventually, status, until};
+use sc_tests::{Begun, Daemon, Ran, eventually, pid, status, until};
 
 use crate::disks::{Disk, Silent};
 use crate::sick::{others_are_unharmed, with_guests};
@@ -95,7 +95,9 @@ fn a_launch_onto_a_pool_that_hangs_names_the_pool_and_leaves_nothing() {
     until("no volume is left behind", Duration::from_secs(30), &1, || {
         std::fs::read_dir(&volumes).unwrap().count()
     });
-    daemon.sc(&["launch", BUSYBOX, "s2", "-s", "slow"]).ok();
+    eventually("its name is free", Duration::from_secs(30), || {
+        (daemon.sc(&["launch", BUSYBOX, "s2", "-s", "slow"]).code == 0).then_some(())
+    });
     daemon.sc(&["delete", "--force", "s1", "s2"]).ok();
     daemon.sc(&["image", "delete", BUSYBOX]).ok();
     daemon.sc(&["storage", "delete", "slow"]).ok();
@@ -244,23 +246,44 @@ fn a_restart_that_a_daemon_did_not_live_to_finish_is_finished_when_its_pool_answ
 fn a_stop_ends_a_restart_that_waits_for_its_pool() {
     let mut daemon = with_guests(&[]);
     let disk = Disk::with_pool(&daemon, "slow", 64);
-    daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).ok();
+    daemon.sc(&["init", BUSYBOX, "s1", "-s", "slow"]).ok();
+    // Before the guest was stopped, and when it was.
+    for (step, found) in [("intent", "Running"), ("stopped", "Stopped")] {
+        daemon.sc(&["start", "s1"]).ok();
+        daemon.end();
+        daemon.run_into(&format!("kill@restart:{step}"));
+        assert_ne!(daemon.sc(&["restart", "--force", "s1"]).code, 0);
+        daemon.wait_died();
+        disk.freeze();
+        daemon.run_again();
+        assert_eq!(status(&daemon, "s1"), found);
+        daemon.sc(&["stop", "--force", "s1"]).ok();
+        disk.thaw();
+        daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
+        std::thread::sleep(Duration::from_secs(2));
+        assert_eq!(status(&daemon, "s1"), "Stopped");
+        daemon.restart();
+        daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
+        assert_eq!(status(&daemon, "s1"), "Stopped");
+    }
+    daemon.sc(&["delete", "s1"]).ok();
+    daemon.sc(&["image", "delete", BUSYBOX]).ok();
+    daemon.sc(&["storage", "delete", "slow"]).ok();
+}
+
+#[test]
+fn a_guest_that_could_not_be_started_again_is_not_stopped_for_a_restart() {
+    let mut daemon = with_guests(&[]);
+    let disk = Disk::with_pool(&daemon, "slow", 64);
+    daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow", "--ephemeral"]).ok();
+    let guest = pid(&daemon, "s1");
     daemon.end();
-    daemon.run_into("kill@restart:intent");
-    assert_ne!(daemon.sc(&["restart", "--force", "s1"]).code, 0);
-    daemon.wait_died();
     disk.freeze();
     daemon.run_again();
-    assert_eq!(status(&daemon, "s1"), "Running");
-    daemon.sc(&["stop", "--force", "s1"]).ok();
+    daemon.sc(&["restart", "--force", "s1"]).refused("pool slow cannot be used");
+    assert_eq!(pid(&daemon, "s1"), guest);
     disk.thaw();
-    daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(status(&daemon, "s1"), "Stopped");
-    daemon.restart();
-    daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
-    assert_eq!(status(&daemon, "s1"), "Stopped");
-    daemon.sc(&["delete", "s1"]).ok();
+    daemon.sc(&["delete", "--force", "s1"]).ok();
     daemon.sc(&["image", "delete", BUSYBOX]).ok();
     daemon.sc(&["storage", "delete", "slow"]).ok();
 }

@@ -338,3 +338,29 @@ fn a_copy_of_a_configuration_that_could_not_be_written_is_written_without_anothe
     let written = || std::fs::read_to_string(&copy).unwrap_or_default().contains("later");
     until("it is written", within, &true, written);
 }
+
+#[test]
+fn a_restart_whose_pool_is_lost_meanwhile_is_finished_by_the_daemon_that_finds_it_again() {
+    let mut daemon = Busybox::daemon();
+    let (folder, away) = (daemon.scratch().join("given"), daemon.scratch().join("away"));
+    std::fs::create_dir(&folder).unwrap();
+    let source = format!("source={}", folder.display());
+    daemon.sc(&["storage", "create", "other", "dir", &source]).ok();
+    daemon.sc(&["launch", BUSYBOX, "c1", "-s", "other", "--ephemeral"]).ok();
+    daemon.end();
+    daemon.run_into("kill@restart:stopped");
+    assert_ne!(daemon.sc(&["restart", "--force", "c1"]).code, 0);
+    daemon.wait_died();
+    std::fs::rename(&folder, &away).unwrap();
+    daemon.run_again();
+    daemon.sc(&["start", "c1"]).refused("restart the daemon");
+    daemon.kill9();
+    std::fs::rename(&away, &folder).unwrap();
+    daemon.run_again();
+    until("it runs again", Duration::from_secs(30), &"Running".to_owned(), || {
+        status(&daemon, "c1")
+    });
+    daemon.sc(&["delete", "--force", "c1"]).ok();
+    daemon.sc(&["image", "delete", BUSYBOX]).ok();
+    daemon.sc(&["storage", "delete", "other"]).ok();
+}

@@ -15,9 +15,6 @@ use crate::error::chain;
 use crate::instance::{InstanceHandle, Instances, Recovered, StopMode};
 use crate::manager::Pools;
 
-/// How long a guest may take to stop that was about to be restarted when the daemon died.
-const RESTART_PATIENCE: Duration = Duration::from_secs(30);
-
 /// How often a guest is looked at that somebody else has asked to stop.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -33,7 +30,7 @@ pub async fn start(pools: Pools, instances: Instances, mut recovered: Recovered)
     let mut restarts = JoinSet::new();
     for restart in recovered.restarts {
         let instances = instances.clone();
-        restarts.spawn(async move { instances.finish_restart(restart, RESTART_PATIENCE).await });
+        restarts.spawn(async move { instances.finish_restart(restart).await });
     }
     let ran = &recovered.ran;
     let mut wanted: Vec<_> = instances
@@ -63,7 +60,7 @@ pub async fn start(pools: Pools, instances: Instances, mut recovered: Recovered)
         let Ok((instance, boot)) = instances.get(taken.name.as_str()).map(with_boot) else {
             continue;
         };
-        if boot.autostart.unwrap_or(taken.ran) {
+        if !restarted.contains(&taken.name) && boot.autostart.unwrap_or(taken.ran) {
             start_when_they_can(&pools, [instance]);
         }
     }
@@ -105,6 +102,8 @@ async fn start_one(instance: &Arc<InstanceHandle>, boot: &Boot) {
     }
     match instance.start().await {
         Ok(()) => tokio::time::sleep(boot.start_delay).await,
+        // Somebody was faster.
+        Err(_) if instance.view().phase.has_guest() => {}
         Err(error) => {
             tracing::error!(instance = %instance.name(), error = %error.chain(), "autostart");
         }
@@ -131,7 +130,9 @@ pub async fn stop_all(instances: &Instances, leave: &CancellationToken) {
 }
 
 async fn stop(instance: Arc<InstanceHandle>, timeout: Option<Duration>, leave: CancellationToken) {
-    if let Some(timeout) = timeout
+    // An agent that does not answer hears of no stop in order.
+    if !instance.view().phase.is_silent()
+        && let Some(timeout) = timeout
         && (stop_in_order(&instance, timeout, &leave).await || leave.is_cancelled())
     {
         return;

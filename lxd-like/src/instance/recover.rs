@@ -12,14 +12,12 @@ use sc_profiles::Settings;
 use sc_store::IntentId;
 use tokio::task::JoinSet;
 
-use super::command::StopMode;
-use super::handle::InstanceHandle;
 use super::owner::{self, Leftover, State};
 use super::registry::Instances;
 use super::run::Active;
 use super::seek::Search;
 use super::stop::Left;
-use super::view::Phase;
+use super::unfinished::Restart;
 use super::{config, delete, stop, update};
 use crate::context::Ctx;
 use crate::error::{Error, Result, chain};
@@ -27,9 +25,6 @@ use crate::model::{InstanceRecord, Intent, PROJECT, RunPlan};
 
 /// How long the start waits for agents to answer.
 const RECOVERY_PATIENCE: Duration = Duration::from_secs(15);
-
-/// How often an instance is looked for that is not taken up yet.
-const TAKING_UP_PAUSE: Duration = Duration::from_millis(200);
 
 /// What is left to do once every instance has an owner.
 #[derive(Debug, Default)]
@@ -50,14 +45,6 @@ pub struct TakenUp {
     pub ran: bool,
 }
 
-/// A restart that was not finished.
-#[derive(Debug)]
-pub struct Restart {
-    instance: InstanceName,
-    /// The run that came of it, if it came so far: where that goes on, the restart is done.
-    became: Option<u64>,
-}
-
 /// What the journal says of one instance.
 #[derive(Debug, Default)]
 struct Known {
@@ -73,13 +60,6 @@ struct Known {
 
 /// What the journal says of the instances in it.
 type Journaled = HashMap<InstanceName, Known>;
-
-impl Restart {
-    /// Whose.
-    pub fn instance(&self) -> &InstanceName {
-        &self.instance
-    }
-}
 
 impl Instances {
     /// Recovers all instances and puts an owner in charge of each.
@@ -107,9 +87,9 @@ impl Instances {
                     journaled.extend(remains.map(|known| (instance, known)));
                 }
                 Intent::Restart { instance } => {
-                    let became = run_since(&journaled, &instance, id);
-                    self.unfinished().note(&instance, id);
-                    restarts.insert(instance.clone(), Restart { instance, became });
+                    let run = journaled.get(&instance).and_then(|known| known.run.as_ref());
+                    let restart = self.unfinished().note(&instance, id, run);
+                    restarts.insert(instance, restart);
                 }
                 _ => continue,
             }
@@ -129,63 +109,17 @@ impl Instances {
         Ok(Recovered { ran, late, restarts: restarts.into_values().collect() })
     }
 
-    /// Finishes a restart, unless somebody stops the instance before. Until then the journal has it, whatever
-    /// becomes of this daemon.
-    pub async fn finish_restart(&self, restart: Restart, patience: Duration) {
-        let name = &restart.instance;
-        let begun = self.unfinished().of(name);
-        if let Err(error) = self.restart_again(&restart, patience).await {
-            tracing::error!(instance = %name, error = %error.chain(), "finish a restart");
-        }
-        for intent in self.unfinished().finished(name, &begun) {
-            self.ctx().done(intent).await;
-        }
-    }
-
-    async fn restart_again(&self, restart: &Restart, patience: Duration) -> Result<()> {
-        let name = &restart.instance;
-        let Some(instance) = self.taken_up(name).await? else { return Ok(()) };
-        self.ctx().pools.has_answered(instance.view().record.pool.as_str()).await;
-        // What becomes of its run is not known before.
-        while matches!(instance.view().phase, Phase::Silent) {
-            tokio::time::sleep(TAKING_UP_PAUSE).await;
-        }
-        // It may end of itself before it is asked to.
-        let starts = || self.unfinished().has(name) && !instance.view().phase.has_guest();
-        let outcome = match instance.view().phase.run() {
-            Some(run) if restart.became == Some(run.plan.run) => return Ok(()),
-            _ if !self.unfinished().has(name) => return Ok(()),
-            Some(_) => match instance.restart(StopMode::Orderly(patience)).await {
-                Err(_) if starts() => instance.start().await,
-                other => other,
-            },
-            None => instance.start().await,
-        };
-        let view = instance.view();
-        if outcome.is_err() && view.record.ephemeral && !view.phase.has_guest() {
-            // As after a restart of this daemon's.
-            let _ = instance.delete().await;
-        }
-        outcome
-    }
-
-    /// An instance, once it is taken up; `None` of one that was deleted meanwhile.
-    async fn taken_up(&self, name: &InstanceName) -> Result<Option<Arc<InstanceHandle>>> {
-        loop {
-            if let Ok(instance) = self.get(name.as_str()) {
-                return Ok(Some(instance));
-            }
-            if self.ctx().store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])?.is_none() {
-                return Ok(None);
-            }
-            tokio::time::sleep(TAKING_UP_PAUSE).await;
-        }
-    }
-
     /// Finds out where one instance is whose owner has ended early, and puts a new one in charge.
     pub(super) async fn recover_one(&self, name: &InstanceName) -> Result<()> {
         let (mut journaled, rest) = sort_out(self.ctx().journal.pending()?);
         let mut known = journaled.remove(name).unwrap_or_default();
+        let noted = self.unfinished().has(name);
+        let mut restart = None;
+        for (id, intent) in &rest {
+            if matches!(intent, Intent::Restart { instance } if instance == name) {
+                restart = Some(self.unfinished().note(name, *id, known.run.as_ref()));
+            }
+        }
         known.restarting = self.unfinished().has(name);
         known.deletion = rest.into_iter().find_map(|(id, intent)| match intent {
             Intent::Create { instance, .. } | Intent::Delete { instance, .. } => {
@@ -196,6 +130,11 @@ impl Instances {
         match self.ctx().store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])? {
             Some(record) => drop(take_up(self, record.value, known).await),
             None => self.remove(name),
+        }
+        // One that was noted before has somebody who finishes it.
+        if let Some(restart) = restart.filter(|_| !noted) {
+            let instances = self.clone();
+            tokio::spawn(async move { instances.finish_restart(restart).await });
         }
         Ok(())
     }
@@ -242,12 +181,6 @@ fn sort_out(pending: Vec<(IntentId, Intent)>) -> (Journaled, Vec<(IntentId, Inte
         }
     }
     (runs, rest)
-}
-
-/// The run of an instance, where it was begun after `id`.
-fn run_since(journaled: &Journaled, instance: &InstanceName, id: IntentId) -> Option<u64> {
-    let (begun, plan) = journaled.get(instance)?.run.as_ref()?;
-    (*begun > id).then_some(plan.run)
 }
 
 /// Takes back a creation that was not finished, with the start that may have followed it; returns

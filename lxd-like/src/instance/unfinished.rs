@@ -1,36 +1,82 @@
 //! Restarts that are to be finished later: those that an earlier daemon had begun, until this one comes to them,
 //! and those that this one leaves to the next. They are in the journal; here is which of them may still be done.
 //!
-//! They stay until they are finished, or somebody stops the instance and means it.
+//! They stay until the instance is started, by whomever, or cannot be, or somebody stops it and means it. One that
+//! cannot be started now, as its pool or network is not there or the host goes down, is left to the next daemon.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use sc_api::InstanceName;
+use sc_api::{ErrorKind, InstanceName};
 use sc_store::IntentId;
+
+use super::command::StopMode;
+use super::handle::InstanceHandle;
+use super::registry::Instances;
+use crate::error::Result;
+use crate::model::{InstanceRecord, PROJECT, RunPlan};
+
+/// How long a guest may take to stop that was about to be restarted when the daemon died.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often an instance is looked for that is not taken up yet.
+const TAKING_UP_PAUSE: Duration = Duration::from_millis(200);
 
 /// The restarts of one daemon that are to be finished, by their entries in the journal.
 #[derive(Debug, Default)]
 pub(super) struct Unfinished(Mutex<BTreeMap<InstanceName, BTreeSet<IntentId>>>);
 
+/// A restart that was not finished.
+#[derive(Debug)]
+pub struct Restart {
+    instance: InstanceName,
+    /// The run that came of it, if it came so far: where that goes on, the restart is done.
+    became: Option<u64>,
+}
+
+impl Restart {
+    /// Whose.
+    pub fn instance(&self) -> &InstanceName {
+        &self.instance
+    }
+}
+
 impl Unfinished {
-    /// Notes one of an instance.
-    pub fn note(&self, name: &InstanceName, restart: IntentId) {
+    /// Notes one of an instance, whose last `run` is known.
+    pub fn note(
+        &self,
+        name: &InstanceName,
+        restart: IntentId,
+        run: Option<&(IntentId, RunPlan)>,
+    ) -> Restart {
+        self.leave(name, restart);
+        let became = run.filter(|(begun, _)| *begun > restart).map(|(_, plan)| plan.run);
+        Restart { instance: name.clone(), became }
+    }
+
+    /// Leaves one of an instance to the next daemon.
+    pub fn leave(&self, name: &InstanceName, restart: IntentId) {
         self.lock().entry(name.clone()).or_default().insert(restart);
     }
 
-    /// Those of an instance.
-    pub fn of(&self, name: &InstanceName) -> BTreeSet<IntentId> {
-        self.lock().get(name).cloned().unwrap_or_default()
-    }
-
-    /// Takes all of an instance, which is not to be started again.
+    /// Takes all of an instance, which is not to be started again, or is.
     pub fn take(&self, name: &InstanceName) -> BTreeSet<IntentId> {
         self.lock().remove(name).unwrap_or_default()
     }
 
+    /// Whether an instance has some.
+    pub fn has(&self, name: &InstanceName) -> bool {
+        self.lock().contains_key(name)
+    }
+
+    /// Those of an instance.
+    fn of(&self, name: &InstanceName) -> BTreeSet<IntentId> {
+        self.lock().get(name).cloned().unwrap_or_default()
+    }
+
     /// Takes those of an instance that are finished; returns what nobody has taken before.
-    pub fn finished(&self, name: &InstanceName, restarts: &BTreeSet<IntentId>) -> Vec<IntentId> {
+    fn finished(&self, name: &InstanceName, restarts: &BTreeSet<IntentId>) -> Vec<IntentId> {
         let mut all = self.lock();
         let Some(left) = all.get_mut(name) else { return Vec::new() };
         let taken = left.extract_if(.., |restart| restarts.contains(restart)).collect();
@@ -40,12 +86,70 @@ impl Unfinished {
         taken
     }
 
-    /// Whether an instance has some.
-    pub fn has(&self, name: &InstanceName) -> bool {
-        self.lock().contains_key(name)
-    }
-
     fn lock(&self) -> MutexGuard<'_, BTreeMap<InstanceName, BTreeSet<IntentId>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Instances {
+    /// Finishes a restart, unless somebody starts or stops the instance before. Until then the journal has it,
+    /// whatever becomes of this daemon.
+    pub async fn finish_restart(&self, restart: Restart) {
+        let name = &restart.instance;
+        let begun = self.unfinished().of(name);
+        if let Err(error) = self.restart_again(&restart).await {
+            let (kind, error) = (error.kind(), error.chain());
+            let stopped = self.get(name.as_str()).ok().filter(|i| !i.view().phase.has_guest());
+            if stopped.is_some() && kind == ErrorKind::Unavailable {
+                tracing::error!(instance = %name, error, "a restart is left to the next daemon");
+                return;
+            }
+            tracing::error!(instance = %name, error, "finish a restart");
+            if let Some(instance) = stopped.filter(|i| i.view().record.ephemeral) {
+                // As after a restart of this daemon's.
+                let _ = instance.delete().await;
+            }
+        }
+        for intent in self.unfinished().finished(name, &begun) {
+            self.ctx().done(intent).await;
+        }
+    }
+
+    async fn restart_again(&self, restart: &Restart) -> Result<()> {
+        let name = &restart.instance;
+        let Some(instance) = self.taken_up(name).await? else { return Ok(()) };
+        self.ctx().pools.has_answered(instance.view().record.pool.as_str()).await;
+        // What becomes of its run is not known before.
+        while instance.view().phase.is_silent() {
+            tokio::time::sleep(TAKING_UP_PAUSE).await;
+        }
+        // It may end of itself before it is asked to.
+        let starts = || self.unfinished().has(name) && !instance.view().phase.has_guest();
+        match instance.view().phase.run() {
+            Some(run) if restart.became == Some(run.plan.run) => Ok(()),
+            _ if !self.unfinished().has(name) => Ok(()),
+            Some(_) => match instance.restart(StopMode::Orderly(STOP_PATIENCE)).await {
+                Err(_) if starts() => instance.start().await,
+                other => other,
+            },
+            None => match instance.start().await {
+                // Somebody was faster.
+                Err(_) if !self.unfinished().has(name) => Ok(()),
+                other => other,
+            },
+        }
+    }
+
+    /// An instance, once it is taken up; `None` of one that was deleted meanwhile.
+    async fn taken_up(&self, name: &InstanceName) -> Result<Option<Arc<InstanceHandle>>> {
+        loop {
+            if let Ok(instance) = self.get(name.as_str()) {
+                return Ok(Some(instance));
+            }
+            if self.ctx().store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])?.is_none() {
+                return Ok(None);
+            }
+            tokio::time::sleep(TAKING_UP_PAUSE).await;
+        }
     }
 }

@@ -82,6 +82,11 @@ impl Phase {
         matches!(self, Self::Running(_) | Self::Stopping(_) | Self::Silent)
     }
 
+    /// Whether its agent does not answer.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::Silent)
+    }
+
     /// The API's status. An instance that is being stopped runs until it does not.
     pub fn status(&self) -> StatusCode {
         match self {

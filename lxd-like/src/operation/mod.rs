@@ -1,7 +1,7 @@
 //! Operations: long work as LXD defines it, started by a request and watched by whoever likes.
 //!
 //! ```text
-//! Running ──> Success | Failure | Cancelled        (final states are kept for five seconds)
+//! Running ──> Success | Failure | Cancelled        (an end is kept for who comes late)
 //!    └─ cancel ─> Cancelling ─> Cancelled
 //! ```
 //!

@@ -14,10 +14,10 @@ use crate::error::{Error, Result};
 use crate::event::Events;
 use crate::operation::SocketSet;
 
-/// How long a finished operation can still be asked for, once somebody has.
+/// How long a finished operation can still be asked for, once somebody has waited for its end.
 const KEPT: Duration = Duration::from_secs(5);
 
-/// How long it waits for somebody to ask: a client on a busy host may be late.
+/// How long that is waited for before: a client on a busy host may be late.
 const UNSEEN: Duration = Duration::from_secs(60);
 
 /// What the work of an operation leaves in its metadata.
@@ -121,6 +121,14 @@ impl Handle {
         ended
     }
 
+    /// How long its end is there for somebody to wait for. Of a conversation on one connection that itself
+    /// tells the end.
+    fn unseen(&self) -> Duration {
+        let tells_itself =
+            self.state.borrow().class == OperationClass::Websocket && self.sockets.is_none();
+        if tells_itself { Duration::ZERO } else { UNSEEN }
+    }
+
     fn finish(&self, outcome: Result<Option<Output>>) {
         let cancelled = self.cancel.is_cancelled();
         self.change(|operation| {
@@ -202,7 +210,7 @@ impl Operations {
                 Err(Error::internal(format!("the operation's task ended early: {error}")))
             });
             working.finish(outcome);
-            let _ = tokio::time::timeout(UNSEEN, working.seen.notified()).await;
+            let _ = tokio::time::timeout(working.unseen(), working.seen.notified()).await;
             tokio::time::sleep(KEPT).await;
             registry.lock().remove(&id);
         });
@@ -338,15 +346,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_end_is_there_for_who_comes_late_and_not_much_longer_than_it_was_seen() {
         let registry = registry();
-        let handle = registry.start(work(), |_| async { Ok(None) });
-        let id = handle.view().id;
-        tokio::time::sleep(UNSEEN - KEPT).await;
-        registry.get(&id).unwrap().ended().await;
-        tokio::time::sleep(KEPT * 2).await;
-        assert!(registry.get(&id).is_err());
-        let unseen = registry.start(work(), |_| async { Ok(None) });
-        tokio::time::sleep(UNSEEN + KEPT * 2).await;
-        assert!(registry.get(&unseen.view().id).is_err());
+        let start = |new| registry.start(new, |_| async { Ok(None) }).view().id;
+        let [seen, unseen] = [work(), work()].map(start);
+        let told = start(work().conversation(Map::new()));
+        tokio::time::sleep(KEPT / 2).await;
+        assert!(registry.get(&told).is_ok());
+        tokio::time::sleep(KEPT).await;
+        assert!(registry.get(&told).is_err());
+        tokio::time::sleep(UNSEEN / 2).await;
+        registry.get(&seen).unwrap().ended().await;
+        tokio::time::sleep(KEPT / 2).await;
+        assert!(registry.get(&seen).is_ok());
+        tokio::time::sleep(KEPT).await;
+        assert!(registry.get(&seen).is_err() && registry.get(&unseen).is_ok());
+        tokio::time::sleep(UNSEEN).await;
+        assert!(registry.get(&unseen).is_err());
     }
 
     #[tokio::test]

@@ -163,7 +163,7 @@ impl Database {
             Err(error) if may_be_full(&error) => {
                 log::hold(&self.log).map_err(io_error("write the log of", &self.path))?;
                 let store = self.path.display();
-                tracing::warn!(%store, %error, "the log cannot be emptied into the store: make room there");
+                tracing::warn!(%store, %error, "the log cannot be emptied into the store: make room there, or see to the disk");
                 Ok(())
             }
             emptied => emptied.map_err(database_error("empty the log of", &self.path)),

@@ -52,7 +52,7 @@ impl Owner {
             answer(waiter, Err(ending("the guest goes on stopping")));
         }
         for Restarting { reply, intent, .. } in stopping.restarts {
-            self.instances.unfinished().note(&self.record().name, intent);
+            self.instances.unfinished().leave(&self.record().name, intent);
             answer(reply, Err(ending("the next one finishes the restart")));
         }
         self.enter(State::Running(active));
@@ -198,7 +198,7 @@ impl Owner {
     }
 
     /// Whether it was and is deleted. One that is to be started again is not.
-    async fn delete_if_ephemeral(&mut self) -> bool {
+    pub(super) async fn delete_if_ephemeral(&mut self) -> bool {
         let record = self.record();
         if !record.ephemeral || self.instances.unfinished().has(&record.name) {
             return false;

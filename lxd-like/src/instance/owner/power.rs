@@ -35,6 +35,8 @@ impl Owner {
             Ok(active) => {
                 self.enter(State::Running(active));
                 self.lifecycle("instance-started");
+                // Whatever was to start it: it has.
+                self.forget_restarts().await;
                 make_room_for_neighbours(self.instances.count());
                 Ok(())
             }
@@ -65,9 +67,16 @@ impl Owner {
 
     /// What would keep it from starting, as far as it can be known: it is not stopped for nothing.
     async fn check_start(&self) -> Result<()> {
-        let checked = config::of_record(&self.ctx, &self.record())?;
-        let fits = fit::check(&self.ctx, None, &checked.effective).await;
-        fits.map_err(|error| error.within(format!("restart instance {}", self.record().name)))
+        let record = self.record();
+        let checked = config::of_record(&self.ctx, &record)?;
+        let can = async {
+            self.ctx.pools.get(record.pool.as_str())?;
+            for nic in &checked.effective.nics {
+                self.ctx.networks.of_device(&nic.device, &nic.network)?;
+            }
+            fit::check(&self.ctx, None, &checked.effective).await
+        };
+        can.await.map_err(|error| error.within(format!("restart instance {}", record.name)))
     }
 
     async fn bring_up(&mut self, mut wanted: Wanted) -> Result<Active, start::Failed> {
@@ -137,6 +146,13 @@ impl Owner {
     }
 
     pub(super) async fn stop(&mut self, mode: StopMode, waiter: Reply) {
+        let waits = self.instances.unfinished().has(&self.record().name);
+        if waits && matches!(self.state, State::Stopped) {
+            // It was to be started again: who stops it wants it to stay as it is.
+            let noted = self.note_stopped(&[]).await;
+            self.delete_if_ephemeral().await;
+            return answer(waiter, noted);
+        }
         match self.admit(forced(mode, Ask::Stop)) {
             Ok(()) if matches!(self.state, State::Silent(_)) => {
                 // First: an ephemeral one that is to be started again would stay.
