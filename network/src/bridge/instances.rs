@@ -55,7 +55,7 @@ impl Network {
 
     /// Gives a device's addresses back and forgets its DHCP entry, its lease and its name. A device
     /// without a reservation is no error. dnsmasq takes the lease back within milliseconds after this
-    /// returns, and before it hears of another holder.
+    /// returns, or is told again, and before it hears of another holder.
     pub async fn release(&self, instance: &str, device: &str) -> Result<()> {
         let dns = self.0.dns.read().await;
         let files = &self.0.files;
