@@ -66,7 +66,7 @@ fn clients_that_say_nothing_or_too_slowly_keep_nobody_out() {
     let few = || connections(&daemon) < 1100;
     until("those that make room are closed", Duration::from_secs(4), &true, few);
 
-    until("they are closed", Duration::from_secs(20), &true, monitor_alone);
+    until("they are closed", Duration::from_secs(40), &true, monitor_alone);
     slow.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     assert_eq!(slow.read(&mut [0]).unwrap_or_default(), 0, "the slow one was given up");
     drop(silent);

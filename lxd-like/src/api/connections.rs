@@ -34,7 +34,7 @@ use super::respond;
 use crate::error::chain;
 
 /// How long the head of a request may take, and how long a kept connection may wait for its next.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+const HEAD_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The most that a head may have, and the most that is read ahead of a body.
 const BUFFER: usize = 64 * 1024;

@@ -97,11 +97,11 @@ impl Instances {
         let before = check(ctx, &profiles, &post)?;
         let pool: PoolName = before.effective.root.pool.parse()?;
         fit::check(ctx, None, &before.effective).await?;
+        // Before anything is fetched, or held under its name, which may be another instance's.
+        let _named = self.claim_name(&name)?;
         let root = ctx.images.root(&post.source, progress).await?;
         let (root, layer) = ctx.images.ensure_layer(root, &pool, progress).await?;
         let mut record = new_record(name, post, profiles, pool, &root);
-        // Before anything is held under its name, which may be another instance's.
-        let _named = self.claim_name(&record.name)?;
         refuse_foreign_volume(ctx, &record).await?;
         // Until it is in the registry: a change of a profile concerns it, or comes before it. Nothing that
         // may hang comes in between: others' creations would wait for it.
