@@ -100,7 +100,8 @@ impl Instances {
         if let Err(error) = self.restart_again(&restart).await {
             let (kind, error) = (error.kind(), error.chain());
             let stopped = self.get(name.as_str()).ok().filter(|i| !i.view().phase.has_guest());
-            if stopped.is_some() && kind == ErrorKind::Unavailable {
+            let waits = stopped.is_some() && self.unfinished().has(name);
+            if waits && kind == ErrorKind::Unavailable {
                 tracing::error!(instance = %name, error, "a restart is left to the next daemon");
                 return;
             }

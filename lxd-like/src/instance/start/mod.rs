@@ -7,7 +7,7 @@
 mod begun;
 mod settle;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -208,7 +208,6 @@ async fn plug(
     plan: &RunPlan,
     netns: &OwnedFd,
 ) -> Result<()> {
-    use std::os::fd::AsFd;
     for (link, nic) in plan.links.iter().zip(&effective.nics) {
         let held = record.nics.get(&link.device).ok_or_else(|| {
             Error::internal(format!("NIC {:?} was never given an address", link.device))
