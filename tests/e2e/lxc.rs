@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sc_tests::guests::Busybox;
+use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Daemon, Ran, eventually, report, status};
 use sha2::{Digest, Sha256};
 
@@ -95,6 +95,37 @@ fn profiles(daemon: &Daemon) {
         let list = lxc(daemon, &[object, "list", "-f", "csv"]);
         assert!(!list.stdout.is_empty(), "{list:?}");
     }
+}
+
+#[test]
+fn lxc_puts_instances_and_profiles_on_networks() {
+    let daemon = Busybox::daemon();
+    let uses = |place: [&str; 2], device: &str| {
+        let [kind, name] = place;
+        let ran = lxc(&daemon, &[kind, "device", "get", name, device, "network"]);
+        assert_eq!(ran.stdout, "sctlxc\n", "{place:?}");
+    };
+    lxc(&daemon, &["network", "create", "sctlxc"]);
+    lxc(&daemon, &["launch", BUSYBOX, "c1", "-n", "sctlxc"]);
+    lxc(&daemon, &["init", BUSYBOX, "c2", "-n", "sctlxc"]);
+    uses(["config", "c1"], "eth0");
+    uses(["config", "c2"], "eth0");
+    lxc(&daemon, &["network", "attach", "sctlxc", "c2", "nic1", "eth1"]);
+    uses(["config", "c2"], "nic1");
+    lxc(&daemon, &["network", "detach", "sctlxc", "c2", "nic1"]);
+    lxc(&daemon, &["profile", "create", "p1"]);
+    lxc(&daemon, &["network", "attach-profile", "sctlxc", "p1", "nic2", "eth2"]);
+    uses(["profile", "p1"], "nic2");
+    lxc(&daemon, &["profile", "add", "c2", "p1"]);
+    lxc(&daemon, &["start", "c2"]);
+    daemon.exec("c2", &["test", "-e", "/sys/class/net/eth2"]).ok();
+    lxc(&daemon, &["stop", "--force", "c2"]);
+    lxc(&daemon, &["network", "detach-profile", "sctlxc", "p1", "nic2"]);
+    let unmanaged =
+        ["profile", "device", "add", "p1", "nic3", "nic", "nictype=bridged", "parent=lo"];
+    daemon.sc(&unmanaged).refused("nictype");
+    lxc(&daemon, &["delete", "--force", "c1", "c2"]);
+    lxc(&daemon, &["network", "delete", "sctlxc"]);
 }
 
 #[test]

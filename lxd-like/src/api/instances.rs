@@ -7,6 +7,7 @@ use sc_api::{ConfigMap, InstanceName, InstanceParts, InstancePatch, InstancePut,
 
 use super::extract::{Json, ListQuery, Path, Query};
 use super::filter::Filter;
+use super::nics::put_on_networks;
 use super::respond;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -42,6 +43,7 @@ pub async fn create(
 ) -> Result<Response> {
     drop_unset(&mut post.put.config);
     sc_profiles::drop_records(&mut post.put.config);
+    put_on_networks(&ctx, &mut post.put.devices);
     if post.name.is_empty() {
         post.name = free_name(&instances);
     }
@@ -73,7 +75,7 @@ pub async fn get(
 
 /// Replaces an instance's configuration.
 pub async fn replace(
-    State(App { instances, operations, .. }): State<App>,
+    State(App { ctx, instances, operations, .. }): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
     Json(mut put): Json<InstancePut>,
@@ -83,6 +85,7 @@ pub async fn replace(
         return Err(Error::invalid("field \"restore\": snapshots are not supported"));
     }
     drop_unset(&mut put.config);
+    put_on_networks(&ctx, &mut put.devices);
     refuse_stateful(put.stateful)?;
     refuse_architecture(&put.architecture, &instance.view().record.architecture)?;
     let guard = respond::if_match(&headers);
@@ -98,13 +101,14 @@ pub async fn replace(
 
 /// Changes some of an instance's configuration.
 pub async fn patch(
-    State(instances): State<Instances>,
+    State(App { ctx, instances, .. }): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    Json(patch): Json<InstancePatch>,
+    Json(mut patch): Json<InstancePatch>,
 ) -> Result<Response> {
     let instance = instances.get(&name)?;
     refuse_unset_of_records(&patch.config)?;
+    put_on_networks(&ctx, &mut patch.devices);
     refuse_stateful(patch.stateful.unwrap_or_default())?;
     let architecture = patch.architecture.as_deref().unwrap_or_default();
     refuse_architecture(architecture, &instance.view().record.architecture)?;

@@ -19,6 +19,7 @@ mod instances;
 mod internal;
 mod logs;
 mod networks;
+mod nics;
 mod operations;
 mod profiles;
 mod project;

@@ -7,6 +7,7 @@ use sc_api::{ProfilePatch, ProfilePut, ProfilesPost};
 
 use super::extract::{Json, ListQuery, Path, Query};
 use super::instances::drop_unset;
+use super::nics::put_on_networks;
 use super::respond;
 use crate::app::App;
 use crate::error::Result;
@@ -36,6 +37,7 @@ pub async fn create(
     Json(mut post): Json<ProfilesPost>,
 ) -> Result<Response> {
     drop_unset(&mut post.put.config);
+    put_on_networks(&ctx, &mut post.put.devices);
     let path = format!("/1.0/profiles/{}", post.name);
     instances.create_profile(post.name, post.put).await?;
     ctx.events.lifecycle("profile-created", path.clone());
@@ -59,6 +61,7 @@ pub async fn replace(
     Json(mut put): Json<ProfilePut>,
 ) -> Result<Response> {
     drop_unset(&mut put.config);
+    put_on_networks(&ctx, &mut put.devices);
     instances.change_profile(&name, &respond::if_match(&headers), |_| put).await?;
     ctx.events.lifecycle("profile-updated", format!("/1.0/profiles/{name}"));
     Ok(respond::done())
@@ -69,8 +72,9 @@ pub async fn patch(
     State(App { ctx, instances, .. }): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    Json(patch): Json<ProfilePatch>,
+    Json(mut patch): Json<ProfilePatch>,
 ) -> Result<Response> {
+    put_on_networks(&ctx, &mut patch.devices);
     let merge = |mut put: ProfilePut| {
         put.config.extend(patch.config);
         drop_unset(&mut put.config);

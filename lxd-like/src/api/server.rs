@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// What works beyond the first version of LXD's API, and what is our own (`sc_...`). Of `resources`
 /// there are those of pools, which LXD's clients ask for under that name; what does not work at all
 /// is not among them.
-const EXTENSIONS: [&str; 21] = [
+const EXTENSIONS: [&str; 22] = [
     "api_filtering",
     "container_exec_user_group_cwd",
     "container_full",
@@ -25,6 +25,7 @@ const EXTENSIONS: [&str; 21] = [
     "image_create_aliases",
     "instance_create_start",
     "instance_get_full",
+    "instance_nic_network",
     "instances",
     "network",
     "network_leases",
