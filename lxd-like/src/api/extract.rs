@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use axum::extract::{FromRequest, FromRequestParts, Request, WebSocketUpgrade, ws::WebSocket};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use sc_api::exec;
@@ -15,14 +15,20 @@ use serde::{Deserialize, Deserializer};
 use super::body;
 use crate::error::Error;
 
-/// A JSON body. An empty one is read as `{}`.
+/// A JSON body. That of a POST may be empty, which is read as `{}`: what a PUT replaces by it would be lost.
 pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
+        let method = request.method().clone();
         let bytes = body::read(request.into_body()).await?;
+        if bytes.is_empty() && method != Method::POST {
+            let text =
+                format!("Invalid request: a {method} without a body: send what is to be set");
+            return Err(Error::invalid(text).into_response());
+        }
         parse(&bytes).map(Self).map_err(IntoResponse::into_response)
     }
 }
