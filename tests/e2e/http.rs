@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use sc_tests::guests::Busybox;
+use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Daemon, patient, until};
 
 /// More than the daemon keeps open of those that say nothing.
@@ -114,6 +114,29 @@ fn methods_and_parameters_are_refused_by_name() {
     refused(&daemon, "GET /1.0/events", 400, "websocket");
     refused(&daemon, "GET /1.0/operations/none/wait?timeout=soon", 400, "timeout");
     refused(&daemon, "GET /1.0/operations/none/wait?timeout=-1", 404, "\"none\"");
+}
+
+#[test]
+fn a_change_without_a_body_or_with_a_foreign_guard_is_not_made() {
+    let daemon = Busybox::daemon();
+    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
+    daemon.sc(&["config", "set", "c1", "user.a=1"]).ok();
+    let alias = format!("images/aliases/{BUSYBOX}");
+    for path in ["instances/c1", "instances/c1/state", "profiles/default", &alias] {
+        refused(&daemon, &format!("PUT /1.0/{path}"), 400, "a PUT without a body");
+    }
+    refused(&daemon, "PATCH /1.0/profiles/default", 400, "a PATCH without a body");
+    for path in ["instances/c1", "profiles/default"] {
+        let mut stream = connect(&daemon);
+        let head = format!("PUT /1.0/{path} HTTP/1.1\r\nHost: sc\r\nConnection: close\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(b"If-Match: \"\xe9\"\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 412 "), "{path}: {answer}");
+    }
+    assert_eq!(daemon.sc(&["config", "get", "c1", "user.a"]).ok(), "1");
+    daemon.sc(&["profile", "device", "get", "default", "root", "path"]).ok();
 }
 
 #[test]

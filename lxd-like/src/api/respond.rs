@@ -61,9 +61,10 @@ pub fn operation(handle: &Handle) -> Response {
     response
 }
 
-/// The guard that a request carries.
+/// The guard that a request carries. One that is no text is a guard all the same, which nothing fits.
 pub fn if_match(headers: &HeaderMap) -> IfMatch {
-    IfMatch::new(headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()))
+    let value = headers.get(header::IF_MATCH);
+    IfMatch::new(value.map(|value| String::from_utf8_lossy(value.as_bytes())).as_deref())
 }
 
 impl IntoResponse for Error {
