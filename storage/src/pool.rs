@@ -2,15 +2,25 @@
 //!
 //! A folder is a pool from the moment that it has its mark, the format file, until that is gone:
 //! the mark is written before anything else is made and removed after everything else. Whatever a
-//! folder without a mark holds is somebody else's.
+//! folder without a mark holds is somebody else's, and so is the folder: one that is made for a pool
+//! gets its mark, and loses it, under another name.
+//!
+//! ```text
+//! made:    .tmp-sc-pool-NAME ──mark──> .tmp-sc-pool-NAME ──rename──> NAME
+//! removed: NAME ──parts removed──> NAME ──rename──> .tmp-sc-pool-NAME ──> nothing
+//! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
 
 use crate::driver::{self, Driver, DriverKind};
 use crate::error::{Error, Result};
@@ -19,6 +29,9 @@ use crate::format::{self, Format, Origin};
 use crate::layout::{self, Layout};
 use crate::lock;
 use crate::remove;
+
+/// What the name of a folder begins with that is made for a pool and is none yet, or none any more.
+const HALF_MADE: &str = ".tmp-sc-pool-";
 
 /// Makes a pool in a folder that does not exist or is empty, and opens it.
 ///
@@ -37,12 +50,11 @@ pub fn create(
     if let Some(option) = options.keys().next() {
         return Err(Error::UnknownOption { driver: kind.as_str(), option: option.clone() });
     }
-    let origin = match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Origin::Made,
-        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Origin::Given,
-        Err(err) => return Err(Error::io("make directory", path)(err)),
-    };
-    mark(path, &Format::new(kind, origin))?;
+    match fs::symlink_metadata(path) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => make(path, kind)?,
+        Err(err) => return Err(Error::io("stat", path)(err)),
+        Ok(_) => drop(mark(path, &Format::new(kind, Origin::Given))?),
+    }
     open(path).inspect_err(|_| {
         if let Err(err) = destroy(path) {
             let error = &err as &dyn std::error::Error;
@@ -51,19 +63,66 @@ pub fn create(
     })
 }
 
-/// Makes a folder a pool, unless it holds something.
-fn mark(path: &Path, format: &Format) -> Result<()> {
+/// Makes a folder that is a pool from the first.
+fn make(path: &Path, kind: DriverKind) -> Result<()> {
+    let half = half_path(path);
+    remove_half(path)?;
+    DirBuilder::new().mode(0o700).create(&half).map_err(Error::io("make directory", path))?;
+    let placed = mark(&half, &Format::new(kind, Origin::Made)).and_then(|_locked| {
+        rename(&half, path).map_err(Error::io("make directory", path))?;
+        sync_parent(path)
+    });
+    placed.inspect_err(|_| {
+        // Why there is no pool is what the caller has to know; the next creation or removal takes it away.
+        let _ = remove_half(path);
+    })
+}
+
+/// Where a folder is that is made for a pool, before it is the pool and after.
+fn half_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(HALF_MADE);
+    name.push(path.file_name().unwrap_or_default());
+    path.with_file_name(name)
+}
+
+/// Removes what an interrupted creation or removal has left.
+fn remove_half(path: &Path) -> Result<()> {
+    let half = half_path(path);
+    let folder = match layout::open_folder(&half) {
+        Err(_) if !half.exists() => return Ok(()),
+        other => other?,
+    };
+    check_lock(&folder, path)?;
+    format::remove(&half, format::HALF_WRITTEN)?;
+    format::remove(&half, format::FILE)?;
+    remove_folder(&half)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), Errno> {
+    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
+}
+
+fn sync_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().unwrap_or(path);
+    let folder = File::open(parent).map_err(Error::io("open", parent))?;
+    folder.sync_all().map_err(Error::io("sync", parent))
+}
+
+/// Of two that begin at once one is first.
+fn check_lock(folder: &OwnedFd, path: &Path) -> Result<()> {
+    match lock::exclusive(folder).map_err(Error::io("lock", path))? {
+        true => Ok(()),
+        false => Err(Error::InUse { what: "folder", name: path.display().to_string() }),
+    }
+}
+
+/// Makes a folder a pool, unless it holds something. It is locked until what is returned is dropped.
+fn mark(path: &Path, format: &Format) -> Result<OwnedFd> {
     let folder = layout::open_folder(path)?;
-    // Of two that begin at once one is first.
-    if !lock::exclusive(&folder).map_err(Error::io("lock", path))? {
-        return Err(Error::InUse { what: "folder", name: path.display().to_string() });
-    }
-    let marked = refuse_content(&folder, path).and_then(|()| format.write(&folder, path));
-    if marked.is_err() && format.origin() == Origin::Made {
-        // Why there is no pool is what the caller has to know; an empty folder harms nobody.
-        let _ = fs::remove_dir(path);
-    }
-    marked
+    check_lock(&folder, path)?;
+    refuse_content(&folder, path)?;
+    format.write(&folder, path)?;
+    Ok(folder)
 }
 
 /// A mark that an interrupted creation was writing is no content.
@@ -112,6 +171,7 @@ pub fn is_pool(path: &Path) -> Result<bool> {
 /// [`Error::InUse`](crate::Error::InUse) where the pool is open,
 /// [`Error::Format`](crate::Error::Format) where its mark cannot be read.
 pub fn destroy(path: &Path) -> Result<()> {
+    remove_half(path)?;
     let Some((format, file)) = Format::find(path)? else {
         return format::remove(path, format::HALF_WRITTEN);
     };
@@ -121,11 +181,21 @@ pub fn destroy(path: &Path) -> Result<()> {
     for part in layout::PARTS {
         remove_part(&path.join(part))?;
     }
-    format::remove(path, format::FILE)?;
-    match format.origin() {
-        Origin::Made => remove_folder(path),
-        Origin::Given => Ok(()),
+    if format.origin() == Origin::Given {
+        return format::remove(path, format::FILE);
     }
+    if holds_its_mark_alone(path)? && rename(path, &half_path(path)).is_ok() {
+        return remove_half(path);
+    }
+    // Something else is in it, or mounted.
+    format::remove(path, format::FILE)?;
+    remove_folder(path)
+}
+
+fn holds_its_mark_alone(path: &Path) -> Result<bool> {
+    let folder = layout::open_folder(path)?;
+    let entries = folder::entries(&folder).map_err(Error::io("read directory", path))?;
+    Ok(entries.iter().all(|entry| entry.name.to_bytes() == format::FILE.as_bytes()))
 }
 
 /// Removes one of a pool's folders with its content.

@@ -22,6 +22,7 @@ crate::on_every_driver!(
     an_option_that_the_driver_does_not_have_is_refused,
     an_interrupted_creation_is_taken_up,
     an_interrupted_creation_is_taken_back,
+    a_creation_that_ends_before_its_mark_leaves_no_folder,
     pools_made_of_one_folder_at_once_are_one,
     a_pool_knows_its_driver_and_its_space,
 );
@@ -142,6 +143,27 @@ fn an_interrupted_creation_is_taken_back(_: DriverKind) {
     fs::write(folder.path().join(".tmp-sc-format"), "{").unwrap();
     sc_storage::destroy(folder.path()).unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+fn a_creation_that_ends_before_its_mark_leaves_no_folder(kind: DriverKind) {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, half) = (folder.path().join("p1"), folder.path().join(".tmp-sc-pool-p1"));
+    let left = || fs::read_dir(folder.path()).unwrap().count();
+    for file in [None, Some(".tmp-sc-format"), Some("format.json")] {
+        let interrupt = || {
+            fs::create_dir(&half).unwrap();
+            if let Some(file) = file {
+                fs::write(half.join(file), "{").unwrap();
+            }
+        };
+        interrupt();
+        sc_storage::destroy(&path).unwrap();
+        assert_eq!(left(), 0, "{file:?}");
+        interrupt();
+        drop(sc_storage::create(&path, kind, &BTreeMap::new()).unwrap());
+        sc_storage::destroy(&path).unwrap();
+        assert_eq!(left(), 0, "{file:?}: the next pool knows that the folder is its own");
+    }
 }
 
 fn pools_made_of_one_folder_at_once_are_one(kind: DriverKind) {
