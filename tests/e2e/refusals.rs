@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, HostSnapshot, address, eventually};
+use sc_tests::{Begun, Daemon, HostSnapshot, address, eventually};
 use serde_json::json;
 
 #[test]
@@ -19,6 +19,19 @@ fn bad_names_are_refused() {
         assert_ne!(refused.code, 0, "profile {name:?}");
     }
     assert_eq!(daemon.sc(&["list", "-f", "csv"]).ok(), "");
+}
+
+#[test]
+fn a_name_that_is_another_hosts_in_dns_is_refused() {
+    let daemon = Busybox::daemon();
+    for name in ["localhost", "LocalHost"] {
+        daemon.sc(&["init", BUSYBOX, name]).refused("every host calls itself");
+    }
+    daemon.sc(&["init", BUSYBOX, "a1"]).ok();
+    daemon.sc(&["init", BUSYBOX, "A1"]).refused("\"a1\" already exists");
+    let both = ["b1", "B1"].map(|name| daemon.begin(&["init", BUSYBOX, name]));
+    let made = both.into_iter().map(Begun::ended).filter(|ran| ran.code == 0);
+    assert_eq!(made.count(), 1);
 }
 
 #[test]

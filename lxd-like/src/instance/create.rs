@@ -167,7 +167,26 @@ impl Instances {
         let claim = self.ctx().pools.claim_volume(name.as_str());
         match self.ctx().store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])? {
             Some(_) => Err(name_taken(name)),
-            None => claim,
+            None => self.check_host_name(name).and(claim),
+        }
+    }
+
+    /// Refuses a name by which guests would find another host than this one.
+    fn check_host_name(&self, name: &InstanceName) -> Result<()> {
+        if name.as_str().eq_ignore_ascii_case("localhost") {
+            return Err(Error::invalid(format!(
+                "Name \"{name}\" is what every host calls itself: choose another name"
+            )));
+        }
+        let same =
+            |other: &str| other.eq_ignore_ascii_case(name.as_str()) && other != name.as_str();
+        match self.list().iter().find(|other| same(other.name().as_str())) {
+            None => Ok(()),
+            Some(other) => Err(Error::conflict(format!(
+                "Instance \"{}\" already exists, and \"{name}\" is the same name in DNS: choose \
+                 another name",
+                other.name()
+            ))),
         }
     }
 
@@ -175,7 +194,7 @@ impl Instances {
     pub fn check_free(&self, name: &InstanceName) -> Result<()> {
         match self.get(name.as_str()) {
             Ok(_) => Err(name_taken(name)),
-            Err(_) => Ok(()),
+            Err(_) => self.check_host_name(name),
         }
     }
 }

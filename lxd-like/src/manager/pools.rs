@@ -78,8 +78,9 @@ impl Pools {
     }
 
     /// Lets one at a time decide what the volumes of that name are, until there is an instance or none.
+    /// Names that differ in case only are one: in DNS they are.
     pub fn claim_volume(&self, name: &str) -> Result<Claim> {
-        self.volumes.claim("instance", name)
+        self.volumes.claim("instance", &name.to_ascii_lowercase())
     }
 
     /// Deletes a volume, unless it is gone already. A commit that comes after says so for good. Whoever
