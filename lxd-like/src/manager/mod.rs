@@ -2,6 +2,7 @@
 //! the store with what stands outside.
 
 mod aliases;
+mod asked;
 mod images;
 mod layers;
 mod networks;
