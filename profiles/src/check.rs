@@ -44,6 +44,8 @@ pub fn check_instance(
     }
     if let Origin::Client { before } = origin {
         volatile::check_client(before, &own.config)?;
+        // One that is there may go on, and be taken away.
+        refuse_control_characters(own.config.keys().filter(|name| !before.contains_key(*name)))?;
     }
     allow(&expand(profiles, own))
 }
@@ -62,11 +64,23 @@ pub fn check_profile(config: &ConfigMap, devices: &DeviceMap) -> Result<(), Erro
     for name in config.keys() {
         known(name)?;
     }
+    refuse_control_characters(config.keys())?;
     let own = Settings { config: config.clone(), devices: devices.clone() };
     match allow(&expand(&[], &own)) {
         // Another profile, or the instance, brings the root disk.
         Ok(_) | Err(Error::NoRoot) => Ok(()),
         Err(err) => Err(err),
+    }
+}
+
+/// A list with a key a line, or a terminal, would show another key.
+fn refuse_control_characters<'a>(mut keys: impl Iterator<Item = &'a String>) -> Result<(), Error> {
+    match keys.find(|key| key.contains(char::is_control)) {
+        None => Ok(()),
+        Some(key) => Err(Error::UnknownKey {
+            key: key.clone(),
+            hint: ": a key has no control characters".to_owned(),
+        }),
     }
 }
 

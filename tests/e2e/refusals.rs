@@ -35,6 +35,21 @@ fn a_name_that_is_another_hosts_in_dns_is_refused() {
 }
 
 #[test]
+fn a_key_with_a_control_character_is_refused() {
+    let daemon = Busybox::daemon();
+    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
+    for path in ["instances/c1", "profiles/default"] {
+        let key = r#"{"config":{"user.\n":"1"}}"#;
+        let path = format!("/1.0/{path}");
+        daemon.sc(&["query", "-X", "PATCH", "-d", key, &path]).refused("control characters");
+    }
+    let network = r#"{"name":"sctkey","config":{"user.\n":"1"}}"#;
+    daemon
+        .sc(&["query", "-X", "POST", "-d", network, "/1.0/networks"])
+        .refused("control characters");
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     let daemon = Daemon::start();
     daemon.sc(&["launch", "no-such-image", "c1"]).refused("no-such-image");

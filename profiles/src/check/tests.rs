@@ -222,6 +222,21 @@ fn a_client_may_send_records_back_but_not_change_them() {
 }
 
 #[test]
+fn a_key_with_control_characters_is_refused_unless_it_is_there() {
+    let key = "user.a\nb";
+    let (before, devices) = (map(&[(key, "1")]), devices());
+    let profile = Layer { name: "default", config: &ConfigMap::new(), devices: &devices };
+    let none = ConfigMap::new();
+    let check = |before| {
+        check_instance(&[profile], &own(&[(key, "2")]), Origin::Client { before }).map(drop)
+    };
+    let refused = "Unknown configuration key: user.a\\nb: a key has no control characters";
+    assert_eq!(check(&none).unwrap_err().to_string(), refused);
+    check(&before).unwrap();
+    assert_eq!(check_profile(&before, &devices).unwrap_err().to_string(), refused);
+}
+
+#[test]
 fn limits_and_environment_change_live() {
     let before = check(&own(&[("limits.memory", "1GiB"), ("limits.cpu", "2")])).unwrap();
     let after = check(&own(&[
