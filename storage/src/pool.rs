@@ -98,8 +98,13 @@ fn remove_half(path: &Path) -> Result<()> {
     remove_folder(&half)
 }
 
+/// Renames a folder to a name that is nobody's.
 fn rename(from: &Path, to: &Path) -> Result<(), Errno> {
-    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system can see to that by itself, as those of the network.
+        Err(Errno::INVAL) => rustix::fs::rename(from, to),
+        other => other,
+    }
 }
 
 fn sync_parent(path: &Path) -> Result<()> {
