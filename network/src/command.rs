@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::{NetworkError, Result};
 
@@ -25,7 +25,8 @@ impl Program<'_> {
     /// Runs it with this standard input and returns what it printed; an exit other than 0 is an error
     /// with what it wrote to standard error. It begins in `/` with a clean environment.
     pub async fn run(&self, args: &[String], input: &str) -> Result<String> {
-        let mut child = Command::new(self.path)
+        let mut command = Command::new(self.path);
+        command
             .args(args)
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -33,9 +34,8 @@ impl Program<'_> {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|source| self.failed("start", source))?;
+            .stderr(Stdio::piped());
+        let mut child = spawn(&mut command).map_err(|source| self.failed("start", source))?;
         let mut stdin = child.stdin.take().expect("it is piped");
         let write = async move {
             // A program that ends before it has read everything says why by its exit.
@@ -57,6 +57,7 @@ impl Program<'_> {
         })
     }
 
+    /// The error of something that was tried with it.
     pub fn failed(&self, op: &'static str, source: io::Error) -> NetworkError {
         let program = self.path.display().to_string();
         let network = self.network.to_owned();
@@ -66,4 +67,11 @@ impl Program<'_> {
         }
         NetworkError::Process { op, program, network, source }
     }
+}
+
+/// Starts a program. The standard library panics where the kernel cannot tell whether the program has begun, as
+/// without memory; the network's rules are to be kept after that too.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    let spawned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| command.spawn()));
+    spawned.unwrap_or_else(|_| Err(io::Error::other("it is not known whether it has begun")))
 }
