@@ -1,6 +1,6 @@
 //! Objects edited as YAML: read from standard input where that is no terminal, else by the user's
-//! editor. What was written in the editor is not lost when the server refuses it: it is edited
-//! again, or kept in a file.
+//! editor. What was written in the editor is not lost when the server refuses it or the editor fails:
+//! it is edited again, or kept in a file.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -13,6 +13,8 @@ use serde::de::DeserializeOwned;
 use tempfile::{NamedTempFile, TempPath};
 use tokio::io::AsyncReadExt;
 
+use crate::context::Context;
+use crate::interrupt::Interrupts;
 use crate::output::{self, to_yaml};
 use crate::stdio::Stdin;
 use crate::{terminal, yaml};
@@ -29,12 +31,13 @@ pub struct Overtaken {
 
 /// Has `object` edited and passes the new one to `put`. `what` names it in messages.
 pub async fn edit<T: Serialize + DeserializeOwned>(
+    context: &Context,
     what: &str,
     object: &T,
     put: impl AsyncFn(T) -> Result<()>,
 ) -> Result<()> {
     match terminal::stdin_is_terminal() {
-        true => by_editor(what, &to_yaml(object)?, put).await,
+        true => by_editor(&context.interrupts, what, &to_yaml(object)?, put).await,
         false => from_input(what, put).await,
     }
 }
@@ -43,30 +46,38 @@ async fn from_input<T: DeserializeOwned>(
     what: &str,
     put: impl AsyncFn(T) -> Result<()>,
 ) -> Result<()> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("read standard input")?;
-    put(parse(what, &text)?).await
+    let mut text = Vec::new();
+    std::io::stdin().read_to_end(&mut text).context("read standard input")?;
+    put(parse(what, text)?).await
 }
 
 async fn by_editor<T: DeserializeOwned>(
+    interrupts: &Interrupts,
     what: &str,
     before: &str,
     put: impl AsyncFn(T) -> Result<()>,
 ) -> Result<()> {
     let mut file = new_file(before)?;
+    // It must outlive us, however we end, until it is known that nothing is lost with it.
+    file.disable_cleanup(true);
     loop {
-        run_editor(&file)?;
-        let text = std::fs::read_to_string(&file).context("read the edited file")?;
-        let outcome = match text == before {
-            true => Ok(()),
-            false => match parse(what, &text) {
-                Ok(object) => put(object).await,
-                Err(error) => Err(error),
-            },
+        let ended = run_editor(interrupts, &file).await;
+        let text = std::fs::read(&file)
+            .with_context(|| format!("read the edited file {}", file.display()))?;
+        if text == before.as_bytes() {
+            file.disable_cleanup(false);
+            return ended;
+        }
+        interrupts.keeps(&file);
+        ended.map_err(|error| refused(&error, &file))?;
+        let outcome = match parse(what, text) {
+            Ok(object) => put(object).await,
+            Err(error) => Err(error),
         };
-        // From the first failure on the file must outlive us, however we end.
-        file.disable_cleanup(outcome.is_err());
-        let Err(error) = outcome else { return Ok(()) };
+        let Err(error) = outcome else {
+            file.disable_cleanup(false);
+            return Ok(());
+        };
         // What is changed now would be refused for the same reason.
         if error.is::<Overtaken>() {
             return Err(refused(&error, &file));
@@ -102,26 +113,25 @@ async fn ask_again(file: &Path) -> Result<bool> {
     Ok(stdin.read(&mut [0; 1024]).await.context("read the terminal")? > 0)
 }
 
-fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
-    if yaml::is_empty(text) {
+fn parse<T: DeserializeOwned>(what: &str, text: Vec<u8>) -> Result<T> {
+    let Ok(text) = String::from_utf8(text) else { bail!("the YAML for {what} is not UTF-8") };
+    if yaml::is_empty(&text) {
         bail!("the YAML for {what} is empty, which would remove all it has; nothing was changed");
     }
-    yaml::parse(text).map_err(|why| anyhow!("the YAML for {what} cannot be read: {why}"))
+    yaml::parse(&text).map_err(|why| anyhow!("the YAML for {what} cannot be read: {why}"))
 }
 
-fn run_editor(file: &Path) -> Result<()> {
+async fn run_editor(interrupts: &Interrupts, file: &Path) -> Result<()> {
     let editor = ["VISUAL", "EDITOR"]
         .into_iter()
         .find_map(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
         .unwrap_or_else(|| OsString::from("vi"));
     // Through a shell, as the variable may hold arguments.
-    let status = Command::new("sh")
-        .arg("-c")
-        .arg("exec $SC_EDITOR \"$1\"")
-        .arg("sh")
-        .arg(file)
-        .env("SC_EDITOR", &editor)
-        .status()
+    let mut command = Command::new("sh");
+    command.arg("-c").arg("exec $SC_EDITOR \"$1\"").arg("sh").arg(file).env("SC_EDITOR", &editor);
+    let status = interrupts
+        .lend_terminal(move || command.status())
+        .await?
         .with_context(|| format!("start the editor {}", editor.display()))?;
     if !status.success() {
         bail!("the editor {} ended with {status}", editor.display());

@@ -3,7 +3,12 @@
 //! Until then they do what they do to any program. From the first wait on they are caught here:
 //! the command is dropped, so that it begins nothing more; what it waited for is cancelled as far
 //! as the daemon lets it be; one sentence says what became of it. A second signal leaves at once.
+//!
+//! While a program such as an editor has the terminal, ctrl-C and ctrl-\ are that program's; once it
+//! has ended they are caught here as well.
 
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::{Context as _, Result};
@@ -23,6 +28,10 @@ struct Shared {
     /// The signals, caught since then.
     caught: Mutex<Option<Result<Signals>>>,
     waits: Mutex<Vec<Wait>>,
+    /// Another program has the terminal.
+    lent: AtomicBool,
+    /// Where a text is that would be lost otherwise.
+    kept: Mutex<Option<PathBuf>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,12 +63,38 @@ impl Interrupts {
     pub fn waiting(&self, title: &str, operation: &str) -> Waiting {
         let wait = Wait { title: title.to_owned(), operation: operation.to_owned() };
         self.waits().push(wait);
+        self.arm();
+        Waiting { interrupts: self.clone(), operation: operation.to_owned() }
+    }
+
+    fn arm(&self) {
         // Now, and not when the runtime comes to it: from here on a signal must not just kill.
         let mut caught = self.0.caught.lock().expect("no panic while it is locked");
         caught.get_or_insert_with(Signals::catch);
         drop(caught);
         self.0.armed.notify_one();
-        Waiting { interrupts: self.clone(), operation: operation.to_owned() }
+    }
+
+    /// Runs what waits for a program that has the terminal.
+    pub async fn lend_terminal<T: Send + 'static>(
+        &self,
+        wait: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        // Once caught they end us no more; the program begins with what they do by default.
+        for kind in [SignalKind::interrupt(), SignalKind::quit()] {
+            drop(signal(kind).context("catch signals")?);
+        }
+        self.0.lent.store(true, Ordering::Relaxed);
+        // In a thread, so that the signals meanwhile are seen meanwhile, and not afterwards.
+        let ended = tokio::task::spawn_blocking(wait).await;
+        self.0.lent.store(false, Ordering::Relaxed);
+        self.arm();
+        ended.context("wait for the program")
+    }
+
+    /// Notes where a text is kept that is told of if a signal ends the command.
+    pub fn keeps(&self, file: &Path) {
+        *self.0.kept.lock().expect("no panic while it is locked") = Some(file.to_owned());
     }
 
     /// Runs a command to its end, or to the signal that ends it.
@@ -78,10 +113,12 @@ impl Interrupts {
                 }
             }
         };
-        let became = tokio::select! {
+        let mut became: Vec<String> = tokio::select! {
             became = futures::future::join_all(waits.iter().map(|wait| cancel(client, wait))) => became,
             _ = signals.next() => waits.iter().map(left).collect(),
         };
+        let kept = self.0.kept.lock().expect("no panic while it is locked").take();
+        became.extend(kept.map(|file| format!("your text is kept in {}", file.display())));
         Err(caught.interrupted(&became).into())
     }
 
@@ -89,8 +126,12 @@ impl Interrupts {
         self.0.armed.notified().await;
         let caught = self.0.caught.lock().expect("no panic while it is locked").take();
         let mut signals = caught.expect("it is there before it is told")?;
-        let caught = signals.next().await;
-        Ok((signals, caught))
+        loop {
+            let caught = signals.next().await;
+            if caught == Caught::Terminate || !self.0.lent.load(Ordering::Relaxed) {
+                return Ok((signals, caught));
+            }
+        }
     }
 
     fn waits(&self) -> MutexGuard<'_, Vec<Wait>> {

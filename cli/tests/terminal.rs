@@ -131,6 +131,75 @@ fn a_refused_edit_goes_on_where_it_was() {
     assert_eq!(fake.last("PUT").body["config"], serde_json::json!({"user.key": "ann"}));
 }
 
+/// Edits with a script as the editor, whose `$1` is the file; what is shown, the code, and the text that
+/// is said to be kept.
+fn edited(fake: &Fake, script: &str) -> (String, Option<i32>, Option<Vec<u8>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let editor = folder.path().join("editor");
+    std::fs::write(&editor, script).unwrap();
+    let editor = format!("sh {}", editor.display());
+    let (mut user, child) = start(fake, &["config", "edit", "web1"], &[("EDITOR", &editor)]);
+    // The end of the input, for whoever asks.
+    user.write_all(b"\x04").unwrap();
+    let (shown, code) = all(&user, child);
+    let kept = shown.rsplit_once("text is kept in ").map(|(_, file)| {
+        let text = std::fs::read(file.trim_end()).unwrap();
+        std::fs::remove_file(file.trim_end()).unwrap();
+        text
+    });
+    (shown, code, kept)
+}
+
+#[test]
+fn a_text_that_is_not_utf8_is_kept() {
+    let (shown, code, kept) = edited(&Fake::start(), "printf 'description: J\\344ger' >\"$1\"");
+    assert!(shown.contains("the YAML for instance web1 is not UTF-8"), "{shown:?}");
+    assert_eq!((code, kept.as_deref()), (Some(1), Some(&b"description: J\xe4ger"[..])));
+}
+
+#[test]
+fn the_text_of_an_editor_that_fails_is_kept_if_it_was_changed() {
+    for end in ["kill -9 $$", "exit 1"] {
+        let script = format!("printf 'description: new' >\"$1\"; {end}");
+        let (shown, code, kept) = edited(&Fake::start(), &script);
+        assert!(shown.contains("the editor sh "), "{shown:?}");
+        assert_eq!((code, kept.as_deref()), (Some(1), Some(&b"description: new"[..])), "{shown}");
+        let (shown, code, kept) = edited(&Fake::start(), end);
+        assert_eq!((code, kept), (Some(1), None), "{shown}");
+    }
+}
+
+#[test]
+fn ctrl_c_in_the_editor_is_the_editors() {
+    let fake = Fake::start();
+    // Twice, as the first text is refused: sc has begun to catch signals itself then.
+    let script = "kill -INT $PPID; kill -QUIT $PPID; sleep 0.2\n\
+        if grep -q no.key \"$1\"; then sed -i s/no.key/user.key/ \"$1\"\n\
+        else sed -i 's/user.owner: ann/no.key: ann/' \"$1\"; fi\n";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("editor"), script).unwrap();
+    let editor = format!("sh {}/editor", folder.path().display());
+    let (mut user, child) = start(&fake, &["config", "edit", "web1"], &[("EDITOR", &editor)]);
+    until(&user, "stays in ");
+    user.write_all(b"\n").unwrap();
+    assert_eq!(all(&user, child).1, Some(0));
+    assert_eq!(fake.last("PUT").body["config"], serde_json::json!({"user.key": "ann"}));
+}
+
+#[test]
+fn ctrl_c_after_the_editor_says_where_the_text_is() {
+    let fake = Fake::start();
+    let editor = "sed -i s/user.owner/no.key/";
+    let (user, child) = start(&fake, &["config", "edit", "web1"], &[("EDITOR", editor)]);
+    until(&user, "stays in ");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let (shown, code) = all(&user, child);
+    let (_, file) = shown.rsplit_once("interrupted: your text is kept in ").unwrap();
+    assert_eq!(code, Some(130));
+    std::fs::remove_file(file.trim_end()).unwrap();
+}
+
 #[test]
 fn a_dumb_terminal_gets_bare_text() {
     let fake = Fake::start();

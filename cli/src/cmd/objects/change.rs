@@ -99,7 +99,7 @@ impl<T: Changeable> Verb for Edit<T> {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let name = context.remotes.object(&self.one.name)?;
         let Tagged { value, etag } = T::read(&context.client, &name).await?;
-        editor::edit(&format!("{} {name}", T::WORD), &value, async |form| {
+        editor::edit(&context, &format!("{} {name}", T::WORD), &value, async |form| {
             put::<T>(&context, &name, form, etag.as_deref()).await
         })
         .await?;
