@@ -3,6 +3,8 @@
 //! What is there already as the text wants it is left alone, so that the same text can be given again.
 //! Where a step fails, what the ones before it have done is taken back.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 use sc_api::{
     ConfigMap, ErrorKind, Network, NetworksPost, Profile, ProfilePut, ProfilesPost, ServerPut,
@@ -74,8 +76,10 @@ fn about(kind: &str, name: &str, error: anyhow::Error) -> anyhow::Error {
 async fn ensure_pool(client: &Client, pool: WantedPool, done: &mut Vec<Done>) -> Result<()> {
     let WantedPool { name, driver, description, config } = pool;
     if let Some(there) = there(client.pool(name.as_str()).await)? {
-        let StoragePool { driver: has_driver, config: has, .. } = there.value;
-        return fits(("driver", &driver, &has_driver), &config, &has);
+        let StoragePool { driver: has_driver, description: described, config: has, .. } =
+            there.value;
+        fits("driver", &driver, &has_driver)?;
+        return describes(&description, &described).and_then(|()| configured(&config, &has));
     }
     let post = StoragePoolsPost { name, driver, description, config };
     client.create_pool(&post).await?;
@@ -91,8 +95,9 @@ async fn ensure_network(
     let WantedNetwork { name, kind, description, config, .. } = network;
     let kind = if kind.is_empty() { "bridge".to_owned() } else { kind };
     if let Some(there) = there(client.network(name.as_str()).await)? {
-        let Network { network_type, config: has, .. } = there.value;
-        return fits(("type", &kind, &network_type), &config, &has);
+        let Network { network_type, description: described, config: has, .. } = there.value;
+        fits("type", &kind, &network_type)?;
+        return describes(&description, &described).and_then(|()| configured(&config, &has));
     }
     let post = NetworksPost { name, network_type: kind, description, config };
     client.create_network(&post).await?;
@@ -136,25 +141,40 @@ fn there<T>(got: sc_client::Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Whether an object that is there is as it is wanted. It is not changed: guests may depend on it.
-fn fits(
-    (word, wanted, has): (&str, &str, &str),
-    config: &ConfigMap,
-    has_config: &ConfigMap,
-) -> Result<()> {
-    if wanted != has {
-        bail!("it is there with {word} {has:?}, not {wanted:?}: delete it, or name another");
+/// Refuses what is there otherwise than it is wanted. It is not changed: guests may depend on it.
+fn fits(word: &str, wanted: &str, has: &str) -> Result<()> {
+    match wanted == has {
+        true => Ok(()),
+        false => bail!("it is there with {word} {has:?}, not {wanted:?}: {REMEDY}"),
     }
-    for (key, value) in config {
-        match has_config.get(key) {
-            Some(other) if other == value => {}
-            Some(other) => {
-                bail!("it is there with {key}={other}, not {value}: delete it, or name another");
-            }
-            None => bail!("it is there without {key}={value}: delete it, or name another"),
+}
+
+const REMEDY: &str = "delete it, or name another";
+
+/// As [`fits`], of the description; an empty one asks for nothing.
+fn describes(wanted: &str, has: &str) -> Result<()> {
+    if wanted.is_empty() { Ok(()) } else { fits("description", wanted, has) }
+}
+
+/// As [`fits`], of all keys that are wanted.
+fn configured(wanted: &ConfigMap, has: &ConfigMap) -> Result<()> {
+    for (key, value) in wanted {
+        match has.get(key) {
+            Some(has) if came_of(key, value, has) => {}
+            Some(has) => bail!("it is there with {key}={has}, not {value}: {REMEDY}"),
+            None => bail!("it is there without {key}={value}: {REMEDY}"),
         }
     }
     Ok(())
+}
+
+/// Whether the daemon makes `has` of what was wanted.
+fn came_of(key: &str, wanted: &str, has: &str) -> bool {
+    match (key, wanted) {
+        ("ipv4.address" | "ipv6.address", "auto") => has != "none",
+        ("source", _) => Path::new(wanted) == Path::new(has),
+        _ => wanted == has,
+    }
 }
 
 impl Done {
@@ -182,6 +202,20 @@ impl Done {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_of_a_text_fits_that_text() {
+        for (key, wanted, has, fit) in [
+            ("ipv4.address", "auto", "10.1.1.1/24", true),
+            ("ipv6.address", "auto", "none", false),
+            ("ipv4.address", "none", "10.1.1.1/24", false),
+            ("ipv4.dhcp", "auto", "true", false),
+            ("source", "/srv/pool/", "/srv/pool", true),
+            ("source", "/srv/pool/", "/srv/pools", false),
+        ] {
+            assert_eq!(came_of(key, wanted, has), fit, "{key}: {wanted} {has}");
+        }
+    }
 
     #[test]
     fn a_failure_names_its_object_once() {

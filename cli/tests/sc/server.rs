@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cli, finish, plain_command};
+use crate::harness::{Cli, finish, plain_command, with_input};
 
 #[test]
 fn any_request_can_be_sent() {
@@ -38,6 +38,23 @@ fn init_makes_nothing_where_all_is_there() {
     assert!(cli.fake.lines().iter().all(|line| line.starts_with("GET")));
     assert!(cli.usage(&["admin", "init"]).contains("--auto|--preseed"));
     assert!(cli.usage(&["admin", "init", "--auto", "--preseed"]).contains("cannot be used with"));
+}
+
+#[test]
+fn what_is_there_by_a_preseed_is_left_alone_and_what_is_there_otherwise_is_refused() {
+    let cli = Cli::new();
+    let preseed = |text: &str| with_input(cli.command(&["admin", "init", "--preseed"]), text);
+    let network = "networks: [{name: scbr0, description: '', config: {ipv4.address: auto}}]";
+    let pool = "storage_pools: [{name: default, driver: overlay, config: {source: /pool/}}]";
+    let ran = preseed(&format!("{network}\n{pool}\n"));
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    for described in
+        [network.replace("''", "lan"), pool.replace("config", "description: lan, config")]
+    {
+        let ran = preseed(&described);
+        assert!(ran.stderr.contains("there with description \"\", not \"lan\": delete"), "{ran:?}");
+    }
+    assert!(cli.fake.lines().iter().all(|line| line.starts_with("GET")));
 }
 
 #[test]
