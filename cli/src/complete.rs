@@ -37,9 +37,14 @@ pub fn settings() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| keys(current, "="))
 }
 
+/// The beginning of a key; a value has none to offer.
+fn beginning(current: &OsStr) -> Option<&str> {
+    current.to_str().filter(|current| !current.contains('='))
+}
+
 /// The keys that are honoured and begin so. Of a family it is the part that is sure.
 fn keys(current: &OsStr, end: &str) -> Vec<CompletionCandidate> {
-    let Some(current) = current.to_str() else { return Vec::new() };
+    let Some(current) = beginning(current) else { return Vec::new() };
     let honoured = sc_profiles::keys().iter().filter(|key| key.status == Status::Honoured);
     honoured
         .map(|key| match key.name.split_once('*') {
@@ -63,7 +68,7 @@ pub fn device_settings() -> ArgValueCompleter {
 
 /// The keys that devices of some type have and that begin so.
 fn device_keys(current: &OsStr, end: &str) -> Vec<CompletionCandidate> {
-    let Some(current) = current.to_str() else { return Vec::new() };
+    let Some(current) = beginning(current) else { return Vec::new() };
     let keys = sc_profiles::device_kinds().iter().flat_map(|kind| kind.keys);
     keys.filter(|key| key.honoured && key.name.starts_with(current))
         .map(|key| {

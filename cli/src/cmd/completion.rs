@@ -11,6 +11,9 @@ use crate::context::Context;
 use crate::output;
 use crate::verb::{DONE, Verb};
 
+/// Our own, as the library's lets bash split words where ours go on.
+const BASH: &str = include_str!("completion.bash");
+
 /// `sc completion`.
 #[derive(Debug, Args)]
 pub struct Completion {
@@ -35,7 +38,7 @@ impl Verb for Completion {
 
     async fn run(self, _: Context) -> Result<ExitCode> {
         let name = match self.shell {
-            Shell::Bash => "bash",
+            Shell::Bash => return output::print(BASH).and(DONE),
             Shell::Zsh => "zsh",
             Shell::Fish => "fish",
             Shell::Elvish => "elvish",

@@ -172,7 +172,10 @@ fn configured(wanted: &ConfigMap, has: &ConfigMap) -> Result<()> {
 fn came_of(key: &str, wanted: &str, has: &str) -> bool {
     match (key, wanted) {
         ("ipv4.address" | "ipv6.address", "auto") => has != "none",
-        ("source", _) => Path::new(wanted) == Path::new(has),
+        ("source", _) => {
+            let true_name = Path::new(wanted).canonicalize();
+            true_name.unwrap_or_else(|_| wanted.into()) == Path::new(has)
+        }
         _ => wanted == has,
     }
 }

@@ -4,6 +4,7 @@
 #[path = "../../../client/tests/fake/mod.rs"]
 mod fake;
 
+mod complete;
 mod config;
 mod create;
 mod exec;

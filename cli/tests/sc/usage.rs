@@ -101,29 +101,6 @@ fn each_command_has_a_page_of_the_manual() {
 }
 
 #[test]
-fn shells_complete_verbs_and_names() {
-    let cli = Cli::new();
-    for shell in ["bash", "zsh", "fish"] {
-        assert!(cli.ok(&["completion", shell]).contains("SC_COMPLETE"), "{shell}");
-    }
-    let complete = |words: &[&str], index: &str| {
-        let mut command = cli.command(&["--", "sc"]);
-        command.args(words).env("SC_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", index);
-        command.env("_CLAP_COMPLETE_COMP_TYPE", "9").env("_CLAP_COMPLETE_SPACE", "true");
-        command.env("IFS", "\n");
-        finish(&mut command).stdout
-    };
-    assert!(complete(&["la"], "1").contains("launch"));
-    let names = complete(&["stop", "w"], "2");
-    assert!(names.contains("web1") && !names.contains("db1"), "{names}");
-    assert!(complete(&["launch", "debian"], "2").contains("debian:12"));
-    assert!(complete(&["launch", "b"], "2").contains("bb"));
-    let keys = complete(&["config", "set", "web1", "limits.mem"], "4");
-    assert!(keys.contains("limits.memory="), "{keys}");
-    assert!(complete(&["config", "get", "web1", "user"], "4").contains("user."));
-}
-
-#[test]
 fn the_remote_that_was_switched_to_is_meant_until_another_is() {
     let cli = Cli::new();
     let folder = tempfile::tempdir().unwrap();
