@@ -9,7 +9,7 @@ use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use sc_api::Recipe;
 use sc_client::{Client, Detail};
-use sc_profiles::Status;
+use sc_profiles::{DeviceKind, Status};
 
 use crate::context;
 use crate::remote::Protocol;
@@ -66,15 +66,41 @@ pub fn device_settings() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| device_keys(current, "="))
 }
 
+/// As [`device_settings`], of devices of the type that stands at this place in the command line.
+pub fn device_settings_of(place: usize) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |current: &OsStr| {
+        let of = word(place);
+        let kinds =
+            sc_profiles::device_kinds().iter().filter(|kind| of.as_deref() == Some(kind.name));
+        keys_of(kinds, current, "=")
+    })
+}
+
 /// The keys that devices of some type have and that begin so.
 fn device_keys(current: &OsStr, end: &str) -> Vec<CompletionCandidate> {
+    keys_of(sc_profiles::device_kinds().iter(), current, end)
+}
+
+fn keys_of(
+    kinds: impl Iterator<Item = &'static DeviceKind>,
+    current: &OsStr,
+    end: &str,
+) -> Vec<CompletionCandidate> {
     let Some(current) = beginning(current) else { return Vec::new() };
-    let keys = sc_profiles::device_kinds().iter().flat_map(|kind| kind.keys);
-    keys.filter(|key| key.honoured && key.name.starts_with(current))
+    kinds
+        .flat_map(|kind| kind.keys)
+        .filter(|key| key.honoured && key.name.starts_with(current))
         .map(|key| {
             CompletionCandidate::new(format!("{}{end}", key.name)).help(Some(key.text.into()))
         })
         .collect()
+}
+
+/// A word of the command line that is completed, flags not counted; the first is `sc` itself.
+pub fn word(place: usize) -> Option<String> {
+    // The shell gives it after a word that ends our own.
+    let given = std::env::args().skip_while(|word| word != "--").skip(1);
+    given.filter(|word| !word.starts_with('-')).nth(place)
 }
 
 /// Completes names of instances.
@@ -150,7 +176,7 @@ pub fn pool_names() -> ArgValueCompleter {
 }
 
 /// A completer of the names that are answered, each with what it is.
-fn completer(
+pub fn completer(
     ask: impl AsyncFn(&Client) -> sc_client::Result<Vec<(String, String)>> + Send + Sync + 'static,
 ) -> ArgValueCompleter {
     ArgValueCompleter::new(move |current: &OsStr| candidates(current, &ask))

@@ -40,9 +40,14 @@ pub fn unset(config: &mut ConfigMap, key: &str) -> Result<()> {
     }
 }
 
+/// Whether a key is one that the daemon keeps for itself.
+pub fn is_record(key: &str) -> bool {
+    key.starts_with("volatile.")
+}
+
 /// The server keeps its own records where they are left out.
 fn refuse_record(key: &str) -> Result<()> {
-    match key.starts_with("volatile.") {
+    match is_record(key) {
         true => bail!("{key} is the daemon's own record: it cannot be unset"),
         false => Ok(()),
     }

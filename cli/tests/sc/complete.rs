@@ -69,3 +69,21 @@ fn bash_completes_words_that_go_on_after_a_colon_or_an_equals_sign() {
     // And where the user lets bash not split there.
     assert!(completed(&cli, "sc launch debian:1").contains("[debian:12]"));
 }
+
+#[test]
+fn what_is_unset_or_removed_is_completed_by_what_there_is() {
+    let cli = Cli::new();
+    let ends = |line: &str, with: &str| {
+        let names = completed(&cli, line);
+        let names = names.split("[-").next().unwrap();
+        assert_eq!(names, with, "{line}");
+    };
+    ends("sc config unset web1 ", "[user.owner]");
+    ends("sc config unset web1 limits", "");
+    ends("sc profile device remove default ", "[eth0][root]");
+    ends("sc -q profile device get default r", "[root]");
+    ends("sc profile device unset default root ", "[path][pool][type]");
+    ends("sc profile device add default r", "");
+    ends("sc profile device add default d disk p", "[path=][pool=]");
+    ends("sc profile device add default d disk netw", "");
+}

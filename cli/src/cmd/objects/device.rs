@@ -8,7 +8,7 @@ use clap_complete::engine::ArgValueCompleter;
 use sc_api::ConfigMap;
 
 use super::change::{Changeable, change};
-use super::named::One;
+use super::named::{One, named};
 use super::set::Keyed;
 use crate::complete;
 use crate::context::Context;
@@ -52,8 +52,19 @@ pub struct OneDevice<T: WithDevices> {
     #[command(flatten)]
     one: One<T>,
     /// The device's name
-    #[arg(value_name = "DEVICE")]
+    #[arg(value_name = "DEVICE", add = device_names::<T>())]
     device: String,
+}
+
+/// Completes names of the object's devices.
+fn device_names<T: WithDevices>() -> ArgValueCompleter {
+    complete::completer(async |client| {
+        let mut form = named::<T>(client, 4).await?;
+        let devices = T::devices(&mut form).iter();
+        Ok(devices
+            .map(|(name, keys)| (name.clone(), keys.get("type").cloned().unwrap_or_default()))
+            .collect())
+    })
 }
 
 impl<T: WithDevices + 'static> Keyed for OneDevice<T> {
@@ -78,7 +89,11 @@ impl<T: WithDevices + 'static> Keyed for OneDevice<T> {
     }
 
     fn key_names() -> ArgValueCompleter {
-        complete::device_key_names()
+        complete::completer(async |client| {
+            let mut form = named::<T>(client, 4).await?;
+            let device = complete::word(5).and_then(|name| T::devices(&mut form).remove(&name));
+            Ok(device.unwrap_or_default().into_iter().collect())
+        })
     }
 
     fn settings() -> ArgValueCompleter {
@@ -151,12 +166,15 @@ impl<T: WithDevices> Verb for Get<T> {
 #[derive(Args)]
 pub struct Add<T: WithDevices> {
     #[command(flatten)]
-    of: OneDevice<T>,
+    one: One<T>,
+    /// The device's name
+    #[arg(value_name = "DEVICE")]
+    device: String,
     /// Its type: disk, nic, none
     #[arg(value_name = "TYPE", add = complete::device_types())]
     device_type: String,
     /// Its keys
-    #[arg(value_name = "KEY=VALUE", add = complete::device_settings())]
+    #[arg(value_name = "KEY=VALUE", add = complete::device_settings_of(6))]
     keys: Vec<String>,
 }
 
@@ -167,16 +185,16 @@ impl<T: WithDevices> Verb for Add<T> {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let mut keys = keyvalue::settings(&self.keys)?;
         keys.insert("type".into(), self.device_type);
-        change::<T>(&context, &self.of.one.name, |form| {
+        change::<T>(&context, &self.one.name, |form| {
             let devices = T::devices(form);
-            if devices.contains_key(&self.of.device) {
-                bail!("the {} has a device {:?} already", T::WORD, self.of.device);
+            if devices.contains_key(&self.device) {
+                bail!("the {} has a device {:?} already", T::WORD, self.device);
             }
-            devices.insert(self.of.device.clone(), keys.clone());
+            devices.insert(self.device.clone(), keys.clone());
             Ok(())
         })
         .await?;
-        output::done(&context, format!("Device {} added to {}", self.of.device, self.of.one.name))?;
+        output::done(&context, format!("Device {} added to {}", self.device, self.one.name))?;
         DONE
     }
 }
@@ -187,7 +205,7 @@ pub struct Remove<T: WithDevices> {
     #[command(flatten)]
     one: One<T>,
     /// The devices' names
-    #[arg(value_name = "DEVICE", required = true)]
+    #[arg(value_name = "DEVICE", required = true, add = device_names::<T>())]
     devices: Vec<String>,
 }
 

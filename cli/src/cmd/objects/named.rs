@@ -4,6 +4,10 @@ use std::marker::PhantomData;
 
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
+use sc_client::Client;
+
+use super::change::Changeable;
+use crate::complete;
 
 /// A kind of object that is named in arguments.
 pub trait Named {
@@ -26,4 +30,11 @@ pub struct One<T: Named> {
     pub name: String,
     #[arg(skip)]
     kind: PhantomData<T>,
+}
+
+/// What the object has that is named at this place of the command line that is completed.
+pub async fn named<T: Changeable>(client: &Client, place: usize) -> sc_client::Result<T::Form> {
+    let name = complete::word(place).unwrap_or_default();
+    let name = name.strip_prefix("local:").unwrap_or(&name);
+    Ok(T::read(client, name).await?.value)
 }

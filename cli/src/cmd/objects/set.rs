@@ -8,7 +8,7 @@ use clap_complete::engine::ArgValueCompleter;
 use sc_api::ConfigMap;
 
 use super::change::{Changeable, change};
-use super::named::One;
+use super::named::{One, named};
 use crate::complete;
 use crate::context::Context;
 use crate::verb::Verb;
@@ -37,7 +37,7 @@ pub trait Keyed: Args + 'static {
         None
     }
 
-    /// Completes its keys.
+    /// Completes its keys that are set.
     fn key_names() -> ArgValueCompleter;
 
     /// Completes its keys, with the `=` before their values.
@@ -66,7 +66,11 @@ impl<T: Changeable + 'static> Keyed for One<T> {
     }
 
     fn key_names() -> ArgValueCompleter {
-        complete::key_names()
+        complete::completer(async |client| {
+            let mut form = named::<T>(client, 3).await?;
+            let keys = T::config(&mut form).keys().filter(|key| !keys::is_record(key));
+            Ok(keys.map(|key| (key.clone(), String::new())).collect())
+        })
     }
 
     fn settings() -> ArgValueCompleter {
