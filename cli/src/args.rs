@@ -1,6 +1,7 @@
 //! The command line as a whole, and what is said of a wrong one.
 
-use std::io::IsTerminal;
+use std::io::ErrorKind::BrokenPipe;
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -45,23 +46,32 @@ const ENVIRONMENT: &str = "\
 Environment:
   SC_DIR     where the daemon keeps its state [default: /var/lib/sc]
   SC_SOCKET  the daemon's socket [default: $SC_DIR/unix.socket]
-  SC_REMOTE  the remote that images named without one are of [default: what `sc remote switch` chose,
-             or local]
-  SC_CONF    where that choice is kept [default: $XDG_CONFIG_HOME/sc, or ~/.config/sc]
+  SC_REMOTE  the remote of images that are named without one
+             [default: what `sc remote switch` chose, or local]
+  SC_CONF    where that choice is kept
+             [default: $XDG_CONFIG_HOME/sc, or ~/.config/sc]
   NO_COLOR   no colours, if it is set and not empty
 
 Exit codes:
-  0 done, 1 failed, 2 used wrongly, 130 interrupted, 141 the reader of the output left,
-  143 terminated;
-  exec and shell: the program's own, 127 not found, 126 not executable, 128 + n by signal n";
+  0 done, 1 failed, 2 used wrongly, 130 interrupted, 143 terminated,
+  141 the reader of the output left;
+  exec and shell: the program's own, 127 not found, 126 not executable,
+  128 + n by signal n";
 
 /// Shows the help that was asked for, or says in one sentence what is wrong.
 pub fn report_usage(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A reader that left has what it wanted.
-            let _ = error.print();
-            ExitCode::SUCCESS
+            match error.print().and_then(|()| std::io::stdout().flush()) {
+                // A reader that left has what it wanted.
+                Err(error) if error.kind() != BrokenPipe => {
+                    let why = output::chain(&anyhow::Error::new(error));
+                    let text = format!("write standard output: {why}");
+                    output::print_error(&text, std::io::stderr().is_terminal());
+                    ExitCode::FAILURE
+                }
+                _ => ExitCode::SUCCESS,
+            }
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
@@ -141,7 +151,10 @@ fn unbuilt(error: &clap::Error) -> Option<String> {
 fn said(error: &clap::Error) -> String {
     let sentence = usage_sentence(&error.to_string());
     match slip(error, &sentence) {
-        None => sentence,
+        None => match nearest_value(error) {
+            Some(meant) => format!("{sentence} ({})", suggest::question(&meant)),
+            None => sentence,
+        },
         Some((typed, meant, see)) => {
             format!("there is no {typed:?} (did you mean {meant:?}?){SEE}{see}")
         }
@@ -181,6 +194,19 @@ fn slip<'s>(error: &clap::Error, sentence: &'s str) -> Option<(String, String, &
     };
     let meant = suggest::nearest(&typed, &names).or_else(|| suggest::shortened(&typed, &names))?;
     Some((typed, meant.to_owned(), see))
+}
+
+/// The value that was probably meant where clap suggests none of those there are.
+fn nearest_value(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidValue) else {
+        return None;
+    };
+    match (error.get(ContextKind::ValidValue), error.get(ContextKind::SuggestedValue)) {
+        (Some(ContextValue::Strings(names)), None) => {
+            suggest::nearest(typed, names).map(str::to_owned)
+        }
+        _ => None,
+    }
 }
 
 /// Between what is wrong and where to read on.
@@ -240,6 +266,11 @@ mod tests {
         let mut tree = tree();
         tree.build();
         check(&tree);
+    }
+
+    #[test]
+    fn the_help_of_the_environment_needs_no_wide_terminal() {
+        assert!(ENVIRONMENT.lines().all(|line| line.len() <= 80));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What was probably meant by a name that is not there.
 
+use sc_api::Recipe;
 use sc_client::{Client, Detail, Error, Result};
 
 /// How like a name must be to be suggested, from 0 to 1.
@@ -11,6 +12,11 @@ pub async fn did_you_mean(client: &Client, error: &anyhow::Error) -> Option<Stri
         return None;
     };
     let (kind, name) = missing(text)?;
+    if kind == BUILT
+        && let Some(asked) = built(name)
+    {
+        return Some(asked);
+    }
     // A daemon that does not answer has told its error already.
     let names = names(client, kind).await.ok()?;
     if kind == BUILT && names.iter().any(|own| own == name) {
@@ -18,6 +24,13 @@ pub async fn did_you_mean(client: &Client, error: &anyhow::Error) -> Option<Stri
     }
     let best = nearest(name, &names)?;
     Some(if kind == BUILT { question(&format!("local:{best}")) } else { question(best) })
+}
+
+/// The question to put behind an error about an image that is not built of packages, if its name is
+/// like one that is.
+pub fn built(name: &str) -> Option<String> {
+    let names: Vec<String> = Recipe::all().into_iter().flat_map(|recipe| recipe.aliases).collect();
+    nearest(name, &names).map(|meant| question(&format!("debian:{meant}")))
 }
 
 /// How one is asked.
@@ -28,6 +41,9 @@ pub fn question(meant: &str) -> String {
 /// An image that is built of packages, in the server's words.
 const BUILT: &str = "no image";
 
+/// A type of devices, in the server's words.
+const DEVICE_TYPE: &str = "unknown type";
+
 /// What comes before and after a name that is not there, in the server's words.
 const MISSING: &[(&str, &str)] = &[
     ("Instance", " not found"),
@@ -37,6 +53,7 @@ const MISSING: &[(&str, &str)] = &[
     ("Storage pool", " not found"),
     ("Image", " not found"),
     (BUILT, " can be built from packages"),
+    (DEVICE_TYPE, ":"),
 ];
 
 /// The kind and the name in the server's words: `Instance "web" not found: see sc list`. A device's name
@@ -61,6 +78,10 @@ async fn names(client: &Client, kind: &str) -> Result<Vec<String>> {
         "Network" => client.networks().await?.into_iter().map(|one| one.name).collect(),
         "Storage pool" => client.pools().await?.into_iter().map(|one| one.name).collect(),
         "Image" | BUILT => client.image_aliases().await?.into_iter().map(|one| one.name).collect(),
+        DEVICE_TYPE => {
+            let kinds = sc_profiles::device_kinds().iter().filter(|kind| kind.honoured);
+            kinds.map(|kind| kind.name.to_owned()).collect()
+        }
         _ => Vec::new(),
     })
 }

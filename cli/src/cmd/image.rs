@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, Command};
 use clap_complete::engine::ArgValueCompleter;
 use sc_api::{ByteSize, Image as ApiImage, ImagesPost, NewAlias};
@@ -169,14 +169,7 @@ impl Verb for Info {
         let name = context.remotes.image(&self.image)?;
         let image = match name.remote.protocol {
             Protocol::Api => context.client.find_image(&name.name).await?.value,
-            Protocol::Packages => image_remote::find(&name).with_context(|| {
-                let remote = name.remote.name;
-                format!(
-                    "the remote {remote:?} has no image {:?}; `sc image list {remote}:` shows \
-                     what it has",
-                    name.name
-                )
-            })?,
+            Protocol::Packages => image_remote::find(&name)?,
         };
         output::print(describe(&image))?;
         DONE

@@ -1,20 +1,30 @@
 //! The images of a remote that builds them when they are asked for. They have no files yet, and so
 //! no fingerprint, size or date.
 
+use anyhow::{Result, bail};
 use sc_api::{Image, ImageAlias, Recipe, no_time};
 
 use crate::remote::ImageName;
+use crate::suggest;
 
 /// All that the remote has.
 pub fn all() -> Vec<Image> {
     Recipe::all().into_iter().map(image).collect()
 }
 
-/// The image of a name; `None` where there is none.
-pub fn find(name: &ImageName) -> Option<Image> {
-    let mut image = image(Recipe::find(&name.name)?);
+/// The image of a name.
+pub fn find(name: &ImageName) -> Result<Image> {
+    let Some(recipe) = Recipe::find(&name.name) else {
+        let asked = suggest::built(&name.name).map_or_else(String::new, |q| format!(" ({q})"));
+        let (remote, name) = (name.remote.name, &name.name);
+        bail!(
+            "the remote {remote:?} has no image {name:?}; `sc image list {remote}:` shows what it \
+             has{asked}"
+        );
+    };
+    let mut image = image(recipe);
     image.update_source = Some(name.image_source());
-    Some(image)
+    Ok(image)
 }
 
 fn image(recipe: Recipe) -> Image {

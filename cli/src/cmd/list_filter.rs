@@ -3,6 +3,7 @@
 use anyhow::Result;
 use sc_api::{Instance, InstanceType};
 
+use crate::suggest;
 use crate::usage::wrong;
 
 /// One filter; all of a list must hold.
@@ -49,13 +50,7 @@ impl Filter {
             }
             Some((key, value)) => match PROPERTIES.iter().find(|(name, _)| *name == key) {
                 Some((_, property)) => Ok(Self::Property(*property, value.to_lowercase())),
-                None => {
-                    let names: Vec<&str> = PROPERTIES.iter().map(|(name, _)| *name).collect();
-                    Err(wrong(format!(
-                        "nothing can be filtered by {key:?}; what can: {}, and configuration keys",
-                        names.join(", ")
-                    )))
-                }
+                None => Err(unknown(key)),
             },
         }
     }
@@ -69,6 +64,18 @@ impl Filter {
             Self::Config(key, value) => instance.expanded_config.get(key) == Some(value),
         }
     }
+}
+
+fn unknown(key: &str) -> anyhow::Error {
+    let names: Vec<String> = PROPERTIES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let text = format!(
+        "nothing can be filtered by {key:?}; what can: {}, and configuration keys",
+        names.join(", ")
+    );
+    wrong(match suggest::nearest(key, &names) {
+        Some(meant) => format!("{text} ({})", suggest::question(meant)),
+        None => text,
+    })
 }
 
 impl Property {

@@ -26,6 +26,25 @@ fn a_name_that_is_a_slip_away_from_another_is_asked_about() {
 }
 
 #[test]
+fn a_value_that_is_a_slip_away_from_another_is_asked_about() {
+    let cli = Cli::new();
+    assert!(cli.usage(&["list", "-f", "cvs"]).ends_with("(did you mean \"csv\"?)"));
+    assert!(cli.usage(&["list", "statsu=running"]).ends_with("(did you mean \"status\"?)"));
+    let image = cli.error(&["image", "info", "debian:bookwrm"]);
+    assert!(image.ends_with("(did you mean \"debian:bookworm\"?)"), "{image}");
+}
+
+#[test]
+fn help_that_cannot_be_written_is_a_failure() {
+    for words in [&["start", "--help"][..], &["--version"]] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let ran = finish(plain_command(words).stdout(full));
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert_eq!(ran.stderr, "Error: write standard output: No space left on device\n");
+    }
+}
+
+#[test]
 fn wrong_usage_is_one_sentence_and_code_2() {
     let cli = Cli::new();
     for words in [&["lst"][..], &["start"], &["list", "--nope"], &["launch"], &["list", "-f", "x"]]
