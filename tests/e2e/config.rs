@@ -319,6 +319,10 @@ fn a_preseed_makes_what_it_names_once_and_takes_back_what_it_cannot_finish() {
     }
     assert_eq!(daemon.sc(&["profile", "get", "default", "user.seeded"]).ok(), "yes it is");
     assert_eq!(preseed(PRESEED).ok(), "", "the same again changes nothing");
+    let auto = "networks: [{name: scseeded, config: {ipv4.address: auto, ipv6.address: auto}}]";
+    assert_eq!(preseed(auto).ok(), "Network scseeded created");
+    assert_eq!(preseed(auto).ok(), "", "what came of auto is left alone");
+    daemon.sc(&["network", "delete", "scseeded"]).ok();
     preseed("storage_pools: [{name: second, driver: overlay}]").refused("storage pool second: ");
     preseed("networks: [{name: default, mtu: 1}]").refused("unknown field `mtu`");
     preseed("config: {core.https_address: any}").refused("core.https_address");

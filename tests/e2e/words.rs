@@ -5,7 +5,7 @@ use sc_tests::report;
 
 /// What was typed, and what must be suggested.
 #[rustfmt::skip]
-const SLIPS: [(&str, &str); 109] = [
+const SLIPS: [(&str, &str); 112] = [
     // Verbs.
     ("lanuch bb x1", "launch"), ("launhc bb x1", "launch"), ("lauch bb x1", "launch"), ("lunch bb x1", "launch"),
     ("inti bb x1", "init"), ("lsit", "list"), ("lst", "mean \"list\""), ("lisst", "list"), ("infos web1", "info"),
@@ -51,7 +51,8 @@ const SLIPS: [(&str, &str); 109] = [
     ("remote switch debain", "\"debian\""), ("launch debian:busybox x1", "\"local:busybox\""),
     ("profile add web1 wrok", "\"work\""), ("launch busybox x1 -p defualt", "\"default\""),
     ("launch busybox x1 -s defualt", "\"default\""), ("config st web1 user.a=1", "\"set\""),
-    ("stp web1", "stop"),
+    ("stp web1", "stop"), ("launch debian:bookwrm x1", "\"debian:bookworm\""),
+    ("config device add web1 d dsk", "\"disk\""), ("profile device add work d nci", "\"nic\""),
 ];
 
 #[test]
