@@ -5,7 +5,7 @@
 //! as the daemon lets it be; one sentence says what became of it. A second signal leaves at once.
 //!
 //! While a program such as an editor has the terminal, ctrl-C and ctrl-\ are that program's; once it
-//! has ended they are caught here as well.
+//! has ended ctrl-C is caught here as well, and ctrl-\ does nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,6 +87,8 @@ impl Interrupts {
         self.0.lent.store(true, Ordering::Relaxed);
         // In a thread, so that the signals meanwhile are seen meanwhile, and not afterwards.
         let ended = tokio::task::spawn_blocking(wait).await;
+        // Those that came before its end are seen before.
+        tokio::task::yield_now().await;
         self.0.lent.store(false, Ordering::Relaxed);
         self.arm();
         ended.context("wait for the program")

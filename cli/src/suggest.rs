@@ -12,15 +12,15 @@ pub async fn did_you_mean(client: &Client, error: &anyhow::Error) -> Option<Stri
         return None;
     };
     let (kind, name) = missing(text)?;
-    if kind == BUILT
-        && let Some(asked) = built(name)
-    {
-        return Some(asked);
-    }
     // A daemon that does not answer has told its error already.
     let names = names(client, kind).await.ok()?;
     if kind == BUILT && names.iter().any(|own| own == name) {
         return Some(question(&format!("local:{name}")));
+    }
+    if kind == BUILT
+        && let Some(asked) = built(name)
+    {
+        return Some(asked);
     }
     let best = nearest(name, &names)?;
     Some(if kind == BUILT { question(&format!("local:{best}")) } else { question(best) })

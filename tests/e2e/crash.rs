@@ -236,13 +236,21 @@ fn an_ephemeral_instance_whose_restart_a_daemon_did_not_live_to_finish_is_there(
     assert_eq!(daemon.inside("e1", "hostname"), "e1");
 }
 
+/// Waits until the daemon does this.
+fn asked(daemon: &Daemon, what: &str) {
+    until("it is under way", Duration::from_secs(20), &true, || {
+        let listed = daemon.sc(&["operation", "list", "-f", "csv"]).ok().to_owned();
+        listed.lines().any(|line| line.contains(what) && line.contains("RUNNING"))
+    });
+}
+
 #[test]
 fn a_daemon_that_ends_waits_for_no_guest_that_stops_in_its_own_time() {
     let mut daemon = Daemon::start();
     Busybox::deaf().import_as(&daemon, "deaf");
     daemon.sc(&["launch", "deaf", "c1"]).ok();
     let stop = daemon.begin(&["stop", "c1", "--timeout", "100"]);
-    std::thread::sleep(Duration::from_millis(500));
+    asked(&daemon, "Stopping instance");
     let begun = Instant::now();
     daemon.end();
     assert!(begun.elapsed() < Duration::from_secs(15), "it took {:?}", begun.elapsed());
@@ -258,7 +266,7 @@ fn a_restart_that_a_daemon_had_no_time_for_is_finished_by_the_next() {
     daemon.sc(&["launch", "deaf", "c1"]).ok();
     let first = pid(&daemon, "c1");
     let restart = daemon.begin(&["restart", "c1", "--timeout", "100"]);
-    std::thread::sleep(Duration::from_millis(500));
+    asked(&daemon, "Restarting instance");
     daemon.end();
     restart.ended().refused("the next one finishes the restart");
     daemon.run_again();
@@ -291,7 +299,7 @@ fn a_guest_that_is_stopping_already_has_its_time_when_all_are_stopped() {
     // Whether that is as patient or not.
     for patience in ["100", "2"] {
         let stop = daemon.begin(&["stop", "c1", "--timeout", patience]);
-        std::thread::sleep(Duration::from_millis(500));
+        asked(&daemon, "Stopping instance");
         let begun = Instant::now();
         let _shutdown = daemon.begin(&["admin", "shutdown"]);
         daemon.wait_died();

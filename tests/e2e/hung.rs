@@ -74,9 +74,9 @@ fn a_launch_onto_a_pool_that_hangs_names_the_pool_and_leaves_nothing() {
         std::thread::sleep(Duration::from_millis(200));
         launch
     });
+    daemon.sc(&["init", BUSYBOX, "s1"]).refused("s1 is just being created");
     others_are_unharmed(&daemon);
     daemon.begin(&["launch", BUSYBOX, "c3"]).ended_within(Duration::from_secs(15)).ok();
-    daemon.sc(&["init", BUSYBOX, "s1"]).refused("s1 is just being created");
     for launch in launches {
         let refused = launch.ended_within(Duration::from_secs(60));
         refused.refused("pool slow does not answer within 30 s: see to its disk or file system");

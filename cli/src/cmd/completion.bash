@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Makes bash complete the words of sc.
 _sc() {
-    # Bash splits at : and = as well, and puts its answer only in place of what comes after them. So
+    # Bash splits at :, = and @ as well, and puts its answer only in place of what comes after them. So
     # words are put together again, and what stands before that place is cut off the answers.
     local words=() rest=$COMP_LINE before='' gap word typed index
     for ((index = 0; index <= COMP_CWORD; index++)); do
@@ -11,8 +11,8 @@ _sc() {
         rest=${rest#"$word"}
         typed=$word
         # Of the last word the part before the cursor counts, without a quote that is open.
-        if ((index == COMP_CWORD)) && [[ ! $word =~ ^[:=]+$ ]]; then typed=$2; fi
-        if [[ -n $before && -z $gap && ($word == [:=]* || $before == *[:=]) ]]; then
+        if ((index == COMP_CWORD)) && [[ ! $word =~ ^[:=@]+$ ]]; then typed=$2; fi
+        if [[ -n $before && -z $gap && ($word == [:=@]* || $before == *[:=@]) ]]; then
             words[-1]+=$typed
         else
             words+=("$typed")

@@ -166,7 +166,8 @@ async fn stop_in_order(
             let _ = instance.settled().await;
             return true;
         }
-        if Instant::now() >= end || leave.is_cancelled() {
+        let silent = instance.view().phase.is_silent();
+        if silent || Instant::now() >= end || leave.is_cancelled() {
             return false;
         }
         tokio::time::sleep(LOOK_AGAIN).await;

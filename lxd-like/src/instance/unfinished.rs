@@ -100,7 +100,9 @@ impl Instances {
         if let Err(error) = self.restart_again(&restart).await {
             let (kind, error) = (error.kind(), error.chain());
             let stopped = self.get(name.as_str()).ok().filter(|i| !i.view().phase.has_guest());
-            let waits = stopped.is_some() && self.unfinished().has(name);
+            // A guest that is there may be going down: who asked the daemon before this one was told so.
+            let waits = (stopped.is_some() || !self.has_what_it_stands_on(name))
+                && self.unfinished().has(name);
             if waits && kind == ErrorKind::Unavailable {
                 tracing::error!(instance = %name, error, "a restart is left to the next daemon");
                 return;
@@ -114,6 +116,15 @@ impl Instances {
         for intent in self.unfinished().finished(name, &begun) {
             self.ctx().done(intent).await;
         }
+    }
+
+    /// Whether an instance's pool and networks can be used.
+    fn has_what_it_stands_on(&self, name: &InstanceName) -> bool {
+        let Ok(instance) = self.get(name.as_str()) else { return true };
+        let (ctx, record) = (self.ctx(), instance.view().record);
+        let mut networks = record.nics.values().map(|nic| &nic.network);
+        ctx.pools.get(record.pool.as_str()).is_ok()
+            && networks.all(|network| ctx.networks.get(network.as_str()).is_ok())
     }
 
     async fn restart_again(&self, restart: &Restart) -> Result<()> {

@@ -163,7 +163,8 @@ impl Ipam {
     /// What a device has been given is for good.
     pub fn settle(&mut self, instance: &str, device: &str) {
         let key = (instance.to_owned(), device.to_owned());
-        if let (now, Some(_)) = self.remove(&key) {
+        if self.replaced.contains_key(&key) {
+            let (now, _) = self.remove(&key);
             now.into_iter().for_each(|reservation| self.insert(reservation));
         }
     }

@@ -64,8 +64,11 @@ fn what_a_device_gives_up_is_free_when_that_is_settled_and_its_own_again_when_it
     ipam.put_back("two", "eth0", None);
 
     ipam.reserve(&moved, &none).unwrap();
-    ipam.settle("one", "eth0");
-    assert_eq!(ipam.get("one", "eth0").unwrap().ipv4, moved.ipv4);
+    for _ in 0..2 {
+        ipam.settle("one", "eth0");
+        assert_eq!(ipam.get("one", "eth0").unwrap().ipv4, moved.ipv4);
+    }
+    ipam.reserve(&request("two", Some("10.9.8.50")), &none).unwrap_err();
     ipam.reserve(&request("two", Some("10.9.8.2")), &none).unwrap();
 }
 
@@ -159,7 +162,9 @@ proptest! {
                 ipam.put_back(&name, "eth0", before.clone());
                 prop_assert_eq!(ipam.get(&name, "eth0"), before.as_ref());
             }
+            let held = ipam.get(&name, "eth0").cloned();
             ipam.settle(&name, "eth0");
+            prop_assert_eq!(ipam.get(&name, "eth0"), held.as_ref());
             let mut seen: Vec<IpAddr> = ipam.iter().flat_map(addresses).collect();
             let count = seen.len();
             seen.sort_unstable();
