@@ -26,7 +26,13 @@ struct Clause {
 impl Filter {
     /// Reads a filter.
     pub fn parse(text: Option<&str>) -> Result<Self> {
-        let mut words = text.unwrap_or_default().split_whitespace().peekable();
+        let mut quoted = false;
+        let ends = move |c: char| {
+            quoted ^= c == '"';
+            !quoted && c.is_whitespace()
+        };
+        let words = text.unwrap_or_default().split(ends);
+        let mut words = words.filter(|word| !word.is_empty()).peekable();
         let mut clauses = Vec::new();
         let bad = |why: String| Error::invalid(format!("Invalid filter: {why}"));
         while words.peek().is_some() {
@@ -99,6 +105,14 @@ mod tests {
     fn accepts(filter: &str) -> bool {
         let object = json!({"name": "web1", "status": "Running", "config": {"user.a": "1"}});
         Filter::parse(Some(filter)).unwrap().accepts(&object)
+    }
+
+    #[test]
+    fn a_value_in_quotes_may_have_blanks() {
+        let object = json!({"description": "a b"});
+        let accepts = |text| Filter::parse(Some(text)).unwrap().accepts(&object);
+        assert!(accepts("description eq \"a b\""));
+        assert!(!accepts("description eq \"a  b\" and description ne \"\""));
     }
 
     #[test]

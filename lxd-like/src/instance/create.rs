@@ -180,14 +180,22 @@ impl Instances {
         }
         let same =
             |other: &str| other.eq_ignore_ascii_case(name.as_str()) && other != name.as_str();
-        match self.list().iter().find(|other| same(other.name().as_str())) {
+        match self.names()?.into_iter().find(|other| same(other.as_str())) {
             None => Ok(()),
             Some(other) => Err(Error::conflict(format!(
-                "Instance \"{}\" already exists, and \"{name}\" is the same name in DNS: choose \
-                 another name",
-                other.name()
+                "Instance \"{other}\" already exists, and \"{name}\" is the same name in DNS: choose \
+                 another name"
             ))),
         }
+    }
+
+    /// The names of all instances, those included that a new daemon has not taken up yet.
+    fn names(&self) -> Result<Vec<InstanceName>> {
+        if self.ctx().ready.is_cancelled() {
+            return Ok(self.list().iter().map(|instance| instance.name().clone()).collect());
+        }
+        let records = self.ctx().store.list_docs::<InstanceRecord>(&[PROJECT])?;
+        Ok(records.into_iter().map(|record| record.value.name).collect())
     }
 
     /// The refusal of a name that is taken, before anything is fetched for it.

@@ -76,6 +76,11 @@ impl InstanceHandle {
         self.ask(Command::Start).await
     }
 
+    /// Starts it, unless nobody wants that any more: see [`super::unfinished`].
+    pub(super) async fn start_again(&self) -> Result<()> {
+        self.ask(Command::StartAgain).await
+    }
+
     /// Stops it. An ephemeral instance is deleted then.
     pub async fn stop(&self, mode: StopMode) -> Result<()> {
         self.ask(|reply| Command::Stop(mode, reply)).await

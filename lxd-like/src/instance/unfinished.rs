@@ -141,10 +141,10 @@ impl Instances {
             Some(run) if restart.became == Some(run.plan.run) => Ok(()),
             _ if !self.unfinished().has(name) => Ok(()),
             Some(_) => match instance.restart(StopMode::Orderly(STOP_PATIENCE)).await {
-                Err(_) if starts() => instance.start().await,
+                Err(_) if starts() => instance.start_again().await,
                 other => other,
             },
-            None => match instance.start().await {
+            None => match instance.start_again().await {
                 // Somebody was faster.
                 Err(_) if !self.unfinished().has(name) => Ok(()),
                 other => other,

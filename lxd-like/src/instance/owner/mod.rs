@@ -189,6 +189,11 @@ impl Owner {
         match command {
             Command::Created(outcome, reply) => answer(reply, self.created(outcome).await),
             Command::Start(reply) => answer(reply, self.start(Wanted::default()).await),
+            Command::StartAgain(reply) => {
+                let waits = self.instances.unfinished().has(&self.record().name);
+                let started = if waits { self.start(Wanted::default()).await } else { Ok(()) };
+                answer(reply, started);
+            }
             Command::Stop(mode, reply) => self.stop(mode, reply).await,
             Command::Restart(mode, reply) => self.restart(mode, reply).await,
             Command::Delete(reply) => answer(reply, self.delete().await),

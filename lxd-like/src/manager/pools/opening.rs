@@ -1,9 +1,10 @@
 //! Opening the pools when the daemon starts. One that does not answer keeps nobody waiting for long, and is used
 //! as soon as it does.
 
+use std::iter::repeat;
 use std::time::Duration;
 
-use sc_api::PoolName;
+use sc_api::{ErrorKind, PoolName};
 use sc_storage::VolumeName;
 use sc_store::IntentId;
 use tokio::task::JoinSet;
@@ -124,13 +125,18 @@ impl Pools {
     pub fn drop_behind(&self, name: PoolName) {
         let pools = self.clone();
         tokio::spawn(async move {
-            for pause in PAUSES {
+            let longest = PAUSES[PAUSES.len() - 1];
+            for (tried, pause) in PAUSES.into_iter().chain(repeat(longest)).enumerate() {
                 sleep(pause).await;
                 let Ok(pool) = pools.get(name.as_str()) else { return };
                 match pools.drop_volumes(&pool).await {
                     Ok(()) => return,
                     Err(error) => {
                         tracing::warn!(pool = %name, error = %error.chain(), "remove deleted volumes");
+                        // An instance that waits for its image has the name for as long.
+                        if tried + 1 >= PAUSES.len() && error.kind() != ErrorKind::Conflict {
+                            return;
+                        }
                     }
                 }
             }
