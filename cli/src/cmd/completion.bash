@@ -12,6 +12,8 @@ _sc() {
         typed=$word
         # Of the last word the part before the cursor counts, without a quote that is open.
         if ((index == COMP_CWORD)) && [[ ! $word =~ ^[:=@]+$ ]]; then typed=$2; fi
+        # What completes names of hosts leaves the @ before them.
+        if [[ $before == *@ ]]; then typed=${typed#@}; fi
         if [[ -n $before && -z $gap && ($word == [:=@]* || $before == *[:=@]) ]]; then
             words[-1]+=$typed
         else

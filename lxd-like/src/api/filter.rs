@@ -27,12 +27,19 @@ impl Filter {
     /// Reads a filter.
     pub fn parse(text: Option<&str>) -> Result<Self> {
         let mut quoted = false;
-        let ends = move |c: char| {
-            quoted ^= c == '"';
+        let mut last = ' ';
+        let ends = |c: char| {
+            // A quote within a word is one of its letters.
+            quoted = c == '"' && !quoted && last.is_whitespace() || quoted && c != '"';
+            last = c;
             !quoted && c.is_whitespace()
         };
-        let words = text.unwrap_or_default().split(ends);
-        let mut words = words.filter(|word| !word.is_empty()).peekable();
+        let text = text.unwrap_or_default();
+        let words: Vec<_> = text.split(ends).collect();
+        if quoted {
+            return Err(Error::invalid("Invalid filter: a quote is not closed"));
+        }
+        let mut words = words.into_iter().filter(|word| !word.is_empty()).peekable();
         let mut clauses = Vec::new();
         let bad = |why: String| Error::invalid(format!("Invalid filter: {why}"));
         while words.peek().is_some() {
@@ -113,6 +120,8 @@ mod tests {
         let accepts = |text| Filter::parse(Some(text)).unwrap().accepts(&object);
         assert!(accepts("description eq \"a b\""));
         assert!(!accepts("description eq \"a  b\" and description ne \"\""));
+        assert!(!accepts("description eq 5\" and description eq a"));
+        assert!(Filter::parse(Some("description eq \"a b")).is_err());
     }
 
     #[test]

@@ -110,7 +110,10 @@ async fn write(
     let following = ctx.profiles.following().await;
     let (_, after) = check(ctx, record, &changed, run.is_some())?;
     let held = ctx.references.hold().await;
-    nics::hold(ctx, &mut changed, &after.effective)?;
+    // A guest keeps the NICs that it was started with, whatever a profile has become meanwhile.
+    if run.is_none() {
+        nics::hold(ctx, &mut changed, &after.effective)?;
+    }
     let written = async {
         let expanded = config::of_record(ctx, &changed)?.expanded;
         if let Some(run) = run.filter(|_| after.effective.limits != *limits) {

@@ -186,13 +186,14 @@ impl Ipam {
         self.held.insert(key, reservation);
     }
 
-    /// Notes whose the addresses of a reservation are.
+    /// Notes whose the addresses of a reservation are. One that another has already, as a database may have it
+    /// twice, stays that one's.
     fn own(&mut self, reservation: &Reservation) {
         let key = (reservation.instance.clone(), reservation.device.clone());
         for address in addresses(reservation) {
-            self.owners.insert(address, key.clone());
+            self.owners.entry(address).or_insert_with(|| key.clone());
         }
-        self.macs.insert(reservation.mac, key);
+        self.macs.entry(reservation.mac).or_insert(key);
     }
 
     /// Frees everything of a device; returns what it holds, and what it has held before that was settled.

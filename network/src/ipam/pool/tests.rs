@@ -78,7 +78,11 @@ fn an_address_that_two_have_is_not_free_when_one_of_them_goes() {
     let one = ipam.reserve(&request("one", None), &none).unwrap();
     let two = Reservation { instance: "two".to_owned(), mac: Mac::random(), ..one.clone() };
     ipam.load(vec![one, two]);
-    ipam.release("one", "eth0");
+    let moved = ipam.reserve(&request("two", None), &none).unwrap();
+    assert_eq!(moved.ipv4.unwrap().to_string(), "10.9.8.3");
+    ipam.settle("two", "eth0");
+    ipam.reserve(&request("three", Some("10.9.8.2")), &none).unwrap_err();
+    ipam.release("two", "eth0");
     ipam.reserve(&request("three", Some("10.9.8.2")), &none).unwrap_err();
 }
 
