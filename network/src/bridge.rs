@@ -78,6 +78,8 @@ struct Inner {
     index: AtomicU32,
     /// The instance and device of each interface of a running instance, by its name on the host.
     ports: Mutex<BTreeMap<String, (String, String)>>,
+    /// Devices that have gone lately.
+    gone: Mutex<late::Gone>,
 }
 
 impl Network {
@@ -125,6 +127,7 @@ impl Network {
             keeper: tokio::sync::Mutex::new(Some(keeper)),
             index: AtomicU32::new(index),
             ports: Mutex::default(),
+            gone: Mutex::default(),
         })))
     }
 

@@ -18,6 +18,12 @@ pub enum NetworkError {
         /// The key.
         key: String,
     },
+    /// A key that a list with a key a line, or a terminal, would show as another.
+    #[error("network key {}: a key has no control characters", quoted(key))]
+    ControlCharacter {
+        /// The key.
+        key: String,
+    },
     /// A key that is known and not honoured.
     #[error("network key {} is not supported: {reason}", quoted(key))]
     UnsupportedKey {
@@ -212,6 +218,7 @@ impl NetworkError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::UnknownKey { .. }
+            | Self::ControlCharacter { .. }
             | Self::UnsupportedKey { .. }
             | Self::InvalidValue { .. }
             | Self::InvalidName { .. }

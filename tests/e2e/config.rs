@@ -345,20 +345,3 @@ fn what_cannot_be_changed_of_an_instance_is_refused_by_name_and_a_null_unsets() 
     let config = daemon.json(&["query", "/1.0/instances/c1"])["config"].clone();
     assert!(config.as_object().unwrap().keys().all(|key| !key.starts_with("user.")), "{config}");
 }
-
-#[test]
-fn an_instance_that_is_changed_keeps_its_address_from_others() {
-    let daemon = Busybox::running();
-    let leases = || {
-        let of =
-            daemon.sc(&["profile", "device", "get", "default", "eth0", "network"]).ok().to_owned();
-        daemon.sc(&["network", "list-leases", &of, "-f", "csv"]).ok().to_owned()
-    };
-    let before = leases();
-    assert!(before.contains("c1,"), "{before}");
-    daemon.sc(&["config", "set", "c1", "user.a=1"]).ok();
-    assert_eq!(leases(), before);
-    daemon.sc(&["launch", BUSYBOX, "c2"]).ok();
-    let of_c1 = |leases: &str| leases.lines().filter(|line| line.starts_with("c1,")).count();
-    assert_eq!(of_c1(&leases()), of_c1(&before));
-}

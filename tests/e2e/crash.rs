@@ -8,11 +8,7 @@ use sc_tests::{
 };
 
 fn killed_at(daemon: &mut Daemon, fault: &str) {
-    daemon.end();
-    daemon.run_into(fault);
-    let launch = daemon.sc(&["launch", BUSYBOX, "c1"]);
-    assert_ne!(launch.code, 0, "{fault}: {}", launch.stdout);
-    daemon.wait_died();
+    daemon.killed_when_asked(&["launch", BUSYBOX, "c1"], fault);
 }
 
 #[test]
@@ -106,11 +102,7 @@ fn a_restart_that_a_daemon_did_not_live_to_finish_is_finished_by_the_next() {
     let (mut daemon, before) = warmed();
     daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
     let first = pid(&daemon, "c1");
-    daemon.end();
-    daemon.run_into("kill@start:intent");
-    let restart = daemon.sc(&["restart", "--force", "c1"]);
-    assert_ne!(restart.code, 0, "{restart:?}");
-    daemon.wait_died();
+    daemon.killed_when_asked(&["restart", "--force", "c1"], "kill@start:intent");
     daemon.run_again();
     until("running again", Duration::from_secs(20), &"Running".to_owned(), || {
         status(&daemon, "c1")
@@ -226,10 +218,7 @@ fn what_a_failed_restart_has_stopped_stays_so() {
 fn an_ephemeral_instance_whose_restart_a_daemon_did_not_live_to_finish_is_there() {
     let (mut daemon, _) = warmed();
     daemon.sc(&["launch", BUSYBOX, "e1", "-e"]).ok();
-    daemon.end();
-    daemon.run_into("kill@clear-up:ids");
-    assert_ne!(daemon.sc(&["restart", "--force", "e1"]).code, 0);
-    daemon.wait_died();
+    daemon.killed_when_asked(&["restart", "--force", "e1"], "kill@clear-up:ids");
     daemon.run_again();
     daemon.sc(&["admin", "waitready", "--timeout", "60"]).ok();
     assert_eq!(status(&daemon, "e1"), "Running");

@@ -82,10 +82,7 @@ fn a_failure_at_every_step_of_a_launch_is_told_and_leaves_nothing() {
 fn a_restart_that_was_killed_is_finished_by_the_daemon_after_the_next_as_well() {
     let (mut daemon, before) = warmed();
     daemon.sc(&["launch", BUSYBOX, VICTIM]).ok();
-    daemon.end();
-    daemon.run_into("kill@restart:stopped");
-    assert_ne!(daemon.sc(&["restart", "--force", VICTIM]).code, 0);
-    daemon.wait_died();
+    daemon.killed_when_asked(&["restart", "--force", VICTIM], "kill@restart:stopped");
     daemon.dies_of("kill@start:agent");
     daemon.run_again();
     daemon.sc(&["admin", "waitready", "--timeout", "30"]).ok();

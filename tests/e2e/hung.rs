@@ -226,10 +226,7 @@ fn a_restart_that_a_daemon_did_not_live_to_finish_is_finished_when_its_pool_answ
     let mut daemon = with_guests(&[]);
     let disk = Disk::with_pool(&daemon, "slow", 64);
     daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).ok();
-    daemon.end();
-    daemon.run_into("kill@restart:stopped");
-    assert_ne!(daemon.sc(&["restart", "--force", "s1"]).code, 0);
-    daemon.wait_died();
+    daemon.killed_when_asked(&["restart", "--force", "s1"], "kill@restart:stopped");
     disk.freeze();
     daemon.run_again();
     others_are_unharmed(&daemon);
@@ -251,10 +248,8 @@ fn a_stop_ends_a_restart_that_waits_for_its_pool() {
     // Before the guest was stopped, and when it was.
     for (step, found) in [("intent", "Running"), ("stopped", "Stopped")] {
         daemon.sc(&["start", "s1"]).ok();
-        daemon.end();
-        daemon.run_into(&format!("kill@restart:{step}"));
-        assert_ne!(daemon.sc(&["restart", "--force", "s1"]).code, 0);
-        daemon.wait_died();
+        let fault = format!("kill@restart:{step}");
+        daemon.killed_when_asked(&["restart", "--force", "s1"], &fault);
         disk.freeze();
         daemon.run_again();
         assert_eq!(status(&daemon, "s1"), found);

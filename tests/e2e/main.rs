@@ -6,6 +6,7 @@
 // A step that fails is the test that fails.
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod at_once;
 mod boot;
 mod busybox;

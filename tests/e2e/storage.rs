@@ -347,10 +347,7 @@ fn a_restart_whose_pool_is_lost_meanwhile_is_finished_by_the_daemon_that_finds_i
     let source = format!("source={}", folder.display());
     daemon.sc(&["storage", "create", "other", "dir", &source]).ok();
     daemon.sc(&["launch", BUSYBOX, "c1", "-s", "other", "--ephemeral"]).ok();
-    daemon.end();
-    daemon.run_into("kill@restart:stopped");
-    assert_ne!(daemon.sc(&["restart", "--force", "c1"]).code, 0);
-    daemon.wait_died();
+    daemon.killed_when_asked(&["restart", "--force", "c1"], "kill@restart:stopped");
     std::fs::rename(&folder, &away).unwrap();
     daemon.run_again();
     daemon.sc(&["start", "c1"]).refused("restart the daemon");

@@ -49,16 +49,11 @@ pub async fn create(
     }
     let name = instance::precheck(&ctx, &post)?;
     instances.check_free(&name)?;
-    let asked = ctx.images.asked(&post.source);
     let new = NewOperation::on_instance("Creating instance", name.as_str()).cancellable();
     let handle = operations.start(new, |operation| async move {
         let key = "create_instance_from_image_unpack_progress";
         let progress = ProgressReporter::new(operation, key);
-        let created = instances.create(name.clone(), post, &progress).await;
-        created.map_err(|error| match &asked {
-            Some(image) => ctx.images.of_deleted(image, &name, error),
-            None => error,
-        })?;
+        instances.create(name, post, &progress).await?;
         Ok(None)
     });
     Ok(respond::operation(&handle))

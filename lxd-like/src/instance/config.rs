@@ -3,7 +3,7 @@
 use sc_api::{ConfigMap, DeviceMap, ProfileName};
 use sc_profiles::{Effective, Layer, Origin, Settings};
 
-use super::view::View;
+use super::view::{Phase, View};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{InstanceRecord, ProfileRecord};
@@ -64,7 +64,9 @@ pub fn check_profiles(
         Settings { config: view.expanded.config.clone(), devices: view.expanded.devices.clone() };
     let before = sc_profiles::check_instance(&[], &own, Origin::Daemon)?;
     let diff = sc_profiles::diff(&before, &after.effective);
-    match diff.refusal(view.phase.has_guest()) {
+    // One that is being started has what its profiles have brought so far.
+    let guest = view.phase.has_guest() || matches!(view.phase, Phase::Starting);
+    match diff.refusal(guest) {
         None => Ok((before, after.effective)),
         Some(refusal) => Err(Error::invalid(format!("{}: {}", refusal.what, refusal.why))),
     }

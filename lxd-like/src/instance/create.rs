@@ -25,7 +25,7 @@ use super::start::{Begun, Wanted};
 use super::{delete, fit, nics, update, volume};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::manager::{Claim, Root, RootSource};
+use crate::manager::{AskedImage, Claim, Root, RootSource};
 use crate::model::{ImageUse, InstanceRecord, Intent, PROJECT};
 use crate::operation::ProgressReporter;
 
@@ -42,6 +42,11 @@ pub fn precheck(ctx: &Ctx, post: &InstancesPost) -> Result<InstanceName> {
     }
     refuse_stateful(post.put.stateful)?;
     let name: InstanceName = post.name.parse()?;
+    if name.as_str().eq_ignore_ascii_case("localhost") {
+        return Err(Error::invalid(format!(
+            "Name \"{name}\" is what every host calls itself: choose another name"
+        )));
+    }
     RootSource::of(&post.source)?;
     if !post.put.architecture.is_empty() {
         let host = sc_images::metadata::host_architecture();
@@ -66,6 +71,14 @@ pub fn refuse_stateful(asked: bool) -> Result<()> {
     }
 }
 
+/// What an instance is to be made with, while nobody else is given its name.
+struct Found {
+    profiles: Vec<ProfileName>,
+    pool: PoolName,
+    root: Root,
+    _named: Claim,
+}
+
 /// An instance whose name is taken and whose volume is to be made.
 type Named = (Arc<InstanceHandle>, InstanceRecord, Option<sc_storage::Fingerprint>, Claimed);
 
@@ -78,9 +91,36 @@ impl Instances {
         post: InstancesPost,
         progress: &ProgressReporter,
     ) -> Result<()> {
-        let named = self.take_name(name.clone(), post, progress).await;
-        let (handle, record, layer, claimed) = named.map_err(|e| of_ours(e, &name))?;
-        self.make(&handle, record, layer, claimed, progress).await
+        let found = self.find(&name, &post, progress).await.map_err(|e| of_ours(e, &name))?;
+        let image = AskedImage::of(&post.source, &found.root);
+        let made = async {
+            let named = self.take_name(name.clone(), post, found, progress).await;
+            let (handle, record, layer, claimed) = named.map_err(|e| of_ours(e, &name))?;
+            self.make(&handle, record, layer, claimed, progress).await
+        };
+        made.await.map_err(|error| match &image {
+            Some(image) => self.ctx().images.of_deleted(image, &name, error),
+            None => error,
+        })
+    }
+
+    /// Checks what is asked for, and finds or fetches its image.
+    async fn find(
+        &self,
+        name: &InstanceName,
+        post: &InstancesPost,
+        progress: &ProgressReporter,
+    ) -> Result<Found> {
+        let ctx = self.ctx();
+        let profiles = update::profile_names(post.put.profiles.clone())?;
+        // What is wrong with the configuration is said before an image is fetched for minutes.
+        let before = check(ctx, &profiles, post)?;
+        let pool: PoolName = before.effective.root.pool.parse()?;
+        fit::check(ctx, None, &before.effective).await?;
+        // Before anything is fetched, or held under its name, which may be another instance's.
+        let _named = self.claim_name(name)?;
+        let root = ctx.images.root(&post.source, progress).await?;
+        Ok(Found { profiles, pool, root, _named })
     }
 
     /// What comes before the commit, and the commit.
@@ -88,18 +128,11 @@ impl Instances {
         &self,
         name: InstanceName,
         post: InstancesPost,
+        Found { profiles, pool, root, _named }: Found,
         progress: &ProgressReporter,
     ) -> Result<Named> {
         let ctx = self.ctx();
         let launch = post.start;
-        let profiles = update::profile_names(post.put.profiles.clone())?;
-        // What is wrong with the configuration is said before an image is fetched for minutes.
-        let before = check(ctx, &profiles, &post)?;
-        let pool: PoolName = before.effective.root.pool.parse()?;
-        fit::check(ctx, None, &before.effective).await?;
-        // Before anything is fetched, or held under its name, which may be another instance's.
-        let _named = self.claim_name(&name)?;
-        let root = ctx.images.root(&post.source, progress).await?;
         let (root, layer) = ctx.images.ensure_layer(root, &pool, progress).await?;
         let mut record = new_record(name, post, profiles, pool, &root);
         refuse_foreign_volume(ctx, &record).await?;
@@ -165,19 +198,16 @@ impl Instances {
     /// Lets one creation at a time have a name that is nobody's.
     fn claim_name(&self, name: &InstanceName) -> Result<Claim> {
         let claim = self.ctx().pools.claim_volume(name.as_str());
+        // One that was just deleted is in the list until it has freed what it held.
+        self.check_free(name)?;
         match self.ctx().store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])? {
             Some(_) => Err(name_taken(name)),
             None => self.check_host_name(name).and(claim),
         }
     }
 
-    /// Refuses a name by which guests would find another host than this one.
+    /// Refuses a name by which guests would find another instance than this one.
     fn check_host_name(&self, name: &InstanceName) -> Result<()> {
-        if name.as_str().eq_ignore_ascii_case("localhost") {
-            return Err(Error::invalid(format!(
-                "Name \"{name}\" is what every host calls itself: choose another name"
-            )));
-        }
         let same =
             |other: &str| other.eq_ignore_ascii_case(name.as_str()) && other != name.as_str();
         match self.names()?.into_iter().find(|other| same(other.as_str())) {
@@ -202,7 +232,7 @@ impl Instances {
     pub fn check_free(&self, name: &InstanceName) -> Result<()> {
         match self.get(name.as_str()) {
             Ok(_) => Err(name_taken(name)),
-            Err(_) => self.check_host_name(name),
+            Err(_) => Ok(()),
         }
     }
 }

@@ -4,6 +4,7 @@ use sc_api::ErrorKind;
 use sc_storage::VolumeName;
 use sc_store::{Draft, IntentId, delete_doc};
 
+use super::nics;
 use crate::blocking::blocking;
 use crate::context::Ctx;
 use crate::error::{Context, Error, Result};
@@ -78,6 +79,8 @@ pub(super) async fn erase(ctx: &Ctx, record: &InstanceRecord, intent: IntentId) 
     draft.change(delete_doc::<InstanceRecord>(&[PROJECT, record.name.as_str()])?);
     draft.change(ctx.journal.clear_change(intent));
     ctx.journal.apply(draft).await?;
+    // Only now: a deletion that fails may be taken back, and the instance keeps what it has held.
+    nics::free(ctx, record);
     match removed {
         Removed::Now => ctx.pools.empty_trash_behind(record.pool.as_str()),
         // It may have come to be used since.
@@ -123,11 +126,7 @@ async fn remove_volume(ctx: &Ctx, record: &InstanceRecord) -> Result<Removed> {
 
 /// Removes what else an instance has outside the store.
 async fn remove_rest(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
-    for (device, nic) in &record.nics {
-        if let Ok(network) = ctx.networks.get(nic.network.as_str()) {
-            network.release(record.name.as_str(), device).await?;
-        }
-    }
+    nics::withdraw(ctx, record).await?;
     let logs = ctx.paths.logs(record.name.as_str());
     blocking(move || match std::fs::remove_dir_all(&logs) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

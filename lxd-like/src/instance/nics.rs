@@ -95,7 +95,26 @@ pub(super) async fn settle(ctx: &Ctx, before: &InstanceRecord, after: &InstanceR
     }
 }
 
-/// Gives back everything that a record holds.
+/// Takes an instance out of its networks' DHCP and DNS. What it holds stays its own until it is [`free`].
+pub(super) async fn withdraw(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
+    for (device, nic) in &record.nics {
+        if let Ok(network) = ctx.networks.get(nic.network.as_str()) {
+            network.withdraw(record.name.as_str(), device).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Frees everything that a record holds.
+pub(super) fn free(ctx: &Ctx, record: &InstanceRecord) {
+    for (device, nic) in &record.nics {
+        if let Ok(network) = ctx.networks.get(nic.network.as_str()) {
+            network.free(record.name.as_str(), device);
+        }
+    }
+}
+
+/// Gives back everything that a record holds, written down or not.
 pub(super) async fn release(ctx: &Ctx, record: &InstanceRecord) {
     for (device, nic) in &record.nics {
         release_one(ctx, record, device, nic).await;

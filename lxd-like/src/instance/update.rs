@@ -67,28 +67,47 @@ pub(super) fn changed(record: &InstanceRecord, put: InstancePut) -> Result<Insta
     })
 }
 
+/// Who has what an instance was started with.
+pub(super) enum Holder {
+    Nobody,
+    /// A guest, which follows changes of limits.
+    Guest(Arc<Run>),
+    /// What could not be cleared up of the last run, which may still answer for its addresses.
+    Remains,
+}
+
+impl Holder {
+    fn guest(&self) -> Option<&Arc<Run>> {
+        match self {
+            Self::Guest(run) => Some(run),
+            Self::Nobody | Self::Remains => None,
+        }
+    }
+}
+
 /// Replaces a record and shows it. A running instance follows; both or neither.
 pub(super) async fn update(
     ctx: &Ctx,
     record: &InstanceRecord,
     changed: InstanceRecord,
-    run: Option<Arc<Run>>,
+    holder: Holder,
     show: impl FnOnce(InstanceRecord, Settings),
 ) -> Result<()> {
+    let run = holder.guest();
     let (before, after) = check(ctx, record, &changed, run.is_some())?;
     fit::check(ctx, Some(&before.effective), &after.effective).await?;
     let limits = &after.effective.limits;
     let followed = async {
-        if let Some(run) = &run {
+        if let Some(run) = run {
             // The kernel may take its time, and whoever comes to follow a profile would wait as well.
             apply_limits(ctx, run, limits).await?;
             ctx.steps.operation("update").reach("limits")?;
         }
-        write(ctx, record, changed, run.as_deref(), limits, show).await
+        write(ctx, record, changed, &holder, limits, show).await
     };
     let followed = followed.await;
     if followed.is_err()
-        && let Some(run) = &run
+        && let Some(run) = run
         && let Err(error) = apply_limits(ctx, run, &before.effective.limits).await
     {
         tracing::error!(instance = %record.name, error = %error.chain(),
@@ -103,15 +122,17 @@ async fn write(
     ctx: &Ctx,
     record: &InstanceRecord,
     mut changed: InstanceRecord,
-    run: Option<&Run>,
+    holder: &Holder,
     limits: &Limits,
     show: impl FnOnce(InstanceRecord, Settings),
 ) -> Result<()> {
+    let run = holder.guest();
     let following = ctx.profiles.following().await;
     let (_, after) = check(ctx, record, &changed, run.is_some())?;
     let held = ctx.references.hold().await;
-    // A guest keeps the NICs that it was started with, whatever a profile has become meanwhile.
-    if run.is_none() {
+    // A guest, and what is left of one, keeps the NICs that it was started with, whatever a profile has become
+    // meanwhile: the next start brings what is to be.
+    if let Holder::Nobody = holder {
         nics::hold(ctx, &mut changed, &after.effective)?;
     }
     let written = async {

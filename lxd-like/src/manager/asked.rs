@@ -2,24 +2,26 @@
 
 use sc_api::{ErrorKind, InstanceName, InstanceSource};
 
-use super::{Images, RootSource};
+use super::{Images, Root, RootSource};
 use crate::error::Error;
 
-/// An image that was there when a client asked for it.
+/// An image that was there when an instance was begun to be made of it.
 pub struct AskedImage {
     /// As the client calls it.
     name: String,
     fingerprint: String,
 }
 
-impl Images {
-    /// The image that a source names; `None` where it names none, or there is no such.
-    pub fn asked(&self, source: &InstanceSource) -> Option<AskedImage> {
+impl AskedImage {
+    /// The image that a source has named, and its root is made of; `None` where a client has named none.
+    pub fn of(source: &InstanceSource, root: &Root) -> Option<Self> {
         let Ok(RootSource::Local(name)) = RootSource::of(source) else { return None };
-        let fingerprint = self.resolve(name).ok()?.fingerprint;
-        Some(AskedImage { name: name.to_owned(), fingerprint })
+        let fingerprint = root.fingerprint()?.to_owned();
+        Some(Self { name: name.to_owned(), fingerprint })
     }
+}
 
+impl Images {
     /// Why an instance could not be made of an image: what is missed of one that was deleted meanwhile has
     /// names that the client does not know.
     pub fn of_deleted(&self, asked: &AskedImage, instance: &InstanceName, error: Error) -> Error {

@@ -13,6 +13,7 @@ mod references;
 mod root;
 mod roster;
 
+pub use asked::AskedImage;
 pub use images::{Images, Incoming};
 pub use networks::Networks;
 pub use pool::Pool;

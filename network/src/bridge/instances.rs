@@ -53,10 +53,23 @@ impl Network {
         self.ipam().put_back(instance, device, before);
     }
 
-    /// Gives a device's addresses back and forgets its DHCP entry, its lease and its name. A device
-    /// without a reservation is no error. dnsmasq takes the lease back within milliseconds after this
-    /// returns, or is told again, and before it hears of another holder.
+    /// Withdraws a device and frees what it holds. A device without a reservation is no error.
     pub async fn release(&self, instance: &str, device: &str) -> Result<()> {
+        let withdrawn = self.withdraw(instance, device).await;
+        self.free(instance, device);
+        withdrawn
+    }
+
+    /// Frees what a device holds: from here on somebody else may get its addresses.
+    pub fn free(&self, instance: &str, device: &str) {
+        let held = self.ipam().release(instance, device);
+        held.into_iter().for_each(|held| self.forget_late_leases(held.mac));
+    }
+
+    /// Makes dnsmasq and the kernel forget a device: its DHCP entry, its lease and its name. Its addresses stay
+    /// its own until [`Network::free`]. dnsmasq takes the lease back within milliseconds after this
+    /// returns, or is told again, and before it hears of another holder.
+    pub async fn withdraw(&self, instance: &str, device: &str) -> Result<()> {
         let dns = self.0.dns.read().await;
         let files = &self.0.files;
         let mut errors = Vec::new();
@@ -66,16 +79,13 @@ impl Network {
             Ok(true) => dns.iter().for_each(Dnsmasq::note_removed),
             Err(error) => errors.push(error),
         }
-        // Only now: from here on somebody else may get the addresses.
-        let held = self.ipam().release(instance, device);
+        let held = self.ipam().get(instance, device).cloned();
         if let Some(held) = held {
             if let Some(dnsmasq) = &*dns
                 && self.forget_leases(dnsmasq, &held, Whose::Own).await.is_err()
             {
-                // Nobody comes back for it: that a device had them is not known any more.
                 errors.extend(self.forget_leases(dnsmasq, &held, Whose::Own).await.err());
             }
-            self.forget_late_leases(held.clone());
             let index = self.index();
             // Without a bridge nobody is known behind it.
             for address in addresses(&held).filter(|_| index != 0) {

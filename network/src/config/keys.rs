@@ -137,6 +137,9 @@ pub static KEYS: &[Key] = &[
 
 /// Checks one key and its value by themselves.
 pub(super) fn check(key: &str, value: &str) -> Result<()> {
+    if key.contains(char::is_control) {
+        return Err(NetworkError::ControlCharacter { key: key.to_owned() });
+    }
     let matches = |known: &&Key| {
         if known.name.ends_with('.') {
             key.len() > known.name.len() && key.starts_with(known.name)

@@ -130,6 +130,11 @@ impl Ipam {
         self.owners.get(&address).map(|(instance, device)| (instance.as_str(), device.as_str()))
     }
 
+    /// Whether a device has this hardware address.
+    pub fn holds(&self, mac: Mac) -> bool {
+        self.macs.contains_key(&mac)
+    }
+
     /// Chooses and holds addresses; what the device has held before stays its own until [`Ipam::settle`] or
     /// [`Ipam::put_back`]. `leased` tells which hardware address dnsmasq gave an address to.
     pub fn reserve(

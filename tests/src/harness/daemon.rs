@@ -197,6 +197,16 @@ impl Daemon {
         eventually("the daemon dies of its fault", READY, || child.try_wait().expect("our child"));
     }
 
+    /// Ends `scd`, and starts it into a fault that kills it when it is asked this.
+    #[track_caller]
+    pub fn killed_when_asked(&mut self, args: &[&str], fault: &str) {
+        self.end();
+        self.run_into(fault);
+        let ran = self.sc(args);
+        assert_ne!(ran.code, 0, "{fault}: {ran:?}");
+        self.wait_died();
+    }
+
     /// Ends `scd` in order; guests go on.
     #[track_caller]
     pub fn end(&mut self) {

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::etag::IfMatch;
 use crate::instance::config::Checked;
 use crate::instance::queue::Ask;
-use crate::instance::update::Update;
+use crate::instance::update::{Holder, Update};
 use crate::instance::view::Phase;
 use crate::instance::{config, delete, nics, update};
 
@@ -64,7 +64,12 @@ impl Owner {
                 view.expanded = Arc::new(expanded);
             });
         };
-        update::update(&self.ctx, &before, changed, self.run_now(), show).await?;
+        let holder = match self.run_now() {
+            Some(run) => Holder::Guest(run),
+            None if self.leftover.run.is_some() => Holder::Remains,
+            None => Holder::Nobody,
+        };
+        update::update(&self.ctx, &before, changed, holder, show).await?;
         self.keep_copy();
         self.lifecycle("instance-updated");
         Ok(())
@@ -79,8 +84,9 @@ impl Owner {
             }
             // When it is found again its limits are set as they are then.
             None if matches!(self.state, State::Silent(_)) => {}
-            // Of one that is to be deleted, and could not be yet, nothing needs to be held.
-            None if self.leftover.deletion.is_some() => {}
+            // Of one that is to be deleted, and could not be yet, nothing needs to be held; and what is left
+            // of a run has what it was started with: the next start sees to both.
+            None if self.leftover.deletion.is_some() || self.leftover.run.is_some() => {}
             None => self.hold_nics(&checked).await?,
         }
         self.view.send_modify(|view| view.expanded = Arc::new(checked.expanded));

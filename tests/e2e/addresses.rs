@@ -1,0 +1,77 @@
+//! The addresses that an instance holds on its network, whatever fails meanwhile.
+
+use sc_tests::guests::{BUSYBOX, Busybox};
+use sc_tests::{Daemon, left_nothing, warmed};
+
+/// What each instance holds on the network of the default profile.
+#[track_caller]
+fn leases(daemon: &Daemon) -> String {
+    let network = ["profile", "device", "get", "default", "eth0", "network"];
+    let network = daemon.sc(&network).ok().to_owned();
+    daemon.sc(&["network", "list-leases", &network, "-f", "csv"]).ok().to_owned()
+}
+
+/// An address on that network that nobody has.
+#[track_caller]
+fn another_address(daemon: &Daemon) -> String {
+    let leases = leases(daemon);
+    let gateway = leases.split(',').find(|field| field.ends_with(".1")).expect("a gateway");
+    format!("{}.77", gateway.trim_end_matches(".1"))
+}
+
+#[test]
+fn an_instance_that_is_changed_keeps_its_address_from_others() {
+    let daemon = Busybox::running();
+    let before = leases(&daemon);
+    assert!(before.contains("c1,"), "{before}");
+    daemon.sc(&["config", "set", "c1", "user.a=1"]).ok();
+    assert_eq!(leases(&daemon), before);
+    daemon.sc(&["launch", BUSYBOX, "c2"]).ok();
+    let of_c1 = |leases: &str| leases.lines().filter(|line| line.starts_with("c1,")).count();
+    assert_eq!(of_c1(&leases(&daemon)), of_c1(&before));
+}
+
+#[test]
+fn an_instance_whose_deletion_is_taken_back_keeps_its_address() {
+    let mut daemon = Busybox::daemon();
+    let (folder, away) = (daemon.scratch().join("given"), daemon.scratch().join("away"));
+    std::fs::create_dir(&folder).unwrap();
+    let source = format!("source={}", folder.display());
+    daemon.sc(&["storage", "create", "other", "dir", &source]).ok();
+    daemon.sc(&["init", BUSYBOX, "c1", "-s", "other"]).ok();
+    let before = leases(&daemon);
+    daemon.end();
+    std::fs::rename(&folder, &away).unwrap();
+    daemon.run_into("fail@delete:removed");
+    daemon.sc(&["delete", "c1"]).refused("injected failure");
+    assert_eq!(leases(&daemon), before);
+    daemon.end();
+    std::fs::rename(&away, &folder).unwrap();
+    daemon.run_again();
+    daemon.sc(&["start", "c1"]).ok();
+    assert_eq!(leases(&daemon), before);
+    daemon.sc(&["delete", "--force", "c1"]).ok();
+    daemon.sc(&["image", "delete", BUSYBOX]).ok();
+    daemon.sc(&["storage", "delete", "other"]).ok();
+}
+
+#[test]
+fn what_is_left_of_a_run_keeps_its_address_until_it_is_cleared_up() {
+    let (mut daemon, before) = warmed();
+    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let (held, other) = (leases(&daemon), another_address(&daemon));
+    daemon.end();
+    daemon.run_into("fail@clear-up:links");
+    daemon.sc(&["stop", "--force", "c1"]).ok();
+    daemon.sc(&["start", "c1"]).refused("clear up what the last run has left");
+    let address = format!("ipv4.address={other}");
+    daemon.sc(&["config", "device", "override", "c1", "eth0", &address]).ok();
+    daemon.sc(&["profile", "set", "default", "user.a=1"]).ok();
+    assert_eq!(leases(&daemon), held);
+    daemon.restart();
+    daemon.sc(&["start", "c1"]).ok();
+    assert!(leases(&daemon).contains(&other), "{}", leases(&daemon));
+    daemon.sc(&["delete", "--force", "c1"]).ok();
+    daemon.sc(&["profile", "unset", "default", "user.a"]).ok();
+    left_nothing(&daemon, "an address that was changed", &before);
+}
