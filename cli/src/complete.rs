@@ -111,19 +111,28 @@ pub fn instance_names() -> ArgValueCompleter {
     })
 }
 
-/// Completes images: local aliases, and those of the remote that builds them.
+/// Completes images: local aliases, and those of the remote that builds them, each by its shortest name
+/// that begins with what is there.
 pub fn image_names() -> ArgValueCompleter {
-    completer(async |client| {
-        let built = Recipe::all().into_iter().map(|recipe| {
-            let shortest = recipe.aliases.into_iter().next().expect("an image has a name");
-            (format!("debian:{shortest}"), recipe.description)
+    ArgValueCompleter::new(|current: &OsStr| candidates(current, image_names_like(current)))
+}
+
+/// Asks for the names of images.
+fn image_names_like(
+    current: &OsStr,
+) -> impl AsyncFn(&Client) -> sc_client::Result<Vec<(String, String)>> {
+    async |client| {
+        let built = Recipe::all().into_iter().filter_map(|recipe| {
+            let names = recipe.aliases.into_iter().map(|alias| format!("debian:{alias}"));
+            let fitting = |name: &String| current.to_str().is_some_and(|c| name.starts_with(c));
+            Some((names.into_iter().find(fitting)?, recipe.description))
         });
         // Where the plain name is another remote's.
         let chosen = context::remotes().is_ok_and(|r| r.default.protocol != Protocol::Api);
         let own = if chosen { "local:" } else { "" };
         let aliases = aliases(client).await?.map(|(name, about)| (format!("{own}{name}"), about));
         Ok(aliases.chain(built).collect())
-    })
+    }
 }
 
 /// Completes local aliases.

@@ -14,6 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
+use crate::output::OutputClosed;
+
 /// What a pipe that can be written takes at least without blocking (`PIPE_BUF`, `pipe(7)`).
 const SURE_TO_FIT: usize = 4096;
 
@@ -41,6 +43,16 @@ impl Output {
     /// Standard error.
     pub fn stderr() -> io::Result<Self> {
         Stream::new(rustix::stdio::stderr(), Interest::WRITABLE).map(Self)
+    }
+}
+
+/// Returns once nobody reads standard output any more; never where that cannot be known, as of a file.
+pub async fn reader_left() -> OutputClosed {
+    let stdout = Stream::new(rustix::stdio::stdout(), Interest::ERROR).map(|stream| stream.waiter);
+    match &stdout {
+        // A pipe that is written to is in error once its other end is closed: poll(2).
+        Ok(Some(stdout)) if stdout.ready(Interest::ERROR).await.is_ok() => OutputClosed,
+        _ => std::future::pending().await,
     }
 }
 

@@ -199,6 +199,16 @@ fn a_monitor_sees_what_happens() {
 }
 
 #[test]
+fn a_monitor_ends_when_nobody_reads_it_any_more() {
+    let daemon = Daemon::start();
+    let mut command = daemon.command(&["monitor"]);
+    let mut monitor = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(monitor.stdout.take());
+    let ended = || monitor.try_wait().unwrap().and_then(|status| status.code());
+    assert_eq!(eventually("the monitor ends", Duration::from_secs(20), ended), 141);
+}
+
+#[test]
 fn a_monitor_tells_that_the_daemon_has_ended() {
     let mut daemon = Daemon::start();
     for (killed, told) in [

@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use sc_api::Instance;
 
 use super::objects::change::change;
-use super::objects::device::{Add, Get, List, OneDevice, Remove, Show, WithDevices};
+use super::objects::device::{Add, Get, List, OneDevice, Remove, Show, WithDevices, device_type};
 use super::objects::set::{Set, Unset};
-use crate::complete::{device_settings, instance_names};
+use crate::complete::{self, device_settings, instance_names};
 use crate::context::Context;
 use crate::verb::{DONE, Entry, Group, Verb};
 use crate::{keyvalue, output};
@@ -54,11 +55,23 @@ pub struct Override {
     #[arg(value_name = "NAME", add = instance_names())]
     name: String,
     /// The device's name
-    #[arg(value_name = "DEVICE")]
+    #[arg(value_name = "DEVICE", add = inherited_devices())]
     device: String,
     /// The keys that are changed
     #[arg(value_name = "KEY=VALUE", add = device_settings())]
     keys: Vec<String>,
+}
+
+/// Completes the devices that profiles bring.
+fn inherited_devices() -> ArgValueCompleter {
+    complete::completer(async |client| {
+        let name = complete::word(4).unwrap_or_default();
+        let name = name.strip_prefix("local:").unwrap_or(&name);
+        let Instance { devices, expanded_devices, .. } = client.instance(name).await?.value;
+        let inherited =
+            expanded_devices.into_iter().filter(|(name, _)| !devices.contains_key(name));
+        Ok(inherited.map(|(name, keys)| (name, device_type(&keys))).collect())
+    })
 }
 
 impl Verb for Override {

@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use crate::context::Context;
 use crate::output::{self, printable};
-use crate::progress;
 use crate::verb::Verb;
+use crate::{progress, stdio};
 
 /// `sc monitor`.
 #[derive(Debug, Args)]
@@ -66,8 +66,14 @@ impl Verb for Monitor {
         let form = if self.pretty { Form::Pretty } else { self.format };
         let mut events = context.client.events(&types).await?;
         let mut pretty = Pretty::default();
-        while let Some(event) = events.next().await {
-            let event = event?;
+        let mut left = std::pin::pin!(stdio::reader_left());
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                // It may be long until the next event that could not be printed.
+                closed = &mut left => return Err(closed.into()),
+            };
+            let Some(event) = event.transpose()? else { break };
             match form {
                 Form::Json => output::line(serde_json::to_string(&event)?)?,
                 Form::Yaml => output::print(output::to_yaml(&event)? + "\n")?,

@@ -63,6 +63,8 @@ fn bash_completes_words_that_go_on_after_a_colon_or_an_equals_sign() {
     let set = ["sc", "config", "set", "web1", "limits.cpu", "=", "2", "limits.mem"];
     assert_eq!(bash(&cli, "sc config set web1 limits.cpu=", &set[..6]), "");
     assert_eq!(bash(&cli, "sc config set web1 limits.cpu=2 limits.mem", &set), "[limits.memory=]");
+    let images = bash(&cli, "sc launch debian:boo", &["sc", "launch", "debian", ":", "boo"]);
+    assert!(images.starts_with("[bookworm]"), "{images}");
     // Where they stand alone they begin nothing.
     let names = bash(&cli, "sc start x: ", &["sc", "start", "x", ":", ""]);
     assert!(names.starts_with("[web1][db1]"), "{names}");
@@ -86,4 +88,5 @@ fn what_is_unset_or_removed_is_completed_by_what_there_is() {
     ends("sc profile device add default r", "");
     ends("sc profile device add default d disk p", "[path=][pool=]");
     ends("sc profile device add default d disk netw", "");
+    ends("sc config device override web1 r", "[root]");
 }

@@ -61,10 +61,13 @@ fn device_names<T: WithDevices>() -> ArgValueCompleter {
     complete::completer(async |client| {
         let mut form = named::<T>(client, 4).await?;
         let devices = T::devices(&mut form).iter();
-        Ok(devices
-            .map(|(name, keys)| (name.clone(), keys.get("type").cloned().unwrap_or_default()))
-            .collect())
+        Ok(devices.map(|(name, keys)| (name.clone(), device_type(keys))).collect())
     })
+}
+
+/// What a device says it is.
+pub fn device_type(keys: &ConfigMap) -> String {
+    keys.get("type").cloned().unwrap_or_default()
 }
 
 impl<T: WithDevices + 'static> Keyed for OneDevice<T> {
