@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use sc_api::{ConfigMap, InstanceName, InstanceParts, InstancePatch, InstancePut, InstancesPost};
+use sc_api::{ConfigMap, InstanceParts, InstancePatch, InstancePut, InstancesPost};
 
 use super::extract::{Json, ListQuery, Path, Query};
 use super::filter::Filter;
@@ -45,7 +45,7 @@ pub async fn create(
     sc_profiles::drop_records(&mut post.put.config);
     put_on_networks(&ctx, &mut post.put.devices);
     if post.name.is_empty() {
-        post.name = free_name(&instances);
+        post.name = instances.free_name();
     }
     let name = instance::precheck(&ctx, &post)?;
     instances.check_free(&name)?;
@@ -167,29 +167,6 @@ fn refuse_unset_of_records(config: &ConfigMap) -> Result<()> {
         None => Ok(()),
         Some((key, _)) => {
             Err(Error::invalid(format!("{key} is the daemon's own record: it cannot be unset")))
-        }
-    }
-}
-
-/// A name for an instance that was given none.
-fn free_name(instances: &Instances) -> String {
-    const FIRST: [&str; 16] = [
-        "able", "brisk", "calm", "deft", "eager", "fleet", "glad", "hardy", "keen", "lively",
-        "merry", "noble", "prime", "quick", "sturdy", "vivid",
-    ];
-    const SECOND: [&str; 16] = [
-        "badger", "crane", "dolphin", "egret", "falcon", "gecko", "heron", "ibis", "jackal",
-        "kestrel", "lynx", "marten", "otter", "puffin", "raven", "stoat",
-    ];
-    loop {
-        let [a, b, c]: [u8; 3] = rand::random();
-        let (first, second) = (FIRST[usize::from(a % 16)], SECOND[usize::from(b % 16)]);
-        let plain = format!("{first}-{second}");
-        let numbered = format!("{plain}-{c}");
-        for name in [plain, numbered] {
-            if name.parse::<InstanceName>().is_ok() && instances.get(&name).is_err() {
-                return name;
-            }
         }
     }
 }

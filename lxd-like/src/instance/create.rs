@@ -19,6 +19,7 @@ use sc_store::{Change, CommitError, Draft, IntentId};
 use super::command::Creation;
 use super::config::{self, Checked};
 use super::handle::InstanceHandle;
+use super::name::{name_taken, refuse_localhost};
 use super::owner::{self, Leftover, State};
 use super::registry::Instances;
 use super::start::{Begun, Wanted};
@@ -26,7 +27,7 @@ use super::{delete, fit, nics, update, volume};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::manager::{AskedImage, Claim, Root, RootSource};
-use crate::model::{ImageUse, InstanceRecord, Intent, PROJECT};
+use crate::model::{ImageUse, InstanceRecord, Intent};
 use crate::operation::ProgressReporter;
 
 /// Checks what can be checked before an operation is begun: so that a plain mistake is refused at
@@ -42,11 +43,7 @@ pub fn precheck(ctx: &Ctx, post: &InstancesPost) -> Result<InstanceName> {
     }
     refuse_stateful(post.put.stateful)?;
     let name: InstanceName = post.name.parse()?;
-    if name.as_str().eq_ignore_ascii_case("localhost") {
-        return Err(Error::invalid(format!(
-            "Name \"{name}\" is what every host calls itself: choose another name"
-        )));
-    }
+    refuse_localhost(&name)?;
     RootSource::of(&post.source)?;
     if !post.put.architecture.is_empty() {
         let host = sc_images::metadata::host_architecture();
@@ -192,47 +189,6 @@ impl Instances {
                 handle.created(undo(ctx, &record, creation, begun).await).await?;
                 Err(error.within(format!("create instance {}", record.name)))
             }
-        }
-    }
-
-    /// Lets one creation at a time have a name that is nobody's.
-    fn claim_name(&self, name: &InstanceName) -> Result<Claim> {
-        let claim = self.ctx().pools.claim_volume(name.as_str());
-        // One that was just deleted is in the list until it has freed what it held.
-        self.check_free(name)?;
-        match self.ctx().store.get_doc::<InstanceRecord>(&[PROJECT, name.as_str()])? {
-            Some(_) => Err(name_taken(name)),
-            None => self.check_host_name(name).and(claim),
-        }
-    }
-
-    /// Refuses a name by which guests would find another instance than this one.
-    fn check_host_name(&self, name: &InstanceName) -> Result<()> {
-        let same =
-            |other: &str| other.eq_ignore_ascii_case(name.as_str()) && other != name.as_str();
-        match self.names()?.into_iter().find(|other| same(other.as_str())) {
-            None => Ok(()),
-            Some(other) => Err(Error::conflict(format!(
-                "Instance \"{other}\" already exists, and \"{name}\" is the same name in DNS: choose \
-                 another name"
-            ))),
-        }
-    }
-
-    /// The names of all instances, those included that a new daemon has not taken up yet.
-    fn names(&self) -> Result<Vec<InstanceName>> {
-        if self.ctx().ready.is_cancelled() {
-            return Ok(self.list().iter().map(|instance| instance.name().clone()).collect());
-        }
-        let records = self.ctx().store.list_docs::<InstanceRecord>(&[PROJECT])?;
-        Ok(records.into_iter().map(|record| record.value.name).collect())
-    }
-
-    /// The refusal of a name that is taken, before anything is fetched for it.
-    pub fn check_free(&self, name: &InstanceName) -> Result<()> {
-        match self.get(name.as_str()) {
-            Ok(_) => Err(name_taken(name)),
-            Err(_) => Ok(()),
         }
     }
 }
@@ -414,8 +370,4 @@ async fn undo(
             Creation::Remains(intent, None)
         }
     }
-}
-
-fn name_taken(name: &InstanceName) -> Error {
-    Error::conflict(format!("Instance \"{name}\" already exists: choose another name"))
 }

@@ -33,6 +33,7 @@ mod exec;
 mod fit;
 mod handle;
 mod keep;
+mod name;
 mod nics;
 mod owner;
 mod profile_users;

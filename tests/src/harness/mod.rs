@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod disk;
 pub mod docker;
 pub mod effects;
+mod ending;
 pub mod faults;
 pub mod host;
 pub mod instance;
