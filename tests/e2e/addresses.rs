@@ -40,6 +40,7 @@ fn an_instance_whose_deletion_is_taken_back_keeps_its_address() {
     daemon.sc(&["storage", "create", "other", "dir", &source]).ok();
     daemon.sc(&["init", BUSYBOX, "c1", "-s", "other"]).ok();
     let before = leases(&daemon);
+    assert!(before.contains("c1,"), "{before}");
     daemon.end();
     std::fs::rename(&folder, &away).unwrap();
     daemon.run_into("fail@delete:removed");
@@ -65,7 +66,10 @@ fn what_is_left_of_a_run_keeps_its_address_until_it_is_cleared_up() {
     daemon.sc(&["stop", "--force", "c1"]).ok();
     daemon.sc(&["start", "c1"]).refused("clear up what the last run has left");
     let address = format!("ipv4.address={other}");
-    daemon.sc(&["config", "device", "override", "c1", "eth0", &address]).ok();
+    let gateway = format!("ipv4.address={}.1", other.trim_end_matches(".77"));
+    let change = |address| daemon.sc(&["config", "device", "override", "c1", "eth0", address]);
+    change(&gateway).refused("the network itself has it");
+    change(&address).ok();
     daemon.sc(&["profile", "set", "default", "user.a=1"]).ok();
     assert_eq!(leases(&daemon), held);
     daemon.restart();

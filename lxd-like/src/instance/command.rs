@@ -42,8 +42,8 @@ pub(super) enum Creation {
 pub(super) enum Command {
     Created(Creation, Reply),
     Start(Reply),
-    /// Start it if it is still to be started again, as an earlier daemon had begun to.
-    StartAgain(Reply),
+    /// Restart it if it is still to be, as an earlier daemon had begun to.
+    FinishRestart(Reply),
     Stop(StopMode, Reply),
     Restart(StopMode, Reply),
     Delete(Reply),
@@ -59,7 +59,7 @@ impl Command {
         match self {
             Self::Created(_, reply)
             | Self::Start(reply)
-            | Self::StartAgain(reply)
+            | Self::FinishRestart(reply)
             | Self::Stop(_, reply)
             | Self::Restart(_, reply)
             | Self::Delete(reply)

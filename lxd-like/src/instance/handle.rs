@@ -76,9 +76,9 @@ impl InstanceHandle {
         self.ask(Command::Start).await
     }
 
-    /// Starts it, unless nobody wants that any more: see [`super::unfinished`].
-    pub(super) async fn start_again(&self) -> Result<()> {
-        self.ask(Command::StartAgain).await
+    /// Starts it again, unless nobody wants that any more: see [`super::unfinished`].
+    pub(super) async fn finish_restart(&self) -> Result<()> {
+        self.ask(Command::FinishRestart).await
     }
 
     /// Stops it. An ephemeral instance is deleted then.

@@ -29,6 +29,13 @@ pub(super) fn hold(ctx: &Ctx, record: &mut InstanceRecord, effective: &Effective
     Ok(true)
 }
 
+/// Whether an instance could have these NICs, which it is not to hold now.
+pub(super) fn check(ctx: &Ctx, record: &InstanceRecord, effective: &Effective) -> Result<()> {
+    let nics = reserve(ctx, record, effective)?;
+    put_back(ctx, record, &nics);
+    Ok(())
+}
+
 fn hwaddr_key(device: &str) -> String {
     format!("volatile.{device}.hwaddr")
 }
@@ -95,14 +102,16 @@ pub(super) async fn settle(ctx: &Ctx, before: &InstanceRecord, after: &InstanceR
     }
 }
 
-/// Takes an instance out of its networks' DHCP and DNS. What it holds stays its own until it is [`free`].
+/// Takes an instance out of its networks' DHCP and DNS, going on past failures; returns the first. What it
+/// holds stays its own until it is [`free`].
 pub(super) async fn withdraw(ctx: &Ctx, record: &InstanceRecord) -> Result<()> {
+    let mut withdrawn = Ok(());
     for (device, nic) in &record.nics {
         if let Ok(network) = ctx.networks.get(nic.network.as_str()) {
-            network.withdraw(record.name.as_str(), device).await?;
+            withdrawn = withdrawn.and(network.withdraw(record.name.as_str(), device).await);
         }
     }
-    Ok(())
+    Ok(withdrawn?)
 }
 
 /// Frees everything that a record holds.

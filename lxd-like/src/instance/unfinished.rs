@@ -11,14 +11,10 @@ use std::time::Duration;
 use sc_api::{ErrorKind, InstanceName};
 use sc_store::IntentId;
 
-use super::command::StopMode;
 use super::handle::InstanceHandle;
 use super::registry::Instances;
 use crate::error::Result;
 use crate::model::{InstanceRecord, PROJECT, RunPlan};
-
-/// How long a guest may take to stop that was about to be restarted when the daemon died.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often an instance is looked for that is not taken up yet.
 const TAKING_UP_PAUSE: Duration = Duration::from_millis(200);
@@ -135,20 +131,18 @@ impl Instances {
         while instance.view().phase.is_silent() {
             tokio::time::sleep(TAKING_UP_PAUSE).await;
         }
-        // It may end of itself before it is asked to.
-        let starts = || self.unfinished().has(name) && !instance.view().phase.has_guest();
-        match instance.view().phase.run() {
-            Some(run) if restart.became == Some(run.plan.run) => Ok(()),
-            _ if !self.unfinished().has(name) => Ok(()),
-            Some(_) => match instance.restart(StopMode::Orderly(STOP_PATIENCE)).await {
-                Err(_) if starts() => instance.start_again().await,
-                other => other,
-            },
-            None => match instance.start_again().await {
-                // Somebody was faster.
-                Err(_) if !self.unfinished().has(name) => Ok(()),
-                other => other,
-            },
+        let run = instance.view().phase.run().map(|run| run.plan.run);
+        if run.is_some() && run == restart.became {
+            return Ok(());
+        }
+        match instance.finish_restart().await {
+            // Somebody was faster.
+            Err(_) if !self.unfinished().has(name) => Ok(()),
+            // It has ended of itself before it was asked to.
+            Err(_) if run.is_some() && !instance.view().phase.has_guest() => {
+                instance.finish_restart().await
+            }
+            other => other,
         }
     }
 

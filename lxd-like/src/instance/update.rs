@@ -132,8 +132,10 @@ async fn write(
     let held = ctx.references.hold().await;
     // A guest, and what is left of one, keeps the NICs that it was started with, whatever a profile has become
     // meanwhile: the next start brings what is to be.
-    if let Holder::Nobody = holder {
-        nics::hold(ctx, &mut changed, &after.effective)?;
+    match holder {
+        Holder::Nobody => drop(nics::hold(ctx, &mut changed, &after.effective)?),
+        Holder::Remains => nics::check(ctx, record, &after.effective)?,
+        Holder::Guest(_) => {}
     }
     let written = async {
         let expanded = config::of_record(ctx, &changed)?.expanded;

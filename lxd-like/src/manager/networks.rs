@@ -1,5 +1,6 @@
 //! Networks: managed bridges, their records and what stands for them outside.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sc_api::{ConfigMap, NetworkName};
@@ -145,11 +146,15 @@ impl Networks {
 
     /// Paths of the instances and profiles that use a network.
     pub fn used_by(&self, name: &str) -> Result<Vec<String>> {
-        users(
-            &self.store,
-            |instance| instance.nics.values().any(|nic| nic.network.as_str() == name),
-            |device| device.get("network").is_some_and(|network| network == name),
-        )
+        let names = |device: &BTreeMap<String, String>| {
+            device.get("network").is_some_and(|network| network == name)
+        };
+        // One may have a NIC that it does not hold yet, and hold one that it has no more.
+        let uses = |instance: &InstanceRecord| {
+            instance.devices.values().any(names)
+                || instance.nics.values().any(|nic| nic.network.as_str() == name)
+        };
+        users(&self.store, uses, names)
     }
 
     /// What this boot's runs have plugged into a network.

@@ -80,20 +80,28 @@ impl Network {
             Err(error) => errors.push(error),
         }
         let held = self.ipam().get(instance, device).cloned();
-        if let Some(held) = held {
-            if let Some(dnsmasq) = &*dns
-                && self.forget_leases(dnsmasq, &held, Whose::Own).await.is_err()
-            {
-                errors.extend(self.forget_leases(dnsmasq, &held, Whose::Own).await.err());
-            }
-            let index = self.index();
-            // Without a bridge nobody is known behind it.
-            for address in addresses(&held).filter(|_| index != 0) {
-                let forgotten = self.0.context.links.forget_neighbour(index, address).await;
-                errors.extend(forgotten.err());
-            }
+        if let Some(held) = held
+            && let Err(error) = self.forget_where(dns.as_ref(), &held).await
+        {
+            // Nobody is kept from leaving for it: leases are looked for again, and neighbours age.
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(network = self.0.name, instance, device, error, "forget who has gone");
         }
         all_gone(|| self.device(instance, device), errors)
+    }
+
+    /// Has dnsmasq forget the leases of a device, and the kernel behind which port it was.
+    async fn forget_where(&self, dnsmasq: Option<&Dnsmasq>, held: &Reservation) -> Result<()> {
+        let leases = match dnsmasq {
+            Some(dnsmasq) => self.forget_leases(dnsmasq, held, Whose::Own).await,
+            None => Ok(()),
+        };
+        let index = self.index();
+        // Without a bridge nobody is known behind it.
+        for address in addresses(held).filter(|_| index != 0) {
+            self.0.context.links.forget_neighbour(index, address).await?;
+        }
+        leases
     }
 
     /// Makes a device's interface: the host's end on the bridge and up, the other end in the network

@@ -33,9 +33,9 @@ impl Network {
     /// good: dnsmasq is started anew without it.
     pub(super) fn forget_late_leases(&self, gone: Mac) {
         let mut all = self.gone();
+        let somebody_looks = !all.is_empty();
         all.insert(gone, Instant::now());
-        if all.len() > 1 {
-            // Somebody looks already.
+        if somebody_looks {
             return;
         }
         let network = self.clone();

@@ -169,20 +169,24 @@ impl Ipam {
     pub fn settle(&mut self, instance: &str, device: &str) {
         let key = (instance.to_owned(), device.to_owned());
         if self.replaced.contains_key(&key) {
-            let (now, _) = self.remove(&key);
+            let (now, replaced) = self.remove(&key);
             now.into_iter().for_each(|reservation| self.insert(reservation));
+            replaced.iter().for_each(|replaced| self.pass_on(replaced));
         }
     }
 
     /// Undoes what a device has been given: it holds again what it held `before`.
     pub fn put_back(&mut self, instance: &str, device: &str, before: Option<Reservation>) {
-        self.remove(&(instance.to_owned(), device.to_owned()));
+        let (now, _) = self.remove(&(instance.to_owned(), device.to_owned()));
         before.into_iter().for_each(|reservation| self.insert(reservation));
+        now.iter().for_each(|given| self.pass_on(given));
     }
 
     /// Gives a device's addresses back.
     pub fn release(&mut self, instance: &str, device: &str) -> Option<Reservation> {
-        self.remove(&(instance.to_owned(), device.to_owned())).0
+        let (now, replaced) = self.remove(&(instance.to_owned(), device.to_owned()));
+        now.iter().chain(&replaced).for_each(|gone| self.pass_on(gone));
+        now
     }
 
     fn insert(&mut self, reservation: Reservation) {
@@ -216,6 +220,17 @@ impl Ipam {
             }
         }
         both
+    }
+
+    /// What a device has no more is another's that has it as well.
+    fn pass_on(&mut self, given_up: &Reservation) {
+        let shares = |other: &&Reservation| {
+            let mut theirs = addresses(other);
+            other.mac == given_up.mac || theirs.any(|one| addresses(given_up).any(|a| a == one))
+        };
+        let others = self.held.values().chain(self.replaced.values());
+        let sharing: Vec<Reservation> = others.filter(shares).cloned().collect();
+        sharing.iter().for_each(|other| self.own(other));
     }
 
     fn choose(

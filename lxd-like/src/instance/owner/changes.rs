@@ -84,6 +84,8 @@ impl Owner {
             }
             // When it is found again its limits are set as they are then.
             None if matches!(self.state, State::Silent(_)) => {}
+            // One that is being made may still be taken back, with what it holds now.
+            None if matches!(self.state, State::Creating) => {}
             // Of one that is to be deleted, and could not be yet, nothing needs to be held; and what is left
             // of a run has what it was started with: the next start sees to both.
             None if self.leftover.deletion.is_some() || self.leftover.run.is_some() => {}

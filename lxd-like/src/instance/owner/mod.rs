@@ -189,11 +189,7 @@ impl Owner {
         match command {
             Command::Created(outcome, reply) => answer(reply, self.created(outcome).await),
             Command::Start(reply) => answer(reply, self.start(Wanted::default()).await),
-            Command::StartAgain(reply) => {
-                let waits = self.instances.unfinished().has(&self.record().name);
-                let started = if waits { self.start(Wanted::default()).await } else { Ok(()) };
-                answer(reply, started);
-            }
+            Command::FinishRestart(reply) => self.finish_restart(reply).await,
             Command::Stop(mode, reply) => self.stop(mode, reply).await,
             Command::Restart(mode, reply) => self.restart(mode, reply).await,
             Command::Delete(reply) => answer(reply, self.delete().await),
@@ -245,7 +241,13 @@ impl Owner {
             self.lifecycle("instance-created");
         }
         match outcome {
-            Creation::Made => {}
+            // Those that have changed meanwhile; else the next start sees to it.
+            Creation::Made => {
+                if let Err(error) = self.take_over_profiles().await {
+                    let (instance, error) = (&self.record().name, error.chain());
+                    tracing::warn!(%instance, error, "follow profiles that have changed");
+                }
+            }
             Creation::ToStart(wanted) => return self.start(*wanted).await,
             Creation::TakenBack => {
                 self.instances.remove_shown(&self.record().name, &self.view);

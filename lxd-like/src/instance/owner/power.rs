@@ -18,6 +18,9 @@ use crate::instance::view::Phase;
 use crate::instance::{config, fit, start, stop};
 use crate::model::Intent;
 
+/// How long a guest may take to stop that was about to be restarted when the daemon died.
+const RESTART_PATIENCE: Duration = Duration::from_secs(30);
+
 /// How long an agent's answer to a stop is waited for.
 const AGENT_AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -142,6 +145,17 @@ impl Owner {
         match restarting.steps.reach("intent") {
             Ok(()) => self.begin_stop(mode, None, Some(restarting)).await,
             Err(error) => self.conclude(vec![restarting], &Err(error.into())).await,
+        }
+    }
+
+    /// Finishes the restart of an earlier daemon, unless somebody has started or stopped it since.
+    pub(super) async fn finish_restart(&mut self, reply: Reply) {
+        match &self.state {
+            _ if !self.instances.unfinished().has(&self.record().name) => answer(reply, Ok(())),
+            State::Running(_) | State::Stopping(..) => {
+                self.restart(StopMode::Orderly(RESTART_PATIENCE), reply).await;
+            }
+            _ => answer(reply, self.start(Wanted::default()).await),
         }
     }
 

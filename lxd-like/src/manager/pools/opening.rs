@@ -4,7 +4,7 @@
 use std::iter::repeat;
 use std::time::Duration;
 
-use sc_api::{ErrorKind, PoolName};
+use sc_api::PoolName;
 use sc_storage::VolumeName;
 use sc_store::IntentId;
 use tokio::task::JoinSet;
@@ -20,6 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a pool is looked for that has not answered.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// What has become of the volumes that were to go.
+struct Dropped {
+    /// The first failure.
+    outcome: Result<()>,
+    /// Whether some are to wait, as an instance that waits for its image has their name.
+    waits: bool,
+}
 
 impl Pools {
     /// Opens all pools of the store and clears up what was under way in them. One that fails is
@@ -82,7 +90,7 @@ impl Pools {
     /// Removes what was deleted while the pool could not be used: volumes by the journal, layers by
     /// the images that there are.
     async fn catch_up(&self, pool: &Pool) -> Result<()> {
-        let dropped = self.drop_volumes(pool).await;
+        let dropped = self.drop_volumes(pool).await.outcome;
         let (store, pool) = (self.store.clone(), pool.clone());
         let removed = blocking(move || {
             for image in pool.images()? {
@@ -95,19 +103,26 @@ impl Pools {
         dropped.and(removed.await)
     }
 
-    /// Goes on after an error and returns the first.
-    async fn drop_volumes(&self, pool: &Pool) -> Result<()> {
+    /// Goes on after an error.
+    async fn drop_volumes(&self, pool: &Pool) -> Dropped {
         let _one = pool.dropping().await;
-        let mut outcome = Ok(());
-        for (id, volume) in self.dropped_volumes(pool.name())? {
-            outcome = outcome.and(self.drop_volume(pool, id, &volume).await);
+        let volumes = match self.dropped_volumes(pool.name()) {
+            Ok(volumes) => volumes,
+            Err(error) => return Dropped { outcome: Err(error), waits: false },
+        };
+        let mut dropped = Dropped { outcome: Ok(()), waits: false };
+        for (id, volume) in volumes {
+            // Else an instance could be given the name, and a volume, after the look.
+            let Ok(_ours) = self.claim_volume(&volume) else {
+                dropped.waits = true;
+                continue;
+            };
+            dropped.outcome = dropped.outcome.and(self.drop_volume(pool, id, &volume).await);
         }
-        outcome
+        dropped
     }
 
     async fn drop_volume(&self, pool: &Pool, id: IntentId, volume: &str) -> Result<()> {
-        // Else an instance could be given the name, and a volume, after the look.
-        let _ours = self.claim_volume(volume)?;
         if !self.journal.pending()?.iter().any(|(pending, _)| *pending == id) {
             return Ok(());
         }
@@ -129,15 +144,12 @@ impl Pools {
             for (tried, pause) in PAUSES.into_iter().chain(repeat(longest)).enumerate() {
                 sleep(pause).await;
                 let Ok(pool) = pools.get(name.as_str()) else { return };
-                match pools.drop_volumes(&pool).await {
-                    Ok(()) => return,
-                    Err(error) => {
-                        tracing::warn!(pool = %name, error = %error.chain(), "remove deleted volumes");
-                        // An instance that waits for its image has the name for as long.
-                        if tried + 1 >= PAUSES.len() && error.kind() != ErrorKind::Conflict {
-                            return;
-                        }
-                    }
+                let Dropped { outcome, waits } = pools.drop_volumes(&pool).await;
+                if let Err(error) = &outcome {
+                    tracing::warn!(pool = %name, error = %error.chain(), "remove deleted volumes");
+                }
+                if !waits && (outcome.is_ok() || tried + 1 >= PAUSES.len()) {
+                    return;
                 }
             }
         });

@@ -74,6 +74,29 @@ fn leases_of_hundreds_who_are_gone_are_taken_back_and_those_of_others_stay() {
 }
 
 #[test]
+fn a_lease_that_comes_after_its_holder_has_gone_is_taken_back() {
+    in_namespace(async {
+        let (folder, context) = (Folder::new(), context());
+        let leases = folder.path().join("dnsmasq.leases");
+        let network = Network::start(config(&[]), &folder.path(), context).await.unwrap();
+        for instance in ["web1", "web2"] {
+            let held = network.reserve(&request(instance)).unwrap();
+            network.release(instance, "eth0").await.unwrap();
+            // dnsmasq reads it when it is started anew.
+            let line = format!("4000000000 {} {} * *\n", held.mac, held.ipv4.unwrap());
+            fs::write(&leases, &line).unwrap();
+            kill(folder.pid().unwrap());
+            let until = Instant::now() + Duration::from_secs(20);
+            while fs::read_to_string(&leases).unwrap().contains(&line) {
+                assert!(Instant::now() < until, "{line}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        network.stop().await.unwrap();
+    });
+}
+
+#[test]
 fn the_name_of_a_bridge_is_free_for_others_when_its_table_is_gone() {
     in_namespace(async {
         let (folder, mut context) = (Folder::new(), context());

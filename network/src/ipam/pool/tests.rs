@@ -77,6 +77,13 @@ fn an_address_that_two_have_is_not_free_when_one_of_them_goes() {
     let mut ipam = ipam(&[V4]);
     let one = ipam.reserve(&request("one", None), &none).unwrap();
     let two = Reservation { instance: "two".to_owned(), mac: Mac::random(), ..one.clone() };
+    ipam.load(vec![one.clone(), two.clone()]);
+    let kept = ipam.reserve(&request("one", None), &none).unwrap();
+    assert_eq!(kept.ipv4, one.ipv4);
+    ipam.release("one", "eth0");
+    assert!(ipam.holds(two.mac));
+    ipam.reserve(&request("three", Some("10.9.8.2")), &none).unwrap_err();
+
     ipam.load(vec![one, two]);
     let moved = ipam.reserve(&request("two", None), &none).unwrap();
     assert_eq!(moved.ipv4.unwrap().to_string(), "10.9.8.3");
