@@ -152,6 +152,8 @@ impl Owner {
     pub(super) async fn finish_restart(&mut self, reply: Reply) {
         match &self.state {
             _ if !self.instances.unfinished().has(&self.record().name) => answer(reply, Ok(())),
+            // Who stops it by now means that.
+            State::Stopping(_, stopping) if !stopping.waiters.is_empty() => answer(reply, Ok(())),
             State::Running(_) | State::Stopping(..) => {
                 self.restart(StopMode::Orderly(RESTART_PATIENCE), reply).await;
             }
