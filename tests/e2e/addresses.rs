@@ -3,6 +3,8 @@
 use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Daemon, left_nothing, warmed};
 
+use crate::disks::Movable;
+
 /// What each instance holds on the network of the default profile.
 #[track_caller]
 fn leases(daemon: &Daemon) -> String {
@@ -34,20 +36,17 @@ fn an_instance_that_is_changed_keeps_its_address_from_others() {
 #[test]
 fn an_instance_whose_deletion_is_taken_back_keeps_its_address() {
     let mut daemon = Busybox::daemon();
-    let (folder, away) = (daemon.scratch().join("given"), daemon.scratch().join("away"));
-    std::fs::create_dir(&folder).unwrap();
-    let source = format!("source={}", folder.display());
-    daemon.sc(&["storage", "create", "other", "dir", &source]).ok();
+    let pool = Movable::with_pool(&daemon, "dir");
     daemon.sc(&["init", BUSYBOX, "c1", "-s", "other"]).ok();
     let before = leases(&daemon);
     assert!(before.contains("c1,"), "{before}");
     daemon.end();
-    std::fs::rename(&folder, &away).unwrap();
+    pool.lose();
     daemon.run_into("fail@delete:removed");
     daemon.sc(&["delete", "c1"]).refused("injected failure");
     assert_eq!(leases(&daemon), before);
     daemon.end();
-    std::fs::rename(&away, &folder).unwrap();
+    pool.find();
     daemon.run_again();
     daemon.sc(&["start", "c1"]).ok();
     assert_eq!(leases(&daemon), before);

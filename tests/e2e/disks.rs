@@ -1,4 +1,5 @@
-//! Disks of a test's own: one that stops writing when it is told to, and one that never answers.
+//! Disks and pools of a test's own: one that stops writing when it is told to, one that can be moved away, and one
+//! that never answers.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,36 @@ impl Drop for Disk {
 fn run(program: &str, args: &[&Path]) {
     let status = Command::new(program).args(args).status().unwrap();
     assert!(status.success(), "{program} {args:?}: {status}");
+}
+
+/// The pool `other` in a folder of the test's own, which can be moved away.
+pub(crate) struct Movable {
+    pub folder: PathBuf,
+    pub away: PathBuf,
+}
+
+impl Movable {
+    #[track_caller]
+    pub fn with_pool(daemon: &Daemon, driver: &str) -> Self {
+        let (folder, away) = (daemon.scratch().join("given"), daemon.scratch().join("away"));
+        std::fs::create_dir(&folder).unwrap();
+        let source = format!("source={}", folder.display());
+        daemon.sc(&["storage", "create", "other", driver, &source]).ok();
+        Self { folder, away }
+    }
+
+    /// Moves it away; an empty folder is there then.
+    #[track_caller]
+    pub fn lose(&self) {
+        std::fs::rename(&self.folder, &self.away).unwrap();
+        std::fs::create_dir(&self.folder).unwrap();
+    }
+
+    #[track_caller]
+    pub fn find(&self) {
+        std::fs::remove_dir(&self.folder).unwrap();
+        std::fs::rename(&self.away, &self.folder).unwrap();
+    }
 }
 
 /// A file system over a folder whose server never answers, until it is dropped.

@@ -1,10 +1,11 @@
 //! The same life on a pool of each driver.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Daemon, HostSnapshot, status, traced, until};
+
+use crate::disks::Movable;
 
 fn lives_on(driver: &str) {
     let daemon = Busybox::daemon();
@@ -91,36 +92,29 @@ fn a_folder_that_was_there_before_outlives_its_pool() {
     }
 }
 
-/// A daemon with the instance `c1` in the pool `other`, whose folder is not there any more; returns
-/// where the folder belongs and where it is.
-fn with_a_lost_pool() -> (Daemon, PathBuf, PathBuf) {
-    let mut daemon = Daemon::start();
-    Busybox::import(&daemon);
-    let (folder, away) = (daemon.scratch().join("given"), daemon.scratch().join("away"));
-    std::fs::create_dir(&folder).unwrap();
-    let source = format!("source={}", folder.display());
-    daemon.sc(&["storage", "create", "other", "dir", &source]).ok();
+/// A daemon with the instance `c1` in a pool whose folder is not there any more.
+fn with_a_lost_pool() -> (Daemon, Movable) {
+    let mut daemon = Busybox::daemon();
+    let pool = Movable::with_pool(&daemon, "dir");
     daemon.sc(&["init", BUSYBOX, "c1", "-s", "other"]).ok();
     daemon.kill9();
-    std::fs::rename(&folder, &away).unwrap();
-    std::fs::create_dir(&folder).unwrap();
+    pool.lose();
     daemon.run_again();
     daemon.sc(&["start", "c1"]).refused("restart the daemon");
-    (daemon, folder, away)
+    (daemon, pool)
 }
 
 #[test]
 fn what_is_deleted_while_its_pool_is_lost_is_gone_when_the_pool_is_back() {
-    let (mut daemon, folder, away) = with_a_lost_pool();
+    let (mut daemon, pool) = with_a_lost_pool();
     daemon.sc(&["delete", "c1"]).ok();
     daemon.sc(&["image", "delete", BUSYBOX]).ok();
     assert_eq!(daemon.sc(&["list", "-f", "csv"]).ok(), "");
     daemon.kill9();
-    std::fs::remove_dir(&folder).unwrap();
-    std::fs::rename(&away, &folder).unwrap();
+    pool.find();
     daemon.run_again();
     for part in ["volumes", "layers"] {
-        assert_eq!(std::fs::read_dir(folder.join(part)).unwrap().count(), 0, "{part}");
+        assert_eq!(std::fs::read_dir(pool.folder.join(part)).unwrap().count(), 0, "{part}");
     }
     Busybox::import(&daemon);
     daemon.sc(&["launch", BUSYBOX, "c1", "-s", "other"]).ok();
@@ -130,36 +124,31 @@ fn what_is_deleted_while_its_pool_is_lost_is_gone_when_the_pool_is_back() {
 
 #[test]
 fn a_lost_pool_is_forgotten_by_force_and_what_it_holds_is_let_alone() {
-    let (mut daemon, folder, away) = with_a_lost_pool();
+    let (mut daemon, pool) = with_a_lost_pool();
     daemon.sc(&["delete", "c1"]).ok();
     daemon.sc(&["storage", "delete", "other"]).refused("forget it with --force");
     daemon.sc(&["storage", "delete", "other", "--force"]).ok();
-    assert!(away.join("volumes/c1").exists());
-    let source = format!("source={}", folder.display());
+    assert!(pool.away.join("volumes/c1").exists());
+    let source = format!("source={}", pool.folder.display());
     daemon.sc(&["storage", "create", "other", "dir", &source]).ok();
     daemon.sc(&["init", BUSYBOX, "c1", "-s", "other"]).ok();
     daemon.kill9();
     daemon.run_again();
-    assert!(folder.join("volumes/c1").exists(), "the deletion before was of another pool's");
+    assert!(pool.folder.join("volumes/c1").exists(), "the deletion before was of another pool's");
 }
 
 #[test]
 fn a_pool_that_is_moved_away_under_the_daemon_is_named_and_usable_when_it_is_back() {
     let daemon = Busybox::daemon();
-    let (folder, away) = (daemon.scratch().join("given"), daemon.scratch().join("away"));
-    std::fs::create_dir(&folder).unwrap();
-    let source = format!("source={}", folder.display());
-    daemon.sc(&["storage", "create", "other", "overlay", &source]).ok();
+    let pool = Movable::with_pool(&daemon, "overlay");
     daemon.sc(&["init", BUSYBOX, "c1", "-s", "other"]).ok();
-    std::fs::rename(&folder, &away).unwrap();
-    std::fs::create_dir(&folder).unwrap();
+    pool.lose();
     daemon.sc(&["start", "c1"]).refused("mount or move it back");
     daemon.sc(&["launch", BUSYBOX, "c2", "-s", "other"]).refused("mount or move it back");
     let list = daemon.sc(&["storage", "list", "-f", "csv"]).ok().to_owned();
     let line = list.lines().find(|line| line.starts_with("other,"));
     assert!(line.is_some_and(|line| line.ends_with("UNAVAILABLE")), "{list}");
-    std::fs::remove_dir(&folder).unwrap();
-    std::fs::rename(&away, &folder).unwrap();
+    pool.find();
     daemon.sc(&["start", "c1"]).ok();
     assert_eq!(status(&daemon, "c2"), "-");
 }
@@ -342,17 +331,14 @@ fn a_copy_of_a_configuration_that_could_not_be_written_is_written_without_anothe
 #[test]
 fn a_restart_whose_pool_is_lost_meanwhile_is_finished_by_the_daemon_that_finds_it_again() {
     let mut daemon = Busybox::daemon();
-    let (folder, away) = (daemon.scratch().join("given"), daemon.scratch().join("away"));
-    std::fs::create_dir(&folder).unwrap();
-    let source = format!("source={}", folder.display());
-    daemon.sc(&["storage", "create", "other", "dir", &source]).ok();
+    let pool = Movable::with_pool(&daemon, "dir");
     daemon.sc(&["launch", BUSYBOX, "c1", "-s", "other", "--ephemeral"]).ok();
     daemon.killed_when_asked(&["restart", "--force", "c1"], "kill@restart:stopped");
-    std::fs::rename(&folder, &away).unwrap();
+    pool.lose();
     daemon.run_again();
     daemon.sc(&["start", "c1"]).refused("restart the daemon");
     daemon.kill9();
-    std::fs::rename(&away, &folder).unwrap();
+    pool.find();
     daemon.run_again();
     until("it runs again", Duration::from_secs(30), &"Running".to_owned(), || {
         status(&daemon, "c1")
