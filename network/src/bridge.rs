@@ -239,11 +239,8 @@ async fn take_away(name: &str, files: &Files, context: &Context) -> Vec<NetworkE
         Ok(bridge) => bridge,
         // Whatever bears the name is someone else's: another daemon's bridge, with its table.
         Err(error @ NetworkError::ForeignLink { .. }) => {
-            let by_hand = format!(
-                "ip link delete {name}; nft delete table inet {table}; nft delete table bridge {table}",
-                table = firewall::table_name(name)
-            );
-            tracing::warn!(network = name, %error, by_hand, "left alone; by hand where nobody else has it");
+            let table = firewall::table_name(name);
+            tracing::warn!(network = name, %error, table, "left alone, with any nftables table of its name");
             return errors;
         }
         Err(error) => {

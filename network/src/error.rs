@@ -107,8 +107,8 @@ pub enum NetworkError {
     },
     /// The name is in use by an interface that is not ours.
     #[error(
-        "interface {name} exists already and is no bridge of ours; take it away, or give the network \
-         another name"
+        "interface {name} exists already and is no bridge of ours; give the network another name, or \
+         take it away if it is nobody's"
     )]
     ForeignLink {
         /// The interface.

@@ -78,3 +78,24 @@ fn what_is_left_of_a_run_keeps_its_address_until_it_is_cleared_up() {
     daemon.sc(&["profile", "unset", "default", "user.a"]).ok();
     left_nothing(&daemon, "an address that was changed", &before);
 }
+
+#[test]
+fn a_hardware_address_that_was_given_goes_when_it_is_taken_away() {
+    let daemon = Busybox::daemon();
+    daemon.sc(&["init", BUSYBOX, "c1"]).ok();
+    let made = daemon.sc(&["config", "get", "c1", "volatile.eth0.hwaddr"]).ok().to_owned();
+    assert!(leases(&daemon).contains(&made), "{made}");
+    let given = "00:16:3e:11:22:33";
+    let set = |value: &str| {
+        let hwaddr = format!("hwaddr={value}");
+        daemon.sc(&["config", "device", "set", "c1", "eth0", &hwaddr]).ok();
+    };
+    daemon.sc(&["config", "device", "override", "c1", "eth0"]).ok();
+    set(given);
+    daemon.sc(&["start", "c1"]).ok();
+    assert_eq!(daemon.inside("c1", "cat /sys/class/net/eth0/address"), given);
+    daemon.sc(&["stop", "--force", "c1"]).ok();
+    set("");
+    assert!(leases(&daemon).contains(&made), "{}", leases(&daemon));
+    assert!(!leases(&daemon).contains(given), "{}", leases(&daemon));
+}

@@ -81,6 +81,10 @@ fn a_guest_that_hangs_when_its_agent_is_killed_is_cleared_up() {
     until("it is cleared up", Duration::from_secs(60), &"Stopped".to_owned(), || {
         status(&daemon, "c1")
     });
+    until("it is told", Duration::from_secs(10), &true, || {
+        let log = daemon.sc(&["info", "c1", "--show-log"]).ok().to_owned();
+        log.contains("its agent was killed, and the guest with it")
+    });
     daemon.sc(&["start", "c1"]).ok();
     assert_eq!(daemon.inside("c1", "echo alive"), "alive");
 }

@@ -33,12 +33,25 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
+/// What JSON is that is no object, by its beginning. A structure would be read from a list of its fields as well,
+/// even from none, and refuse the others by a name of ours.
+fn no_object(json: &[u8]) -> Option<&'static str> {
+    match json {
+        [b'[', ..] => Some("a list"),
+        [b'"', ..] => Some("a text"),
+        [b'-' | b'0'..=b'9', ..] => Some("a number"),
+        b"true" | b"false" => Some("a boolean"),
+        b"null" => Some("null"),
+        _ => None,
+    }
+}
+
 /// Reads a JSON body; the error says where in it the trouble is.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    // A structure would be read from a list of its fields as well, even from none.
-    if bytes.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Error::invalid("Invalid request: a list where an object is expected"));
+    if let Some(other) = no_object(bytes.trim_ascii()) {
+        let text = format!("Invalid request: {other} where an object is expected");
+        return Err(Error::invalid(text));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {

@@ -21,9 +21,11 @@ pub(super) fn hold(ctx: &Ctx, record: &mut InstanceRecord, effective: &Effective
     for device in record.nics.keys().filter(|device| !nics.contains_key(*device)) {
         record.config.remove(&hwaddr_key(device));
     }
-    for (device, nic) in &nics {
-        // Where LXD's users look for it.
-        record.config.insert(hwaddr_key(device), nic.reservation.mac.to_string());
+    // Where LXD's users look for it. Of one that sets its own it is not kept: that may be taken away again.
+    for nic in effective.nics.iter().filter(|nic| nic.hwaddr.is_none()) {
+        if let Some(made) = nics.get(&nic.device) {
+            record.config.insert(hwaddr_key(&nic.device), made.reservation.mac.to_string());
+        }
     }
     record.nics = nics;
     Ok(true)

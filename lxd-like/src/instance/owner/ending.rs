@@ -1,7 +1,9 @@
 //! How a run ends: of itself, when it was asked to, or with its agent; and what comes after.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
+use sc_api::Timestamp;
 use sc_store::IntentId;
 
 use super::stopping::{Restarting, Stopping, again, answer};
@@ -91,9 +93,14 @@ impl Owner {
             // Its guest was killed.
             _ => return self.ended().await,
         };
-        let plan = active.run.plan.clone();
+        let (plan, told) = (active.run.plan.clone(), active.exit.is_some());
         match Search::begin(&self.ctx, active.intent, plan).end_at_once().await {
-            Ok(None) => self.ended().await,
+            Ok(None) => {
+                if !told {
+                    self.note_dead_agent();
+                }
+                self.ended().await;
+            }
             Ok(Some(again)) => {
                 tracing::warn!(instance = %again.run.plan.instance,
                     "the connection to an agent was broken: made anew");
@@ -109,6 +116,22 @@ impl Owner {
                 }
             }
         }
+    }
+
+    /// An agent that was killed could not say how its guest has ended.
+    fn note_dead_agent(&self) {
+        let name = &self.record().name;
+        let what = "its agent was killed, and the guest with it";
+        tracing::warn!(instance = %name, "{what}");
+        let line = format!("{} {what}\n", Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ"));
+        let log = self.ctx.paths.agent_log(name.as_str());
+        // Nobody waits for a disk that may hang.
+        tokio::task::spawn_blocking(move || {
+            let opened = std::fs::File::options().append(true).open(&log);
+            if let Err(error) = opened.and_then(|mut file| file.write_all(line.as_bytes())) {
+                tracing::warn!(%error, log = %log.display(), "note the end of an agent");
+            }
+        });
     }
 
     /// A search for the run has come to its end.
