@@ -69,11 +69,17 @@ fn what_is_left_of_a_run_keeps_its_address_until_it_is_cleared_up() {
     let change = |address| daemon.sc(&["config", "device", "override", "c1", "eth0", address]);
     change(&gateway).refused("the network itself has it");
     change(&address).ok();
+    let network =
+        daemon.sc(&["profile", "device", "get", "default", "eth0", "network"]).ok().to_owned();
+    let network = format!("network={network}");
+    daemon.sc(&["config", "device", "add", "c1", "eth1", "nic", &network]).ok();
     daemon.sc(&["profile", "set", "default", "user.a=1"]).ok();
     assert_eq!(leases(&daemon), held);
     daemon.restart();
-    daemon.sc(&["start", "c1"]).ok();
     assert!(leases(&daemon).contains(&other), "{}", leases(&daemon));
+    daemon.sc(&["start", "c1"]).ok();
+    // A guest has all its NICs: the change concerns none.
+    daemon.sc(&["profile", "set", "default", "user.a=2"]).ok();
     daemon.sc(&["delete", "--force", "c1"]).ok();
     daemon.sc(&["profile", "unset", "default", "user.a"]).ok();
     left_nothing(&daemon, "an address that was changed", &before);

@@ -51,6 +51,11 @@ fn layer(profile: &ProfileRecord) -> Layer<'_> {
     Layer { name: profile.name.as_str(), config: &profile.config, devices: &profile.devices }
 }
 
+/// What an instance's configuration comes to as it is shown.
+pub fn shown(view: &View) -> Result<Effective> {
+    Ok(sc_profiles::check_instance(&[], &view.expanded, Origin::Daemon)?)
+}
+
 /// Decides whether an instance may follow its profiles when they are these: what it would come to
 /// must be allowed, and a running one must be able to take it. Returns what it comes to now and then.
 pub fn check_profiles(
@@ -60,9 +65,7 @@ pub fn check_profiles(
 ) -> Result<(Effective, Effective)> {
     let record = &view.record;
     let after = check_with(profiles, &record.config, &record.devices, origin)?;
-    let own =
-        Settings { config: view.expanded.config.clone(), devices: view.expanded.devices.clone() };
-    let before = sc_profiles::check_instance(&[], &own, Origin::Daemon)?;
+    let before = shown(view)?;
     let diff = sc_profiles::diff(&before, &after.effective);
     // One that is being started has what its profiles have brought so far.
     let guest = view.phase.has_guest() || matches!(view.phase, Phase::Starting);

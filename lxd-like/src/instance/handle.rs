@@ -71,6 +71,13 @@ impl InstanceHandle {
         self.running()
     }
 
+    /// Whether its guest is gone by then.
+    pub(super) async fn loses_guest_within(&self, patience: Duration) -> bool {
+        let mut view = self.view.clone();
+        let gone = view.wait_for(|view| !view.phase.has_guest());
+        matches!(tokio::time::timeout(patience, gone).await, Ok(Ok(_)))
+    }
+
     /// Starts it.
     pub async fn start(&self) -> Result<()> {
         self.ask(Command::Start).await

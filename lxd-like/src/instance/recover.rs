@@ -236,6 +236,7 @@ fn release_stale_ids(ctx: &Ctx, journaled: &Journaled) {
 /// Puts an owner in charge.
 async fn take_up(instances: &Instances, mut record: InstanceRecord, known: Known) -> TakenUp {
     let ctx = instances.ctx();
+    let ran = known.run.is_some();
     let (state, left) = match known.run {
         Some((intent, plan)) => find(ctx, &mut record, intent, plan).await,
         None => (State::Stopped, known.left),
@@ -245,12 +246,20 @@ async fn take_up(instances: &Instances, mut record: InstanceRecord, known: Known
     let ran_last = record.config.get(stop::LAST_POWER).is_some_and(|power| power == "RUNNING");
     let over = stopped && record.last_used_at.is_some() && !known.restarting;
     let gone = record.ephemeral && over;
+    let cleared_up = ran && stopped && left.is_none();
     let expanded = Arc::new(expanded(ctx, &record));
     let leftover = Leftover { run: left, deletion: known.deletion };
     let handle = owner::spawn(instances, Arc::new(record), expanded, state, leftover);
     instances.behind().note(name.clone());
     if gone && let Err(error) = handle.delete().await {
         tracing::error!(instance = %name, error = %error.chain(), "delete an ephemeral instance");
+    }
+    // What had been left of its run kept what it had been started with, whatever has been set since.
+    if cleared_up
+        && !gone
+        && let Err(error) = handle.profiles_changed().await
+    {
+        tracing::warn!(instance = %name, error = %error.chain(), "hold what is set by now");
     }
     TakenUp { name, ran: stopped && ran_last && !gone && known.deletion.is_none() }
 }

@@ -16,6 +16,9 @@ use super::registry::Instances;
 use crate::error::Result;
 use crate::model::{InstanceRecord, PROJECT, RunPlan};
 
+/// How long after a guest's end its owner may hear of it.
+const HEARING: Duration = Duration::from_secs(5);
+
 /// How often an instance is looked for that is not taken up yet.
 const TAKING_UP_PAUSE: Duration = Duration::from_millis(200);
 
@@ -136,10 +139,13 @@ impl Instances {
             return Ok(());
         }
         match instance.finish_restart().await {
-            // Somebody was faster.
-            Err(_) if !self.unfinished().has(name) => Ok(()),
-            // It has ended of itself before it was asked to.
-            Err(_) if run.is_some() && !instance.view().phase.has_guest() => {
+            // Somebody was faster, or it stopped and could not be started again.
+            Err(error) if !self.unfinished().has(name) => {
+                tracing::warn!(instance = %name, error = %error.chain(), "finish a restart");
+                Ok(())
+            }
+            // It may have ended of itself before it was asked to, of which its owner is about to hear.
+            Err(_) if run.is_some() && instance.loses_guest_within(HEARING).await => {
                 instance.finish_restart().await
             }
             other => other,

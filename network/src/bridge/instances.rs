@@ -45,7 +45,8 @@ impl Network {
 
     /// What was reserved for a device is written down: what it had before is free.
     pub fn settle(&self, instance: &str, device: &str) {
-        self.ipam().settle(instance, device);
+        let replaced = self.ipam().settle(instance, device);
+        replaced.into_iter().for_each(|replaced| self.forget_late_leases(replaced.mac));
     }
 
     /// What was reserved for a device is not written down: it holds what it held `before`, if anything.
@@ -92,10 +93,13 @@ impl Network {
 
     /// Has dnsmasq forget the leases of a device, and the kernel behind which port it was.
     async fn forget_where(&self, dnsmasq: Option<&Dnsmasq>, held: &Reservation) -> Result<()> {
-        let leases = match dnsmasq {
-            Some(dnsmasq) => self.forget_leases(dnsmasq, held, Whose::Own).await,
-            None => Ok(()),
-        };
+        let mut leases = Ok(());
+        if let Some(dnsmasq) = dnsmasq {
+            leases = self.forget_leases(dnsmasq, held, Whose::Own).await;
+            if leases.is_err() {
+                leases = self.forget_leases(dnsmasq, held, Whose::Own).await;
+            }
+        }
         let index = self.index();
         // Without a bridge nobody is known behind it.
         for address in addresses(held).filter(|_| index != 0) {
@@ -275,6 +279,7 @@ impl Network {
         whose: Whose,
     ) -> Result<()> {
         let gateway = self.config().ipv4.map(|net| any(net.addr()));
+        let mut outcome = Ok(());
         for lease in self.0.files.read_leases()? {
             let address = addresses(reservation).any(|address| address == lease.address);
             let forgotten = match (whose, lease.mac) {
@@ -286,7 +291,7 @@ impl Network {
                 (Whose::Others, None) => false,
             };
             if forgotten {
-                dnsmasq.forget_lease(&lease, gateway).await?;
+                outcome = outcome.and(dnsmasq.forget_lease(&lease, gateway).await);
             }
         }
         if whose == Whose::Own
@@ -299,9 +304,9 @@ impl Network {
                 hostname: String::new(),
                 client_id: Vec::new(),
             };
-            dnsmasq.forget_lease(&unwritten, gateway).await?;
+            outcome = outcome.and(dnsmasq.forget_lease(&unwritten, gateway).await);
         }
-        Ok(())
+        outcome
     }
 
     fn write_names(&self, reservation: &Reservation, addresses: &[IpAddr]) -> Result<()> {

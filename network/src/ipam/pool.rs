@@ -165,14 +165,16 @@ impl Ipam {
         chosen
     }
 
-    /// What a device has been given is for good.
-    pub fn settle(&mut self, instance: &str, device: &str) {
+    /// What a device has been given is for good; returns what it has had before, if that was another.
+    pub fn settle(&mut self, instance: &str, device: &str) -> Option<Reservation> {
         let key = (instance.to_owned(), device.to_owned());
-        if self.replaced.contains_key(&key) {
-            let (now, replaced) = self.remove(&key);
-            now.into_iter().for_each(|reservation| self.insert(reservation));
-            replaced.iter().for_each(|replaced| self.pass_on(replaced));
+        if !self.replaced.contains_key(&key) {
+            return None;
         }
+        let (now, replaced) = self.remove(&key);
+        now.into_iter().for_each(|reservation| self.insert(reservation));
+        replaced.iter().for_each(|replaced| self.pass_on(replaced));
+        replaced
     }
 
     /// Undoes what a device has been given: it holds again what it held `before`.

@@ -12,13 +12,14 @@ use crate::instance::view::Phase;
 use crate::instance::{config, delete, nics, update};
 
 impl Owner {
-    /// A profile may have brought a NIC, or taken one away, while the instance was stopped.
-    pub(super) async fn hold_nics(&mut self, checked: &Checked) -> Result<()> {
+    /// A profile may have brought a NIC, or taken one away, while the instance was stopped. Returns what its
+    /// configuration comes to with what is held now.
+    pub(super) async fn hold_nics(&mut self, checked: Checked) -> Result<Checked> {
         let before = self.record();
         let mut after = (*before).clone();
         let _held = self.ctx.references.hold().await;
         if !nics::hold(&self.ctx, &mut after, &checked.effective)? {
-            return Ok(());
+            return Ok(checked);
         }
         if let Err(error) = update::commit(&self.ctx, &after).await {
             nics::put_back(&self.ctx, &before, &after.nics);
@@ -26,7 +27,12 @@ impl Owner {
         }
         nics::settle(&self.ctx, &before, &after).await;
         self.keep(after);
-        Ok(())
+        config::of_record(&self.ctx, &self.record())
+    }
+
+    /// Whether a configuration has other NICs than the instance is shown with.
+    fn lacks_nics_of(&self, checked: &Checked) -> Result<bool> {
+        Ok(config::shown(&self.view.borrow())?.nics != checked.effective.nics)
     }
 
     pub(super) async fn delete(&mut self) -> Result<()> {
@@ -77,7 +83,7 @@ impl Owner {
 
     pub(super) async fn take_over_profiles(&mut self) -> Result<()> {
         let record = self.record();
-        let checked = config::of_record(&self.ctx, &record)?;
+        let mut checked = config::of_record(&self.ctx, &record)?;
         match self.run_now() {
             Some(run) => {
                 update::apply_limits(&self.ctx, &run, &checked.effective.limits).await?;
@@ -89,7 +95,17 @@ impl Owner {
             // Of one that is to be deleted, and could not be yet, nothing needs to be held; and what is left
             // of a run has what it was started with: the next start sees to both.
             None if self.leftover.deletion.is_some() || self.leftover.run.is_some() => {}
-            None => self.hold_nics(&checked).await?,
+            None => {
+                let brings_nics = self.lacks_nics_of(&checked)?;
+                match self.hold_nics(checked.clone()).await {
+                    Ok(now) => checked = now,
+                    Err(error) if brings_nics => return Err(error),
+                    // It could not have them before; the next start tells whoever wants it.
+                    Err(error) => {
+                        tracing::warn!(instance = %record.name, error = %error.chain(), "hold NICs");
+                    }
+                }
+            }
         }
         self.view.send_modify(|view| view.expanded = Arc::new(checked.expanded));
         self.keep_copy();

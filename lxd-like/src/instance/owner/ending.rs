@@ -118,10 +118,10 @@ impl Owner {
         }
     }
 
-    /// An agent that was killed could not say how its guest has ended.
+    /// An agent that was killed has not said how its guest ended.
     fn note_dead_agent(&self) {
         let name = &self.record().name;
-        let what = "its agent was killed, and the guest with it";
+        let what = "its agent has gone without a word, as when it is killed, and the guest with it";
         tracing::warn!(instance = %name, "{what}");
         let line = format!("{} {what}\n", Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ"));
         let log = self.ctx.paths.agent_log(name.as_str());

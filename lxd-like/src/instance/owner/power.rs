@@ -112,7 +112,7 @@ impl Owner {
         }
         if begun.is_none() {
             self.clear_left().await?;
-            self.hold_nics(&checked).await?;
+            return self.hold_nics(checked).await;
         }
         Ok(checked)
     }
