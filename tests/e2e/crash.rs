@@ -262,7 +262,7 @@ fn a_restart_that_a_daemon_had_no_time_for_is_finished_by_the_next() {
     let init = rustix::process::Pid::from_raw(i32::try_from(first).unwrap()).unwrap();
     rustix::process::kill_process(init, rustix::process::Signal::KILL).unwrap();
     until("it runs anew", Duration::from_secs(60), &true, || {
-        status(&daemon, "c1") == "Running" && pid(&daemon, "c1") != first
+        ![0, first].contains(&pid(&daemon, "c1"))
     });
 }
 
