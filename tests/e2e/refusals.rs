@@ -101,27 +101,32 @@ fn a_device_that_names_what_is_not_there_is_refused() {
 
 #[test]
 fn a_bridge_deleted_by_hand_is_told_and_made_again_with_its_guests() {
-    let mut daemon = Daemon::start();
-    Busybox::import(&daemon);
-    daemon.sc(&["launch", BUSYBOX, "c1"]).ok();
+    let mut daemon = Busybox::daemon();
+    // A name that no other test's daemon takes while it is free.
+    let bridge = "sctbyhand";
+    daemon.sc(&["network", "create", bridge]).ok();
+    daemon.sc(&["launch", BUSYBOX, "c1", "--network", bridge]).ok();
     eventually("an address", Duration::from_secs(20), || address(&daemon, "c1", "inet"));
-    let networks = |daemon: &Daemon| daemon.sc(&["network", "list", "-f", "csv"]).ok().to_owned();
-    let bridge = networks(&daemon).split(',').next().unwrap().to_owned();
+    let is = |daemon: &Daemon, status: &str| {
+        let list = daemon.sc(&["network", "list", "-f", "csv"]).ok().to_owned();
+        let line = list.lines().find(|line| line.starts_with(bridge)).unwrap();
+        assert!(line.ends_with(status), "{line}");
+    };
     let delete = || {
         let mut ip = std::process::Command::new("ip");
-        assert!(ip.args(["link", "delete", &bridge]).status().unwrap().success());
+        assert!(ip.args(["link", "delete", bridge]).status().unwrap().success());
     };
     delete();
-    assert!(networks(&daemon).contains("UNAVAILABLE"));
-    daemon.sc(&["network", "info", &bridge]).refused("makes it anew");
-    daemon.sc(&["launch", BUSYBOX, "c2"]).ok();
+    is(&daemon, "UNAVAILABLE");
+    daemon.sc(&["network", "info", bridge]).refused("makes it anew");
+    daemon.sc(&["launch", BUSYBOX, "c2", "--network", bridge]).ok();
     eventually("an address", Duration::from_secs(20), || address(&daemon, "c2", "inet"));
     let ping = |daemon: &Daemon, from, to| {
         daemon.exec(from, &["ping", "-c", "1", "-W", "10", to]).ok();
     };
     ping(&daemon, "c1", "c2");
     ping(&daemon, "c2", "c1");
-    assert!(networks(&daemon).contains("CREATED"));
+    is(&daemon, "CREATED");
     daemon.end();
     delete();
     daemon.run_again();
