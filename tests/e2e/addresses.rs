@@ -5,12 +5,16 @@ use sc_tests::{Daemon, left_nothing, warmed};
 
 use crate::disks::Movable;
 
-/// What each instance holds on the network of the default profile.
+/// The network of the default profile.
+#[track_caller]
+fn network(daemon: &Daemon) -> String {
+    daemon.sc(&["profile", "device", "get", "default", "eth0", "network"]).ok().to_owned()
+}
+
+/// What each instance holds there.
 #[track_caller]
 fn leases(daemon: &Daemon) -> String {
-    let network = ["profile", "device", "get", "default", "eth0", "network"];
-    let network = daemon.sc(&network).ok().to_owned();
-    daemon.sc(&["network", "list-leases", &network, "-f", "csv"]).ok().to_owned()
+    daemon.sc(&["network", "list-leases", &network(daemon), "-f", "csv"]).ok().to_owned()
 }
 
 /// An address on that network that nobody has.
@@ -69,9 +73,7 @@ fn what_is_left_of_a_run_keeps_its_address_until_it_is_cleared_up() {
     let change = |address| daemon.sc(&["config", "device", "override", "c1", "eth0", address]);
     change(&gateway).refused("the network itself has it");
     change(&address).ok();
-    let network =
-        daemon.sc(&["profile", "device", "get", "default", "eth0", "network"]).ok().to_owned();
-    let network = format!("network={network}");
+    let network = format!("network={}", network(&daemon));
     daemon.sc(&["config", "device", "add", "c1", "eth1", "nic", &network]).ok();
     daemon.sc(&["profile", "set", "default", "user.a=1"]).ok();
     assert_eq!(leases(&daemon), held);

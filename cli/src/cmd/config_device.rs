@@ -9,6 +9,7 @@ use sc_api::Instance;
 
 use super::objects::change::change;
 use super::objects::device::{Add, Get, List, OneDevice, Remove, Show, WithDevices, device_type};
+use super::objects::named::name_at;
 use super::objects::set::{Set, Unset};
 use crate::complete::{self, device_settings, instance_names};
 use crate::context::Context;
@@ -65,9 +66,7 @@ pub struct Override {
 /// Completes the devices that profiles bring.
 fn inherited_devices() -> ArgValueCompleter {
     complete::completer(async |client| {
-        let name = complete::word(4).unwrap_or_default();
-        let name = name.strip_prefix("local:").unwrap_or(&name);
-        let Instance { devices, expanded_devices, .. } = client.instance(name).await?.value;
+        let Instance { devices, expanded_devices, .. } = client.instance(&name_at(4)).await?.value;
         let inherited =
             expanded_devices.into_iter().filter(|(name, _)| !devices.contains_key(name));
         Ok(inherited.map(|(name, keys)| (name, device_type(&keys))).collect())

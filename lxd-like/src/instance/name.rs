@@ -45,9 +45,7 @@ impl Instances {
 
     /// Refuses a name by which guests would find another instance than this one.
     fn check_host_name(&self, name: &InstanceName) -> Result<()> {
-        let same =
-            |other: &str| other.eq_ignore_ascii_case(name.as_str()) && other != name.as_str();
-        match self.names()?.into_iter().find(|other| same(other.as_str())) {
+        match self.same_in_dns(name)? {
             None => Ok(()),
             Some(other) => Err(Error::conflict(format!(
                 "Instance \"{other}\" already exists, and \"{name}\" is the same name in DNS: choose \
@@ -56,13 +54,17 @@ impl Instances {
         }
     }
 
-    /// The names of all instances, those included that a new daemon has not taken up yet.
-    fn names(&self) -> Result<Vec<InstanceName>> {
+    /// Another instance that DNS does not tell apart, also one that a new daemon has not taken up yet.
+    fn same_in_dns(&self, name: &InstanceName) -> Result<Option<InstanceName>> {
+        let same = |other: &InstanceName| {
+            other != name && other.as_str().eq_ignore_ascii_case(name.as_str())
+        };
         if self.ctx().ready.is_cancelled() {
-            return Ok(self.list().iter().map(|instance| instance.name().clone()).collect());
+            let all = self.list();
+            return Ok(all.iter().map(|instance| instance.name()).find(|one| same(one)).cloned());
         }
         let records = self.ctx().store.list_docs::<InstanceRecord>(&[PROJECT])?;
-        Ok(records.into_iter().map(|record| record.value.name).collect())
+        Ok(records.into_iter().map(|record| record.value.name).find(same))
     }
 
     /// The refusal of a name that is taken, before anything is fetched for it.

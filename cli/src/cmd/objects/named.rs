@@ -34,7 +34,11 @@ pub struct One<T: Named> {
 
 /// What the object has that is named at this place of the command line that is completed.
 pub async fn named<T: Changeable>(client: &Client, place: usize) -> sc_client::Result<T::Form> {
+    Ok(T::read(client, &name_at(place)).await?.value)
+}
+
+/// The daemon's own name of what is named at this place of the command line that is completed.
+pub fn name_at(place: usize) -> String {
     let name = complete::word(place).unwrap_or_default();
-    let name = name.strip_prefix("local:").unwrap_or(&name);
-    Ok(T::read(client, name).await?.value)
+    name.strip_prefix("local:").unwrap_or(&name).to_owned()
 }

@@ -93,19 +93,18 @@ impl Owner {
             // One that is being made may still be taken back, with what it holds now.
             None if matches!(self.state, State::Creating) => {}
             // Of one that is to be deleted, and could not be yet, nothing needs to be held; and what is left
-            // of a run has what it was started with: the next start sees to both.
+            // of a run has what it was started with until it is cleared up.
             None if self.leftover.deletion.is_some() || self.leftover.run.is_some() => {}
-            None => {
-                let brings_nics = self.lacks_nics_of(&checked)?;
-                match self.hold_nics(checked.clone()).await {
-                    Ok(now) => checked = now,
-                    Err(error) if brings_nics => return Err(error),
-                    // It could not have them before; the next start tells whoever wants it.
-                    Err(error) => {
-                        tracing::warn!(instance = %record.name, error = %error.chain(), "hold NICs");
+            None => match self.hold_nics(checked.clone()).await {
+                Ok(now) => checked = now,
+                Err(error) => {
+                    if self.lacks_nics_of(&checked)? {
+                        return Err(error);
                     }
+                    // It could not have them before; the next start tells whoever wants it.
+                    tracing::warn!(instance = %record.name, error = %error.chain(), "hold NICs");
                 }
-            }
+            },
         }
         self.view.send_modify(|view| view.expanded = Arc::new(checked.expanded));
         self.keep_copy();

@@ -241,7 +241,7 @@ impl Owner {
             self.lifecycle("instance-created");
         }
         match outcome {
-            // Those that have changed meanwhile; else the next start sees to it.
+            // Its profiles may have changed meanwhile. What it cannot have of them, the next start tells.
             Creation::Made => {
                 if let Err(error) = self.take_over_profiles().await {
                     let (instance, error) = (&self.record().name, error.chain());
