@@ -152,17 +152,17 @@ fn said(error: &clap::Error) -> String {
     let sentence = usage_sentence(&error.to_string());
     match slip(error, &sentence) {
         None => match nearest_value(error) {
-            Some(meant) => format!("{sentence} ({})", suggest::question(&meant)),
+            Some(meant) => format!("{sentence} ({})", suggest::question(meant)),
             None => sentence,
         },
         Some((typed, meant, see)) => {
-            format!("there is no {typed:?} (did you mean {meant:?}?){SEE}{see}")
+            format!("there is no {typed:?} ({}){SEE}{see}", suggest::question(&meant))
         }
     }
 }
 
-/// What was typed and meant where clap, which weighs a slip in a short word as if it were another word,
-/// suggests nothing, or several; and where to read on.
+/// What was typed and meant, and where to read on. What clap suggests, which weighs a slip in a short word
+/// as if it were another word, serves where there is nothing nearer.
 fn slip<'s>(error: &clap::Error, sentence: &'s str) -> Option<(String, String, &'s str)> {
     if !matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument) {
         return None;
@@ -172,14 +172,6 @@ fn slip<'s>(error: &clap::Error, sentence: &'s str) -> Option<(String, String, &
         ContextValue::String(typed) => Some(typed.clone()),
         _ => None,
     })?;
-    let suggested = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg];
-    let one = |kind| match error.get(kind) {
-        Some(ContextValue::Strings(names)) => names.len() == 1,
-        suggested => suggested.is_some(),
-    };
-    if suggested.into_iter().any(one) {
-        return None;
-    }
     let (_, see) = sentence.rsplit_once(SEE)?;
     let mut tree = tree();
     tree.build();
@@ -192,19 +184,30 @@ fn slip<'s>(error: &clap::Error, sentence: &'s str) -> Option<(String, String, &
         }
         None => command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect(),
     };
-    let meant = suggest::nearest(&typed, &names).or_else(|| suggest::shortened(&typed, &names))?;
-    Some((typed, meant.to_owned(), see))
+    let meant = suggest::nearest(&typed, &names)
+        .or_else(|| suggest::shortened(&typed, &names))
+        .or_else(|| only_suggested(error))?
+        .to_owned();
+    Some((typed, meant, see))
 }
 
-/// The value that was probably meant where clap suggests none of those there are.
-fn nearest_value(error: &clap::Error) -> Option<String> {
+/// The verb or flag that clap suggests, if it is one.
+fn only_suggested(error: &clap::Error) -> Option<&str> {
+    let suggested = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg];
+    match suggested.into_iter().find_map(|kind| error.get(kind))? {
+        ContextValue::String(name) => Some(name),
+        ContextValue::Strings(names) if names.len() == 1 => names.first().map(String::as_str),
+        _ => None,
+    }
+}
+
+/// The value that was probably meant.
+fn nearest_value(error: &clap::Error) -> Option<&str> {
     let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidValue) else {
         return None;
     };
-    match (error.get(ContextKind::ValidValue), error.get(ContextKind::SuggestedValue)) {
-        (Some(ContextValue::Strings(names)), None) => {
-            suggest::nearest(typed, names).map(str::to_owned)
-        }
+    match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(names)) => suggest::nearest(typed, names),
         _ => None,
     }
 }
@@ -219,7 +222,7 @@ fn usage_sentence(text: &str) -> String {
         let joined = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Some(what) = joined.strip_prefix("error: ") {
             sentence = what.to_owned();
-        } else if let Some(tip) = joined.strip_prefix("tip: ") {
+        } else if let Some(tip) = joined.strip_prefix("tip: ").filter(|tip| !alike(tip)) {
             sentence = format!("{sentence} ({tip})");
         } else if let Some(usage) = joined.strip_prefix("Usage: ") {
             let verb: Vec<&str> = usage
@@ -232,6 +235,11 @@ fn usage_sentence(text: &str) -> String {
         }
     }
     sentence
+}
+
+/// Whether a tip of clap's is what might be meant, which is said as it is for names and keys.
+fn alike(tip: &str) -> bool {
+    tip.starts_with("a similar ") || tip.starts_with("some similar ")
 }
 
 #[cfg(test)]
@@ -285,11 +293,32 @@ mod tests {
     }
 
     #[test]
+    fn whatever_was_mistyped_what_was_meant_is_asked_in_one_form() {
+        let said = |words: &[&str]| said(&tree().try_get_matches_from(words).unwrap_err());
+        for (words, text) in [
+            (
+                &["sc", "lanch"][..],
+                r#"there is no "lanch" (did you mean "launch"?); see `sc --help`"#,
+            ),
+            (&["sc", "lisst"], r#"there is no "lisst" (did you mean "list"?); see `sc --help`"#),
+            (
+                &["sc", "stop", "--forc"],
+                r#"there is no "--forc" (did you mean "--force"?); see `sc stop --help`"#,
+            ),
+        ] {
+            assert_eq!(said(words), text);
+        }
+        let value = said(&["sc", "list", "-f", "yml"]);
+        assert!(value.ends_with(r#"(did you mean "yaml"?)"#), "{value}");
+        let nothing_alike = said(&["sc", "list", "-f", "xml"]);
+        assert!(nothing_alike.ends_with(']'), "{nothing_alike}");
+    }
+
+    #[test]
     fn a_usage_error_is_one_sentence() {
         let error = tree().try_get_matches_from(["sc", "stop", "--forc", "c1"]).unwrap_err();
         let text = usage_sentence(&error.to_string());
-        assert!(text.starts_with("unexpected argument '--forc' found"), "{text}");
-        assert!(text.contains("--force") && text.ends_with("see `sc stop --help`"), "{text}");
+        assert_eq!(text, "unexpected argument '--forc' found; see `sc stop --help`");
         let error = tree().try_get_matches_from(["sc", "start"]).unwrap_err();
         assert!(!usage_sentence(&error.to_string()).contains('\n'));
     }

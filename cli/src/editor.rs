@@ -1,6 +1,6 @@
 //! Objects edited as YAML: read from standard input where that is no terminal, else by the user's
 //! editor. What was written in the editor is not lost when the server refuses it or the editor fails:
-//! it is edited again, or kept in a file.
+//! it is edited again, or kept in a file. A text that was emptied gives up.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -67,6 +67,11 @@ async fn by_editor<T: DeserializeOwned>(
         if text == before.as_bytes() {
             file.disable_cleanup(false);
             return ended;
+        }
+        if text.trim_ascii().is_empty() {
+            // Nothing is lost with it.
+            file.disable_cleanup(false);
+            return ended.and_then(|()| parse::<T>(what, text).map(drop));
         }
         interrupts.keeps(&file);
         ended.map_err(|error| refused(&error, &file))?;

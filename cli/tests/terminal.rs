@@ -170,6 +170,15 @@ fn the_text_of_an_editor_that_fails_is_kept_if_it_was_changed() {
 }
 
 #[test]
+fn a_text_that_was_emptied_gives_up_and_is_not_kept() {
+    let fake = Fake::start();
+    let (shown, code, kept) = edited(&fake, "echo >\"$1\"");
+    assert!(shown.contains("the YAML for instance web1 is empty"), "{shown:?}");
+    assert!(!shown.contains("Press enter"), "{shown:?}");
+    assert_eq!((code, kept), (Some(1), None), "{shown}");
+}
+
+#[test]
 fn ctrl_c_in_the_editor_is_the_editors() {
     let fake = Fake::start();
     // Twice, as the first text is refused: sc has begun to catch signals itself then.
