@@ -116,6 +116,26 @@ fn a_program_that_cannot_be_started_is_refused_with_a_shells_status() {
 }
 
 #[test]
+fn a_program_for_a_guest_that_is_just_ending_is_told_that_it_does_not_run() {
+    let daemon = Busybox::running();
+    for _round in 0..5 {
+        // So many that the kernel takes a while to end them.
+        let crowd = "for a in 1 2 3 4 5 6; do for b in 1 2 3 4 5 6 7 8 9; do for c in 1 2 3 4 5 6; do \
+                     sleep 900 & done; done; done >/dev/null 2>&1 </dev/null";
+        daemon.inside("c1", crowd);
+        let init = i32::try_from(sc_tests::pid(&daemon, "c1")).unwrap();
+        let init = rustix::process::Pid::from_raw(init).unwrap();
+        rustix::process::kill_process(init, rustix::process::Signal::KILL).unwrap();
+        // What was started before is killed, and has nothing to say.
+        let told = eventually("it is refused", Duration::from_secs(20), || {
+            Some(daemon.exec("c1", &["true"]).stderr).filter(|told| !told.is_empty())
+        });
+        assert_eq!(told, "Error: Instance \"c1\" is not running: start it first\n");
+        daemon.sc(&["start", "c1"]).ok();
+    }
+}
+
+#[test]
 fn without_the_option_of_the_connection_an_upgrade_is_none() {
     let daemon = Busybox::running();
     let body = json!({ "command": ["true"], "wait-for-websocket": true });

@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 use super::extract::{ExecConnection, Json, Path};
 use super::respond;
 use crate::error::{Error, Result};
-use crate::instance::Instances;
-use crate::instance::attach::{self, AgentLink, Program};
+use crate::instance::attach::{self, Program, Run};
+use crate::instance::{InstanceHandle, Instances};
 use crate::operation::{Handle, NewOperation, Operations, Output};
 
 /// The bytes that a path may have, without the zero at its end.
@@ -32,13 +32,13 @@ pub async fn create(
     Json(post): Json<InstanceExecPost>,
 ) -> Result<Response> {
     let instance = instances.get(&name)?;
-    let link = instance.reachable().await?.link.clone();
+    let run = instance.reachable().await?;
     check(&post)?;
     let request = attach::request(&post, &instance.view().environment());
     let new = NewOperation::on_instance("Executing command", &name);
     if let Some(connection) = connection {
         let new = new.conversation(metadata(&request));
-        return on_connection(&operations, new, link, request, connection).await;
+        return on_connection(&operations, new, Place { instance, run }, request, connection).await;
     }
     if !post.wait_for_websocket {
         return Err(Error::invalid("field \"wait-for-websocket\" must be true"));
@@ -46,13 +46,27 @@ pub async fn create(
     let (set, sockets) = attach::exec_sockets(post.interactive);
     let new = new.on_websockets(metadata(&request), set);
     let handle = operations.start(new, |operation| async move {
+        let link = run.link.clone();
         let outcome = match request.terminal {
             Some(_) => attach::run_terminal(link, request, sockets).await,
             None => attach::run_split(link, request, sockets).await,
         };
-        outcome.inspect_err(|error| show_status(&operation, error))
+        match outcome {
+            Err(error) => {
+                let error = instance.cause_inside(error, &run).await;
+                show_status(&operation, &error);
+                Err(error)
+            }
+            done => done,
+        }
     });
     Ok(respond::operation(&handle))
+}
+
+/// Where a program is started.
+struct Place {
+    instance: Arc<InstanceHandle>,
+    run: Arc<Run>,
 }
 
 /// Why a program was not started: the kind of failure, and the words for it.
@@ -62,15 +76,16 @@ type NotStarted = (ErrorKind, String, Option<i32>);
 async fn on_connection(
     operations: &Operations,
     new: NewOperation,
-    link: Arc<AgentLink>,
+    Place { instance, run }: Place,
     request: ExecRequest,
     connection: OnUpgrade,
 ) -> Result<Response> {
     let (tell, told) = oneshot::channel::<Result<(), NotStarted>>();
     let handle = operations.start(new, |operation| async move {
-        let program = match Program::start(link, request).await {
+        let program = match Program::start(run.link.clone(), request).await {
             Ok(program) => program,
             Err(error) => {
+                let error = instance.cause_inside(error, &run).await;
                 show_status(&operation, &error);
                 let why = (error.kind(), error.chain(), attach::shell_status(&error));
                 let _ = tell.send(Err(why));

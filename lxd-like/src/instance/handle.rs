@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sc_api::InstanceName;
+use sc_api::{ErrorKind, InstanceName};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::command::{Command, Creation, StopMode};
@@ -16,6 +16,9 @@ use crate::etag::IfMatch;
 
 /// How long a new connection to an agent is waited for.
 const RECONNECTING: Duration = Duration::from_secs(10);
+
+/// How long after a guest has begun to end that may be heard.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// A handle to an instance.
 #[derive(Debug)]
@@ -69,6 +72,23 @@ impl InstanceHandle {
         // Else it is told by whoever asks the agent.
         let _ = tokio::time::timeout(RECONNECTING, known).await;
         self.running()
+    }
+
+    /// What is said where a program could not be started in `run`. A guest that is just ending is the cause of
+    /// many an error: `clone(2)` fails with ENOMEM in a pid namespace whose init ends.
+    pub async fn cause_inside(&self, error: Error, run: &Run) -> Error {
+        if error.kind() != ErrorKind::Internal {
+            return error;
+        }
+        let mut view = self.view.clone();
+        let over =
+            view.wait_for(|view| view.phase.run().is_none_or(|now| now.plan.run != run.plan.run));
+        match tokio::time::timeout(ENDING, over).await {
+            Err(_still_there) => error,
+            Ok(_) => self.running().err().unwrap_or_else(|| {
+                Error::invalid(format!("Instance \"{}\" was just restarted: try again", self.name))
+            }),
+        }
     }
 
     /// Whether its guest is gone by then.

@@ -60,9 +60,9 @@ pub use update::Update;
 
 pub mod attach {
     //! What connects a client to an instance.
-    pub use super::agent::AgentLink;
     pub use super::console::{run as run_console, sockets as console_sockets};
     pub use super::exec::{
         Program, request, run_split, run_terminal, shell_status, sockets as exec_sockets,
     };
+    pub use super::run::Run;
 }
