@@ -32,13 +32,13 @@ pub async fn create(
     Json(post): Json<InstanceExecPost>,
 ) -> Result<Response> {
     let instance = instances.get(&name)?;
-    let run = instance.reachable().await?;
+    let place = Place { run: instance.reachable().await?, instance };
     check(&post)?;
-    let request = attach::request(&post, &instance.view().environment());
+    let request = attach::request(&post, &place.instance.view().environment());
     let new = NewOperation::on_instance("Executing command", &name);
     if let Some(connection) = connection {
         let new = new.conversation(metadata(&request));
-        return on_connection(&operations, new, Place { instance, run }, request, connection).await;
+        return on_connection(&operations, new, place, request, connection).await;
     }
     if !post.wait_for_websocket {
         return Err(Error::invalid("field \"wait-for-websocket\" must be true"));
@@ -46,17 +46,13 @@ pub async fn create(
     let (set, sockets) = attach::exec_sockets(post.interactive);
     let new = new.on_websockets(metadata(&request), set);
     let handle = operations.start(new, |operation| async move {
-        let link = run.link.clone();
+        let link = place.run.link.clone();
         let outcome = match request.terminal {
             Some(_) => attach::run_terminal(link, request, sockets).await,
             None => attach::run_split(link, request, sockets).await,
         };
         match outcome {
-            Err(error) => {
-                let error = instance.cause_inside(error, &run).await;
-                show_status(&operation, &error);
-                Err(error)
-            }
+            Err(error) => Err(place.failed(&operation, error).await),
             done => done,
         }
     });
@@ -69,6 +65,17 @@ struct Place {
     run: Arc<Run>,
 }
 
+impl Place {
+    /// Why a program could not be started here; notes what a shell shows for that.
+    async fn failed(&self, operation: &Handle, error: Error) -> Error {
+        let error = self.instance.cause_inside(error, &self.run).await;
+        if let Some(status) = attach::shell_status(&error) {
+            operation.update(Map::from_iter([(SHELL_STATUS.to_owned(), status.into())]));
+        }
+        error
+    }
+}
+
 /// Why a program was not started: the kind of failure, and the words for it.
 type NotStarted = (ErrorKind, String, Option<i32>);
 
@@ -76,17 +83,16 @@ type NotStarted = (ErrorKind, String, Option<i32>);
 async fn on_connection(
     operations: &Operations,
     new: NewOperation,
-    Place { instance, run }: Place,
+    place: Place,
     request: ExecRequest,
     connection: OnUpgrade,
 ) -> Result<Response> {
     let (tell, told) = oneshot::channel::<Result<(), NotStarted>>();
     let handle = operations.start(new, |operation| async move {
-        let program = match Program::start(run.link.clone(), request).await {
+        let program = match Program::start(place.run.link.clone(), request).await {
             Ok(program) => program,
             Err(error) => {
-                let error = instance.cause_inside(error, &run).await;
-                show_status(&operation, &error);
+                let error = place.failed(&operation, error).await;
                 let why = (error.kind(), error.chain(), attach::shell_status(&error));
                 let _ = tell.send(Err(why));
                 return Err(error);
@@ -102,13 +108,6 @@ async fn on_connection(
         Ok(Ok(())) => Ok(respond::switched(PROTOCOL, &handle)),
         Ok(Err((kind, text, status))) => Ok(respond::not_started(kind, &text, status)),
         Err(_) => Err(Error::internal("start a program inside: see the daemon's log")),
-    }
-}
-
-/// Notes what a shell shows for a program that could not be started.
-fn show_status(operation: &Handle, error: &Error) {
-    if let Some(status) = attach::shell_status(error) {
-        operation.update(Map::from_iter([(SHELL_STATUS.to_owned(), status.into())]));
     }
 }
 
