@@ -6,7 +6,7 @@
 //! stay with every agent for good.)
 //!
 //! The network namespace is made here and not with PID 1, so that the daemon plugs its NICs in while all else
-//! is mounted.
+//! is mounted. The kernel takes a while to make one, in which the agent moves into its own root.
 
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
@@ -16,7 +16,7 @@ use rustix::thread::CapabilitiesSecureBits;
 use sc_agent_protocol::{BootFailure, IdRangeSpec};
 use sc_sys::idmap::{IdRange, write_id_maps};
 use sc_sys::namespace::{self, Namespaces};
-use sc_sys::process::{Child, CloneOptions, Wait, set_gid_uid, spawn_child};
+use sc_sys::process::{Child, CloneOptions, set_gid_uid, spawn_child};
 use sc_sys::unix::{Blocking, Seqpacket};
 use sc_sys::{Result, SysError};
 
@@ -33,28 +33,51 @@ pub(crate) struct Kept {
     pub network: OwnedFd,
 }
 
-/// Makes the namespaces and writes the maps of ids.
-pub(crate) fn create(ids: IdRangeSpec) -> std::result::Result<Kept, BootFailure> {
-    let object = || format!("ids {} + {}", ids.base, ids.count);
-    let range =
-        IdRange::new(ids.base, ids.count).ok_or_else(|| plain(STEP, object(), Errno::INVAL))?;
-    let (ours, theirs) = Seqpacket::pair(Blocking::Yes).step(STEP)?;
-    let maker = spawn_child(&CloneOptions::default(), || make(ids, theirs)).step(STEP)?;
-    let outcome = finish(&maker, &ours, range);
-    // The descriptors keep the namespaces; their maker has nothing more to do.
-    maker.kill();
-    let _ = maker.wait(Wait::Block);
-    outcome.step(STEP)
+/// The namespaces while their maker makes them.
+#[derive(Debug)]
+pub(crate) struct Making {
+    maker: Child,
+    ours: Seqpacket,
 }
 
-fn finish(maker: &Child, ours: &Seqpacket, range: IdRange) -> Result<Kept> {
-    await_made(ours, "user namespace")?;
-    // First: what a network namespace shows in /proc and /sys belongs to the root that the maps name.
-    write_id_maps(maker.pid(), range)?;
-    ours.send(b"go on", &[])?;
-    await_made(ours, "network namespace")?;
-    let user = namespace::open_of(maker.pid(), "user")?;
-    Ok(Kept { user, network: namespace::open_of(maker.pid(), "net")? })
+impl Making {
+    /// Makes the user namespace and writes its maps of ids; the network namespace is being made.
+    pub(crate) fn begin(ids: IdRangeSpec) -> std::result::Result<Self, BootFailure> {
+        let object = || format!("ids {} + {}", ids.base, ids.count);
+        let range =
+            IdRange::new(ids.base, ids.count).ok_or_else(|| plain(STEP, object(), Errno::INVAL))?;
+        let (ours, theirs) = Seqpacket::pair(Blocking::Yes).step(STEP)?;
+        let maker = spawn_child(&CloneOptions::default(), || make(ids, theirs)).step(STEP)?;
+        let making = Self { maker, ours };
+        making.write_maps(range).step(STEP)?;
+        Ok(making)
+    }
+
+    fn write_maps(&self, range: IdRange) -> Result<()> {
+        await_made(&self.ours, "user namespace")?;
+        // First: what a network namespace shows in /proc and /sys belongs to the root that the maps name.
+        write_id_maps(self.maker.pid(), range)?;
+        self.ours.send(b"go on", &[])
+    }
+
+    /// Waits for both.
+    pub(crate) fn finish(self) -> std::result::Result<Kept, BootFailure> {
+        self.open().step(STEP)
+    }
+
+    fn open(&self) -> Result<Kept> {
+        await_made(&self.ours, "network namespace")?;
+        let user = namespace::open_of(self.maker.pid(), "user")?;
+        Ok(Kept { user, network: namespace::open_of(self.maker.pid(), "net")? })
+    }
+}
+
+impl Drop for Making {
+    /// The descriptors keep the namespaces; their maker has nothing more to do. It is reaped with all other
+    /// children.
+    fn drop(&mut self) {
+        self.maker.kill();
+    }
 }
 
 fn await_made(ours: &Seqpacket, what: &'static str) -> Result<()> {

@@ -4,9 +4,11 @@
 //! inside and cannot be written, and covers over parts of `/proc` would keep the guest from mounting it for
 //! containers of its own.
 
+use std::os::fd::{AsFd, OwnedFd};
+
 use rustix::fs::Mode;
 use sc_agent_protocol::{BootFailure, CgroupView};
-use sc_sys::mount::{self, Attributes, NewMount};
+use sc_sys::mount::{self, Attributes, Depth, NewMount};
 use sc_sys::resolve::Root;
 use sc_sys::{Result, SysError};
 
@@ -25,11 +27,15 @@ const COVERED: [&str; 7] = [
 ];
 
 /// Mounts them all.
-pub(super) fn mount_all(root: &Root, view: CgroupView) -> std::result::Result<(), BootFailure> {
+pub(super) fn mount_all(
+    root: &Root,
+    view: CgroupView,
+    covers: &mut Covers,
+) -> std::result::Result<(), BootFailure> {
     mount_one(root, "proc").step("mount /proc")?;
     mount_one(root, "sys").step("mount /sys")?;
     for path in COVERED {
-        cover(root, path).step("cover what a guest may not mount")?;
+        covers.cover(root, path).step("cover what a guest may not mount")?;
     }
     match view {
         CgroupView::Unified => mount_unified(root),
@@ -46,18 +52,30 @@ fn mount_one(root: &Root, name: &str) -> Result<()> {
     mount::attach_at(tree, place)
 }
 
-/// Puts an empty read-only mount on a directory, where there is one.
-pub(super) fn cover(root: &Root, path: &str) -> Result<()> {
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY;
-    let Ok(place) = root.open(path, flags, 0) else { return Ok(()) };
-    let tree = NewMount::new("tmpfs")
-        .source("none")
-        .option("mode", "0555")
-        .option("size", "4k")
-        .option("nr_inodes", "1")
-        .attributes(Attributes { read_only: true, ..Attributes::NO_SUID_DEV_EXEC })
-        .create()?;
-    mount::attach_at(tree, place)
+/// Empty read-only mounts, all of one file system: that of the first, which the others are clones of.
+#[derive(Debug, Default)]
+pub(super) struct Covers(Option<OwnedFd>);
+
+impl Covers {
+    /// Covers a directory, where there is one.
+    pub(super) fn cover(&mut self, root: &Root, path: &str) -> Result<()> {
+        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY;
+        let Ok(place) = root.open(path, flags, 0) else { return Ok(()) };
+        if let Some(first) = &self.0 {
+            return mount::attach_at(mount::clone_tree_at(first.as_fd(), Depth::This)?, place);
+        }
+        let tree = NewMount::new("tmpfs")
+            .source("none")
+            .option("mode", "0555")
+            .option("size", "4k")
+            .option("nr_inodes", "1")
+            .attributes(Attributes { read_only: true, ..Attributes::NO_SUID_DEV_EXEC })
+            .create()?;
+        // Cloned is only what is attached, before kernel 6.15.
+        mount::attach_at(&tree, place)?;
+        self.0 = Some(tree);
+        Ok(())
+    }
 }
 
 fn mount_unified(root: &Root) -> Result<()> {

@@ -92,8 +92,9 @@ fn set_up(spec: &InstanceSpec, host: &Host, entry: &Entry, sync: &Seqpacket) -> 
     if entry.seed {
         seeds::write(&root, &spec.seed_files)?;
     }
-    apifs::mount_all(&root, entry.view)?;
-    let console = devices::populate(&root)?;
+    let mut covers = apifs::Covers::default();
+    apifs::mount_all(&root, entry.view, &mut covers)?;
+    let console = devices::populate(&root, &mut covers)?;
     for (number, bind) in spec.binds.iter().enumerate() {
         let step = format!("show device {} at {}", bind.device, bind.target.display());
         let shown = mount_bind(&root, number, &bind.target);

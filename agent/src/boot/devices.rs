@@ -11,7 +11,7 @@ use sc_sys::mount::{self, Attributes, Depth, NewMount};
 use sc_sys::pty::{Pty, Size, set_size};
 use sc_sys::resolve::Root;
 
-use super::apifs::cover;
+use super::apifs::Covers;
 use crate::failure::Step;
 use crate::nodes;
 use crate::place::make_place;
@@ -38,7 +38,10 @@ pub(super) struct Console {
 }
 
 /// Fills `/dev` and opens the console.
-pub(super) fn populate(root: &Root) -> std::result::Result<Console, BootFailure> {
+pub(super) fn populate(
+    root: &Root,
+    covers: &mut Covers,
+) -> std::result::Result<Console, BootFailure> {
     mount_dev(root).step("mount /dev")?;
     for name in nodes::names() {
         if Path::new("/dev").join(name).exists() {
@@ -55,7 +58,7 @@ pub(super) fn populate(root: &Root) -> std::result::Result<Console, BootFailure>
         .step("mount /dev/mqueue")?;
     // Huge pages cannot be mounted in a user namespace, which systemd would call a failure.
     root.make_dirs("dev/hugepages", 0o755).step("populate /dev")?;
-    cover(root, "dev/hugepages").step("populate /dev")?;
+    covers.cover(root, "dev/hugepages").step("populate /dev")?;
     let pty = open_console(root, &devpts).step("open console")?;
     Ok(Console { devpts, pty })
 }

@@ -36,7 +36,7 @@ use crate::init::detect::Program;
 use crate::log::{BoundedFile, Journal};
 use crate::network::{Changes, Network};
 use crate::stop::Stop;
-use crate::user::{self, Kept};
+use crate::user::{Kept, Making};
 use crate::verdict::Wanted;
 
 /// Names of descriptors in the event loop; programs and connections have theirs from these on.
@@ -201,12 +201,13 @@ impl Supervisor {
         descriptors: Vec<OwnedFd>,
         mount: impl FnOnce(&Trees, BorrowedFd<'_>) -> std::result::Result<Program, BootFailure>,
     ) -> std::result::Result<(), BootFailure> {
-        let kept = Rc::new(user::create(self.spec.ids)?);
+        let making = Making::begin(self.spec.ids)?;
+        let (host, trees) = Host::enter(&self.spec, descriptors)?;
+        self.host = Some(Rc::new(host));
+        let kept = Rc::new(making.finish()?);
         self.namespaces = Some(Rc::clone(&kept));
         // The daemon is there by now: it plugs the NICs in while the rest is prepared.
         self.serve_waiting().step("serve the daemon")?;
-        let (host, trees) = Host::enter(&self.spec, descriptors)?;
-        self.host = Some(Rc::new(host));
         match self.state {
             State::Preparing(_) => self.first_boot(|| mount(&trees, kept.user.as_fd())),
             // Given up meanwhile.
