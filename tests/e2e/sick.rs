@@ -48,7 +48,7 @@ dd bs=80 count=1 of=/tmp/sent </tmp/greeting 2>/dev/null
 dd bs=80 count=1 </tmp/greeting >&3 2>/dev/null || exit 2
 setsid dd bs=1M of=/dev/null <&3 >/dev/null 2>&1 &
 setsid stat /etc/hung >/dev/null 2>&1 &
-while ! grep -q request_wait /proc/$!/wchan; do sleep 0.1; done
+while ! grep -q 'request_wait\|walk_component\|lookup_slow' /proc/$!/wchan; do sleep 0.1; done
 echo hung
 ";
 
