@@ -38,7 +38,8 @@ fn weight(daemon: &Daemon) -> (usize, u64) {
 
 /// Mounts FUSE on `/etc` and answers the kernel's greeting (its first request is number 2; protocol 7.31,
 /// look-ups in parallel), and nothing else: all requests are read, so that who waits for an answer cannot
-/// be killed. The one that waits holds the connection itself, which therefore outlives its reader.
+/// be killed. The one that waits holds the connection itself, which therefore outlives its reader. It waits
+/// for the answer or, where the guest's DHCP script was first, for the folder that this has locked.
 const HUNG_FILES: &str = r"
 exec 3<>/dev/fuse
 mount -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 hung /etc || exit 1
@@ -48,7 +49,12 @@ dd bs=80 count=1 of=/tmp/sent </tmp/greeting 2>/dev/null
 dd bs=80 count=1 </tmp/greeting >&3 2>/dev/null || exit 2
 setsid dd bs=1M of=/dev/null <&3 >/dev/null 2>&1 &
 setsid stat /etc/hung >/dev/null 2>&1 &
-while ! grep -q 'request_wait\|walk_component\|lookup_slow' /proc/$!/wchan; do sleep 0.1; done
+looks=0
+while ! grep -q 'request_wait\|walk_component\|lookup_slow' /proc/$!/wchan; do
+    looks=$((looks + 1))
+    [ $looks -lt 300 ] || exit 3
+    sleep 0.1
+done
 echo hung
 ";
 

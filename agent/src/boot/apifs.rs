@@ -4,7 +4,7 @@
 //! inside and cannot be written, and covers over parts of `/proc` would keep the guest from mounting it for
 //! containers of its own.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::fs::Mode;
 use sc_agent_protocol::{BootFailure, CgroupView};
@@ -62,7 +62,7 @@ impl Covers {
         let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY;
         let Ok(place) = root.open(path, flags, 0) else { return Ok(()) };
         if let Some(first) = &self.0 {
-            return mount::attach_at(mount::clone_tree_at(first.as_fd(), Depth::This)?, place);
+            return mount::attach_at(mount::clone_tree_at(first, Depth::This)?, place);
         }
         let tree = NewMount::new("tmpfs")
             .source("none")

@@ -202,6 +202,7 @@ impl Supervisor {
         mount: impl FnOnce(&Trees, BorrowedFd<'_>) -> std::result::Result<Program, BootFailure>,
     ) -> std::result::Result<(), BootFailure> {
         let making = Making::begin(self.spec.ids)?;
+        // While the kernel makes the network namespace.
         let (host, trees) = Host::enter(&self.spec, descriptors)?;
         self.host = Some(Rc::new(host));
         let kept = Rc::new(making.finish()?);
