@@ -44,13 +44,14 @@ pub fn tree() -> Command {
 
 const ENVIRONMENT: &str = "\
 Environment:
-  SC_DIR     where the daemon keeps its state [default: /var/lib/sc]
-  SC_SOCKET  the daemon's socket [default: $SC_DIR/unix.socket]
-  SC_REMOTE  the remote of images that are named without one
-             [default: what `sc remote switch` chose, or local]
-  SC_CONF    where that choice is kept
-             [default: $XDG_CONFIG_HOME/sc, or ~/.config/sc]
-  NO_COLOR   no colours, if it is set and not empty
+  SC_DIR      where the daemon keeps its state [default: /var/lib/sc]
+  SC_SOCKET   the daemon's socket [default: $SC_DIR/unix.socket]
+  SC_REMOTE   the remote of images that are named without one
+              [default: what `sc remote switch` chose, or local]
+  SC_CONF     where that choice is kept
+              [default: $XDG_CONFIG_HOME/sc, or ~/.config/sc]
+  SC_PROJECT  the project: there is `default` alone
+  NO_COLOR    no colours, if it is set and not empty
 
 Exit codes:
   0 done, 1 failed, 2 used wrongly, 130 interrupted, 143 terminated,
