@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use axum::response::Response;
 use sc_api::EventType;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::extract::{Query, Upgrade};
@@ -19,8 +19,8 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Which events to send.
 #[derive(Debug, Deserialize)]
 pub struct EventsQuery {
-    #[serde(rename = "type")]
-    types: Option<String>,
+    #[serde(rename = "type", default = "all", deserialize_with = "wanted")]
+    types: Vec<EventType>,
 }
 
 /// Sends events until the listener leaves.
@@ -31,24 +31,28 @@ pub async fn listen(
 ) -> Response {
     // Subscribed before the answer: what happens after the client has seen it is not missed.
     let listener = ctx.events.subscribe();
-    let wanted = wanted_types(query.types.as_deref());
-    upgrade.then(move |socket| forward(socket, listener, wanted))
+    upgrade.then(move |socket| forward(socket, listener, query.types))
 }
 
-/// The types asked for; none asked means all. What is unknown is never sent, so it may be asked.
-fn wanted_types(text: Option<&str>) -> Vec<EventType> {
-    let known = [
-        ("operation", EventType::Operation),
-        ("lifecycle", EventType::Lifecycle),
-        ("logging", EventType::Logging),
-    ];
-    match text.filter(|text| !text.is_empty()) {
-        None => known.iter().map(|(_, event_type)| *event_type).collect(),
-        Some(text) => text
-            .split(',')
-            .filter_map(|word| known.iter().find(|(name, _)| *name == word))
-            .map(|(_, event_type)| *event_type)
-            .collect(),
+fn all() -> Vec<EventType> {
+    vec![EventType::Operation, EventType::Lifecycle, EventType::Logging]
+}
+
+/// The types asked for, with commas between; none asked means all.
+fn wanted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<EventType>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(all());
+    }
+    text.split(',').map(event_type).collect()
+}
+
+fn event_type<E: de::Error>(word: &str) -> Result<EventType, E> {
+    match word {
+        "operation" => Ok(EventType::Operation),
+        "lifecycle" => Ok(EventType::Lifecycle),
+        "logging" => Ok(EventType::Logging),
+        other => Err(E::custom(format!("{other:?} is none of operation, lifecycle and logging"))),
     }
 }
 
@@ -98,10 +102,25 @@ async fn pass_on(
 mod tests {
     use super::*;
 
+    fn types(query: &str) -> Result<Vec<EventType>, String> {
+        let uri = format!("/1.0/events{query}").parse().unwrap();
+        let query = axum::extract::Query::<EventsQuery>::try_from_uri(&uri);
+        query.map(|query| query.0.types).map_err(|error| error.body_text())
+    }
+
     #[test]
-    fn no_type_means_all_and_unknown_ones_match_nothing() {
-        assert_eq!(wanted_types(None).len(), 3);
-        assert_eq!(wanted_types(Some("lifecycle,bogus")), [EventType::Lifecycle]);
-        assert!(wanted_types(Some("bogus")).is_empty());
+    fn no_type_means_all_of_them() {
+        assert_eq!(types("").unwrap().len(), 3);
+        assert_eq!(types("?type=").unwrap().len(), 3);
+        assert_eq!(
+            types("?type=logging,lifecycle").unwrap(),
+            [EventType::Logging, EventType::Lifecycle]
+        );
+    }
+
+    #[test]
+    fn a_type_that_there_is_not_is_refused_by_its_name() {
+        let error = types("?type=lifecycle,bogus").unwrap_err();
+        assert!(error.contains("\"bogus\" is none of operation"), "{error}");
     }
 }
