@@ -77,6 +77,16 @@ fn an_ephemeral_instance_is_gone_when_it_stops() {
 }
 
 #[test]
+fn who_has_stopped_an_ephemeral_instance_finds_its_name_free() {
+    let daemon = Busybox::daemon();
+    for how in [&["stop", "--force", "c1"][..], &["stop", "c1"]] {
+        daemon.sc(&["launch", BUSYBOX, "c1", "-e"]).ok();
+        daemon.sc(how).ok();
+        assert_eq!(daemon.sc(&["list", "-f", "csv"]).ok(), "", "{how:?}");
+    }
+}
+
+#[test]
 fn instances_start_with_the_daemon_when_they_are_to() {
     let mut daemon = Busybox::daemon();
     daemon.sc(&["init", BUSYBOX, "yes", "-c", "boot.autostart=true"]).ok();

@@ -64,7 +64,7 @@ impl Owner {
     pub(super) async fn give_up_stopping(&mut self) {
         match std::mem::replace(&mut self.state, State::Stopped) {
             // The guest is dead; only its agent does not say so.
-            State::Stopping(active, stopping) if stopping.acknowledged => {
+            State::Stopping(active, stopping) if stopping.killed => {
                 self.state = State::Stopping(active, stopping);
                 self.ended().await;
             }
@@ -89,7 +89,7 @@ impl Owner {
     pub(super) async fn lost_agent(&mut self) {
         let active = match &mut self.state {
             State::Running(active) => active,
-            State::Stopping(active, stopping) if !stopping.acknowledged => active,
+            State::Stopping(active, stopping) if !stopping.killed => active,
             // Its guest was killed.
             _ => return self.ended().await,
         };

@@ -176,14 +176,14 @@ impl Owner {
                 next = self.commands.recv() => command(next),
                 next = active.next_event() => Input::Agent(next),
                 () = tokio::time::sleep_until(stopping.deadline) => Input::Deadline,
-                () = self.ctx.shutdown.leave.cancelled(), if !stopping.acknowledged => Input::Leave,
+                () = self.ctx.shutdown.leave.cancelled(), if !stopping.killed => Input::Leave,
             },
             State::Creating | State::Stopped | State::Gone => command(self.commands.recv().await),
         }
     }
 
     async fn obey(&mut self, command: Command) {
-        if matches!(&self.state, State::Stopping(_, stopping) if stopping.acknowledged) {
+        if matches!(&self.state, State::Stopping(_, stopping) if stopping.killed) {
             return self.deferred.push_back(command);
         }
         match command {

@@ -215,7 +215,11 @@ impl Owner {
                     true => self.note_stopped(&cancelled).await,
                     false => Ok(()),
                 };
-                stopping.acknowledge(&noted);
+                stopping.killed();
+                // Who stops an ephemeral one finds it gone, and its name free.
+                if !self.record().ephemeral {
+                    stopping.acknowledge(&noted);
+                }
                 self.enter(State::Stopping(active, stopping));
                 self.show(Phase::Stopped);
             }

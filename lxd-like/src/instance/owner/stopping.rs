@@ -21,9 +21,9 @@ pub(in crate::instance) struct Stopping {
     pub(super) waiters: Vec<Reply>,
     /// Restarts that wait for it: when it has stopped it is started again.
     pub(super) restarts: Vec<Restarting>,
-    /// Set when the guest was killed and the stop is answered: what comes now waits until what is
-    /// left is cleared up, instead of being refused.
-    pub(super) acknowledged: bool,
+    /// Set when the guest was killed: what comes now waits until what is left is cleared up, instead of
+    /// being refused.
+    pub(super) killed: bool,
 }
 
 /// A restart that is under way.
@@ -45,7 +45,7 @@ impl Stopping {
         };
         let deadline = deadline(patience);
         let (waiters, restarts) = (Vec::new(), Vec::new());
-        Self { deadline, patience, waiters, restarts, acknowledged: false }
+        Self { deadline, patience, waiters, restarts, killed: false }
     }
 
     /// Waits so long from now on.
@@ -54,14 +54,17 @@ impl Stopping {
         self.deadline = deadline(patience);
     }
 
-    /// The guest counts as stopped: whoever waits for that is answered, also where it could not be noted.
+    /// The guest is dead, and an agent that does not say so is stopped or stuck.
+    pub(super) fn killed(&mut self) {
+        self.killed = true;
+        self.extend(AGENT_PATIENCE);
+    }
+
+    /// Whoever waits for the stop is answered, also where it could not be noted.
     pub(super) fn acknowledge(&mut self, noted: &Result<()>) {
         for waiter in self.waiters.drain(..) {
             answer(waiter, again(noted));
         }
-        self.acknowledged = true;
-        // The guest is dead, and an agent that does not say so is stopped or stuck.
-        self.extend(AGENT_PATIENCE);
     }
 }
 
