@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AliasName, ConfigMap, Timestamp, null_default, texts};
+use crate::read::{null_default, object, objects, texts};
+use crate::{AliasName, ConfigMap, Timestamp};
 
 /// An image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,15 +134,22 @@ pub struct ImageSource {
     /// Or its fingerprint.
     #[serde(default)]
     pub fingerprint: String,
+    /// The project that the image is in: there is `default` alone.
+    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_default")]
+    pub project: String,
+    /// Who connects to whom for what is far away: known, so that what is not `pull` can be refused by name.
+    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_default")]
+    pub mode: String,
 }
 
 /// Asks for an image to be fetched from a remote. (Uploads are a body of their own.)
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ImagesPost {
     /// Where it comes from.
+    #[serde(deserialize_with = "object")]
     pub source: ImageSource,
     /// Aliases it gets.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "objects")]
     pub aliases: Vec<NewAlias>,
     /// Whether anyone may fetch it.
     #[serde(default)]

@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    ConfigMap, DeviceMap, InstanceName, InstanceState, StatusCode, Timestamp, devices,
-    null_default, texts,
-};
+use crate::read::{devices, null_default, object, texts};
+use crate::{ConfigMap, DeviceMap, InstanceName, InstanceState, StatusCode, Timestamp};
 
 /// What kind of machine an instance is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -98,6 +96,15 @@ pub struct InstanceSource {
     /// The remote's address.
     #[serde(default)]
     pub server: String,
+    /// The project that the image is in: there is `default` alone.
+    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_default")]
+    pub project: String,
+    /// Who connects to whom for what is far away: known, so that what is not `pull` can be refused by name.
+    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_default")]
+    pub mode: String,
+    /// What images to choose among: known, so that it can be refused by name.
+    #[serde(default, skip_serializing_if = "ConfigMap::is_empty", deserialize_with = "texts")]
+    pub properties: ConfigMap,
 }
 
 /// Creates an instance.
@@ -131,7 +138,7 @@ struct FlatInstancesPost {
     name: String,
     #[serde(default, rename = "type")]
     instance_type: InstanceType,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     source: InstanceSource,
     #[serde(default)]
     start: bool,

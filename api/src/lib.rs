@@ -18,6 +18,7 @@ mod network;
 mod operation;
 mod parts;
 mod profile;
+mod read;
 mod recipe;
 mod response;
 mod server;
@@ -41,6 +42,7 @@ pub use network::{Network, NetworkLease, NetworkState, NetworksPost};
 pub use operation::{Operation, OperationClass, Progress};
 pub use parts::InstanceParts;
 pub use profile::{Profile, ProfilePatch, ProfilePut, ProfilesPost};
+pub use read::{null_default, texts};
 pub use recipe::Recipe;
 pub use response::{Envelope, ResponseType};
 pub use server::{Environment, Server, ServerPut};
@@ -68,30 +70,4 @@ pub type Timestamp = jiff::Timestamp;
 /// zero time.
 pub fn no_time() -> Timestamp {
     "0001-01-01T00:00:00Z".parse().expect("a valid timestamp")
-}
-
-/// Reads texts by their keys; `null` for one is the empty text, as LXD has it.
-pub fn texts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<ConfigMap, D::Error> {
-    let read: BTreeMap<String, Option<String>> = null_default(deserializer)?;
-    Ok(read.into_iter().map(|(key, text)| (key, text.unwrap_or_default())).collect())
-}
-
-/// Reads devices, each as [`texts`].
-pub(crate) fn devices<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<DeviceMap, D::Error> {
-    #[derive(Default, serde::Deserialize)]
-    struct Device(#[serde(deserialize_with = "texts")] ConfigMap);
-    let read: BTreeMap<String, Device> = null_default(deserializer)?;
-    Ok(read.into_iter().map(|(name, device)| (name, device.0)).collect())
-}
-
-/// Reads `null` as the type's default, as clients send it for empty maps and lists.
-pub fn null_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + serde::Deserialize<'de>,
-{
-    use serde::Deserialize;
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigMap, DeviceMap, ProfileName, devices, null_default, texts};
+use crate::read::{devices, null_default, texts};
+use crate::{ConfigMap, DeviceMap, ProfileName};
 
 /// A profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

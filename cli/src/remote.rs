@@ -146,9 +146,9 @@ impl ImageName {
         InstanceSource {
             source_type: "image".into(),
             alias: self.name.clone(),
-            fingerprint: String::new(),
             protocol: self.protocol(),
             server: self.remote_url(),
+            ..InstanceSource::default()
         }
     }
 
@@ -159,7 +159,7 @@ impl ImageName {
             protocol: self.protocol(),
             server: self.remote_url(),
             alias: self.name.clone(),
-            fingerprint: String::new(),
+            ..ImageSource::default()
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 
 use sc_api::ErrorKind;
 
@@ -101,11 +102,13 @@ impl Error {
     }
 }
 
-/// As [`Error::chain`], of any error.
+/// As [`Error::chain`], of any error. Where a disk is full, it says what to do.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
+    let mut full = false;
     while let Some(error) = next {
+        full |= is_full(error);
         let part = error.to_string();
         // A transparent error says its source's words; twice helps nobody.
         if !text.ends_with(&part) {
@@ -114,7 +117,17 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         }
         next = error.source();
     }
+    if full && !text.contains("make room") {
+        text.push_str(": make room on its file system");
+    }
     printable(sc_api::without_os_errors(&text))
+}
+
+fn is_full(error: &(dyn StdError + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| {
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    })
 }
 
 /// Makes a text fit for terminals, whatever it quotes.
@@ -212,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_chain_of_any_error_has_its_causes() {
-        let cause = std::io::Error::from_raw_os_error(12);
+        let cause = io::Error::from_raw_os_error(12);
         let error = sc_sys::SysError::new("receive from", "socket", cause);
         assert_eq!(error.to_string(), "receive from socket");
         assert_eq!(chain(&error), "receive from socket: Cannot allocate memory");
@@ -224,6 +237,17 @@ mod tests {
         let above = below.within("open the image").within("create instance web1");
         assert_eq!(above.chain(), "create instance web1: open the image: no such file");
         assert_eq!(above.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_the_remedy() {
+        let full = || io::Error::from(rustix::io::Errno::NOSPC);
+        let error = Error::because(ErrorKind::Internal, "make the folder /d", full());
+        let text =
+            "start c1: make the folder /d: No space left on device: make room on its file system";
+        assert_eq!(error.within("start c1").chain(), text);
+        let error = Error::because(ErrorKind::Internal, "write /d; make room there", full());
+        assert_eq!(error.chain(), "write /d; make room there: No space left on device");
     }
 
     #[test]

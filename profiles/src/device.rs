@@ -217,6 +217,15 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_the_kernel_takes_from_nobody_is_refused() {
+        let (name, deep) = (format!("/{}", "a".repeat(256)), "/aa".repeat(1366));
+        for (source, path) in [(&*name, "/x"), ("/x", &*name), (&*deep, "/x"), ("/x", &*deep)] {
+            let err = parse(&[("type", "disk"), ("source", source), ("path", path)]).unwrap_err();
+            assert!(err.contains("bytes at most"), "{err}");
+        }
+    }
+
+    #[test]
     fn other_types_and_unknown_keys_are_refused_by_name() {
         for kind in KINDS.iter().filter(|kind| !kind.honoured) {
             let err = parse(&[("type", kind.name), ("anything", "x")]).unwrap_err();

@@ -136,6 +136,17 @@ fn a_program_for_a_guest_that_is_just_ending_is_told_that_it_does_not_run() {
 }
 
 #[test]
+fn a_program_for_a_guest_that_is_just_rebooting_is_told_that() {
+    let daemon = Busybox::running();
+    // From the fourth on, each further boot is waited for.
+    let told = eventually("it is refused", Duration::from_secs(30), || {
+        Some(daemon.exec("c1", &["reboot", "-f"]).stderr).filter(|told| !told.is_empty())
+    });
+    assert!(told.contains("just reboot") && told.ends_with(": try again\n"), "{told}");
+    daemon.sc(&["stop", "--force", "c1"]).ok();
+}
+
+#[test]
 fn without_the_option_of_the_connection_an_upgrade_is_none() {
     let daemon = Busybox::running();
     let body = json!({ "command": ["true"], "wait-for-websocket": true });

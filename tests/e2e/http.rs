@@ -112,8 +112,28 @@ fn methods_and_parameters_are_refused_by_name() {
     refused(&daemon, "POST /1.0/instances?target=other", 400, "\"target\"");
     refused(&daemon, "GET /1.0/instances/%FF", 400, "path");
     refused(&daemon, "GET /1.0/events", 400, "websocket");
+    refused(&daemon, "GET /1.0/events?type=bogus", 400, "type: \"bogus\" is none of");
     refused(&daemon, "GET /1.0/operations/none/wait?timeout=soon", 400, "timeout");
     refused(&daemon, "GET /1.0/operations/none/wait?timeout=-1", 404, "\"none\"");
+}
+
+#[test]
+fn what_a_source_says_in_vain_is_refused_by_name() {
+    let daemon = Busybox::daemon();
+    for (source, part) in [
+        (r#"["image","bb"]"#, "an object"),
+        (r#"{"type":"image","alias":"bb","project":"other"}"#, "source.project"),
+        (r#"{"type":"image","alias":"bb","mode":"push"}"#, "source.mode"),
+        (r#"{"type":"image","alias":"bb","properties":{"os":"x"}}"#, "source.properties"),
+        (r#"{"type":"none","alias":"bb"}"#, "source.alias"),
+        (r#"{"type":"none","server":"x"}"#, "source.server"),
+    ] {
+        let body = format!(r#"{{"name":"c1","source":{source}}}"#);
+        daemon.sc(&["query", "-X", "POST", "-d", &body, "/1.0/instances"]).refused(part);
+    }
+    let body = r#"{"source":{"protocol":"packages","alias":"12","mode":"push"}}"#;
+    daemon.sc(&["query", "-X", "POST", "-d", body, "/1.0/images"]).refused("source.mode");
+    assert_eq!(daemon.sc(&["list", "-f", "csv"]).ok(), "");
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn set_up(spec: &InstanceSpec, host: &Host, entry: &Entry, sync: &Seqpacket) -> 
         let step = format!("show device {} at {}", bind.device, bind.target.display());
         let shown = mount_bind(&root, number, &bind.target);
         shown.map_err(|error| BootFailure {
-            remedy: error.is(Errno::NOTDIR.raw_os_error()).then(|| NO_PLACE.to_owned()),
+            remedy: place_remedy(&error).map(str::to_owned),
             ..failure::of(&step, &error)
         })?;
     }
@@ -109,9 +109,19 @@ fn set_up(spec: &InstanceSpec, host: &Host, entry: &Entry, sync: &Seqpacket) -> 
     Ok(console.pty.terminal)
 }
 
-/// What to do where a device finds a file in the place of a folder, or the other way round.
-const NO_PLACE: &str = "a folder cannot be shown where the guest has a file, nor below one, and a \
-                        file not where it has a folder; choose another path for the device";
+/// What to do where a device finds no place in the guest.
+fn place_remedy(error: &sc_sys::SysError) -> Option<&'static str> {
+    let is = |errno: Errno| error.is(errno.raw_os_error());
+    // `move_mount(2)` refuses a file over a folder by EINVAL.
+    if is(Errno::NOTDIR) || is(Errno::INVAL) {
+        return Some(
+            "a folder cannot be shown where the guest has a file, nor below one, and a file not where it has \
+             a folder; choose another path for the device",
+        );
+    }
+    let bad_path = is(Errno::LOOP) || is(Errno::NAMETOOLONG);
+    bad_path.then_some("choose another path for the device")
+}
 
 /// Clones the root's mount: the one copied into this namespace is locked to its place.
 fn enter_root() -> sc_sys::Result<Root> {

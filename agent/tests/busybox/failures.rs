@@ -1,5 +1,6 @@
 //! Guests that do not come up.
 
+use rustix::io::Errno;
 use sc_agent_protocol::{BindMount, BootFailure, Event, Reply, Request, RootSpec, Tree};
 
 use crate::harness::{Agent, Fixture};
@@ -22,22 +23,27 @@ fn a_layer_or_cgroup_that_is_not_there_fails_by_name() {
 }
 
 #[test]
-fn a_device_in_the_place_of_a_file_fails_with_what_to_do() {
+fn a_device_without_a_place_fails_with_what_to_do() {
     need_root!();
-    for target in ["/etc/passwd", "/etc/passwd/below"] {
+    for (source, target, errno) in [
+        ("folder", "/etc/passwd", Errno::NOTDIR),
+        ("folder", "/etc/passwd/below", Errno::NOTDIR),
+        ("file", "/etc", Errno::INVAL),
+        ("folder", "/proc/self/root", Errno::LOOP),
+    ] {
         let mut fixture = Fixture::busybox();
-        let folder = fixture.dir.path().join("shared");
-        std::fs::create_dir(&folder).unwrap();
+        std::fs::create_dir(fixture.dir.path().join("folder")).unwrap();
+        std::fs::write(fixture.dir.path().join("file"), "").unwrap();
         fixture.spec.binds = vec![BindMount {
             device: "data".into(),
-            source: Tree::Path(folder),
+            source: Tree::Path(fixture.dir.path().join(source)),
             target: target.into(),
             readonly: false,
             idmapped: true,
             recursive: false,
         }];
         let failure = boot_failure(&mut fixture.start());
-        assert_eq!(failure.errno, 20, "{failure:?}");
+        assert_eq!(failure.errno, errno.raw_os_error(), "{failure:?}");
         assert!(failure.remedy.unwrap().contains("choose another path"), "{target}");
     }
 }

@@ -32,7 +32,8 @@ pub async fn create(
     Json(post): Json<InstanceExecPost>,
 ) -> Result<Response> {
     let instance = instances.get(&name)?;
-    let place = Place { run: instance.reachable().await?, instance };
+    let run = instance.reachable().await?;
+    let place = Place { reboots: run.observed().reboots, run, instance };
     check(&post)?;
     let request = attach::request(&post, &place.instance.view().environment());
     let new = NewOperation::on_instance("Executing command", &name);
@@ -63,12 +64,14 @@ pub async fn create(
 struct Place {
     instance: Arc<InstanceHandle>,
     run: Arc<Run>,
+    /// How often its guest had rebooted before.
+    reboots: u32,
 }
 
 impl Place {
     /// Why a program could not be started here; notes what a shell shows for that.
     async fn failed(&self, operation: &Handle, error: Error) -> Error {
-        let error = self.instance.cause_inside(error, &self.run).await;
+        let error = self.instance.cause_inside(error, &self.run, self.reboots).await;
         if let Some(status) = attach::shell_status(&error) {
             operation.update(Map::from_iter([(SHELL_STATUS.to_owned(), status.into())]));
         }

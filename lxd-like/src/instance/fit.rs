@@ -63,7 +63,9 @@ async fn is_there(disk: &Disk) -> Result<bool> {
         );
         Error::new(ErrorKind::Unavailable, text)
     };
-    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotADirectory;
+    let missing = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename)
+    };
     match looked.ok_or_else(silent)?? {
         Ok(true) => Ok(true),
         Err(error) if disk.required && !missing(&error) => Err(error).context(format!(

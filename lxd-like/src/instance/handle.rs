@@ -74,21 +74,24 @@ impl InstanceHandle {
         self.running()
     }
 
-    /// What is said where a program could not be started in `run`. A guest that is just ending is the cause of
-    /// many an error: `clone(2)` fails with ENOMEM in a pid namespace whose init ends.
-    pub async fn cause_inside(&self, error: Error, run: &Run) -> Error {
+    /// What is said where a program could not be started in `run`, whose guest had rebooted so often before. A
+    /// guest that is just ending is the cause of many an error: `clone(2)` fails with ENOMEM in a pid
+    /// namespace whose init ends.
+    pub async fn cause_inside(&self, error: Error, run: &Run, reboots: u32) -> Error {
         if error.kind() != ErrorKind::Internal {
             return error;
         }
+        let just = |what| Error::invalid(format!("Instance \"{}\" {what}: try again", self.name));
         let mut view = self.view.clone();
         let over =
             view.wait_for(|view| view.phase.run().is_none_or(|now| now.plan.run != run.plan.run));
-        match tokio::time::timeout(ENDING, over).await {
-            Err(_still_there) => error,
-            Ok(_) => self.running().err().unwrap_or_else(|| {
-                Error::invalid(format!("Instance \"{}\" was just restarted: try again", self.name))
-            }),
+        if tokio::time::timeout(ENDING, over).await.is_ok() {
+            return self.running().err().unwrap_or_else(|| just("was just restarted"));
         }
+        if run.observed().reboots != reboots {
+            return just("has just rebooted");
+        }
+        if run.link.is_booting().await { just("is just rebooting") } else { error }
     }
 
     /// Whether its guest is gone by then.

@@ -307,7 +307,7 @@ impl Images {
             protocol: "packages".into(),
             server: String::new(),
             alias: format!("{}/{}", recipe.version, recipe.variant),
-            fingerprint: String::new(),
+            ..sc_api::ImageSource::default()
         };
         if let Some(found) = self.fetched(&source)? {
             return Ok(found);

@@ -7,7 +7,7 @@ use sc_api::InstanceSource;
 use sc_images::Metadata;
 
 use crate::error::{Error, Result};
-use crate::model::ImageRecord;
+use crate::model::{ImageRecord, PROJECT};
 
 /// What a new instance's root is made of.
 #[derive(Debug, Clone)]
@@ -72,18 +72,29 @@ pub enum RootSource<'s> {
 impl<'s> RootSource<'s> {
     /// Reads it; what is not supported is refused by name.
     pub fn of(source: &'s InstanceSource) -> Result<Self> {
-        match (source.source_type.as_str(), source.protocol.as_str()) {
-            ("none", _) => Ok(Self::Nothing),
-            ("image", "packages") => {
-                refuse_unused(&source.server, &source.fingerprint)?;
-                Ok(Self::Packages(&source.alias))
+        check_place(&source.project, &source.mode)?;
+        if !source.properties.is_empty() {
+            let text =
+                "field \"source.properties\" is not supported: name the image in source.alias";
+            return Err(Error::invalid(text));
+        }
+        let InstanceSource { protocol, server, alias, fingerprint, .. } = source;
+        match (source.source_type.as_str(), protocol.as_str()) {
+            ("none", _) => {
+                let image = [("alias", alias), ("fingerprint", fingerprint)];
+                refuse_unused("source type none", &image)?;
+                refuse_unused("source type none", &[("protocol", protocol), ("server", server)])?;
+                Ok(Self::Nothing)
             }
-            ("image", "") if !source.server.is_empty() => {
+            ("image", "packages") => {
+                refuse_unused("packages", &[("server", server), ("fingerprint", fingerprint)])?;
+                Ok(Self::Packages(alias))
+            }
+            ("image", "") if !server.is_empty() => {
                 Err(Error::invalid("field \"source.server\" needs a source.protocol"))
             }
             ("image", "") => {
-                let reference = [&source.fingerprint, &source.alias];
-                let reference = reference.into_iter().find(|text| !text.is_empty());
+                let reference = [fingerprint, alias].into_iter().find(|text| !text.is_empty());
                 let reference = reference.ok_or_else(|| {
                     Error::invalid("Image not provided for instance creation: give source.alias")
                 })?;
@@ -101,7 +112,8 @@ impl<'s> RootSource<'s> {
 
 /// Accepts the source of an image that is to be fetched: the packages remote.
 pub fn check_source(source: &sc_api::ImageSource) -> Result<()> {
-    let sc_api::ImageSource { source_type, protocol, server, fingerprint, alias: _ } = source;
+    check_place(&source.project, &source.mode)?;
+    let sc_api::ImageSource { source_type, protocol, server, fingerprint, .. } = source;
     if !matches!(source_type.as_str(), "" | "image") {
         return Err(Error::invalid(format!(
             "source type {source_type:?} is not supported: use image"
@@ -112,17 +124,29 @@ pub fn check_source(source: &sc_api::ImageSource) -> Result<()> {
             "image protocol {protocol:?} of the source is not supported: use packages"
         )));
     }
-    refuse_unused(server, fingerprint)
+    refuse_unused("packages", &[("server", server), ("fingerprint", fingerprint)])
 }
 
-/// What is built from packages comes from where this machine's own apt sources say, and its
-/// fingerprint is not known beforehand.
-fn refuse_unused(server: &str, fingerprint: &str) -> Result<()> {
-    for (field, value) in [("server", server), ("fingerprint", fingerprint)] {
-        if !value.is_empty() {
-            let text = format!("field \"source.{field}\" has no use with packages: leave it out");
-            return Err(Error::invalid(text));
-        }
+/// Where an image may lie, and how it may come.
+fn check_place(project: &str, mode: &str) -> Result<()> {
+    if !matches!(project, "" | PROJECT) {
+        let text = format!("field \"source.project\": there is {PROJECT:?} only, not {project:?}");
+        return Err(Error::not_found(text));
+    }
+    if !matches!(mode, "" | "pull") {
+        let text = format!("field \"source.mode\": {mode:?} is not supported: use pull");
+        return Err(Error::invalid(text));
     }
     Ok(())
+}
+
+/// Refuses fields of a source that say nothing there. What is built from packages, as an example, comes from
+/// where this machine's own apt sources say, and its fingerprint is not known beforehand.
+fn refuse_unused(with: &str, fields: &[(&str, &String)]) -> Result<()> {
+    match fields.iter().find(|(_, value)| !value.is_empty()) {
+        Some((field, _)) => Err(Error::invalid(format!(
+            "field \"source.{field}\" has no use with {with}: leave it out"
+        ))),
+        None => Ok(()),
+    }
 }

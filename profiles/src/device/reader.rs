@@ -10,6 +10,12 @@ use crate::error::Error;
 use crate::key;
 use crate::value::{parse_bool, parse_integer, parse_mac};
 
+/// The bytes that a path may have, without the zero at its end.
+const PATH_MAX: usize = 4095;
+
+/// The bytes that a file's name may have.
+const NAME_MAX: usize = 255;
+
 /// File systems without which no guest comes up.
 const OURS: [&str; 5] = ["/proc", "/sys", "/sys/fs/cgroup", "/dev", "/dev/pts"];
 
@@ -185,7 +191,19 @@ fn absolute(text: &str) -> Result<PathBuf, String> {
     if text.contains('\0') || path.components().any(|part| part == Component::ParentDir) {
         return Err("a path must not hold .. or a zero byte".into());
     }
+    check_length(path)?;
     Ok(path.components().collect())
+}
+
+/// Refuses what no call of the kernel takes as a path (`path_resolution(7)`).
+fn check_length(path: &Path) -> Result<(), String> {
+    if path.as_os_str().len() > PATH_MAX {
+        return Err(format!("a path has {PATH_MAX} bytes at most"));
+    }
+    if path.iter().any(|name| name.len() > NAME_MAX) {
+        return Err(format!("a name in a path has {NAME_MAX} bytes at most"));
+    }
+    Ok(())
 }
 
 pub(crate) fn interface_name(text: &str) -> Result<String, String> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sc_api::{
     ImageAliasPut, ImageAliasesPost, ImagePut, ImageSource, ImagesPost, InstanceConsolePost,
     InstanceExecPost, InstancePatch, InstancePut, InstanceSource, InstanceStatePut, InstancesPost,
-    NetworksPost, ProfilePatch, ProfilePut, ProfilesPost, StateAction, StoragePoolsPost,
+    NetworksPost, NewAlias, ProfilePatch, ProfilePut, ProfilesPost, StateAction, StoragePoolsPost,
 };
 use sc_tests::guests::{BUSYBOX, Busybox};
 use sc_tests::{Daemon, HostSnapshot, report, until};
@@ -89,6 +89,8 @@ fn cases(fingerprint: &str) -> Vec<Case> {
     let source = InstanceSource {
         source_type: "image".into(),
         alias: BUSYBOX.into(),
+        project: "default".into(),
+        mode: "pull".into(),
         ..InstanceSource::default()
     };
     let mut new = InstancesPost::new(&"new".parse().unwrap(), source);
@@ -164,8 +166,14 @@ fn cases(fingerprint: &str) -> Vec<Case> {
                 source: ImageSource {
                     protocol: "packages".into(),
                     alias: "99".into(),
+                    project: "default".into(),
+                    mode: "pull".into(),
                     ..ImageSource::default()
                 },
+                aliases: vec![NewAlias {
+                    name: "new".parse().unwrap(),
+                    description: "words".into(),
+                }],
                 ..ImagesPost::default()
             },
         ),

@@ -1,6 +1,6 @@
 //! What agents tell of failures, as errors of the daemon.
 
-use sc_agent_protocol::{BootFailure, Reply};
+use sc_agent_protocol::{BootFailure, Phase, Reply};
 use sc_api::{ErrorKind, plain};
 
 use crate::error::Error;
@@ -15,7 +15,10 @@ pub(super) fn unexpected(what: &str, reply: &Reply) -> Error {
             ErrorKind::Unavailable,
             format!("{what}: the instance was started by an older sc: restart it"),
         ),
-        Reply::WrongPhase(_) => Error::invalid("Instance is not running"),
+        Reply::WrongPhase(Phase::Waiting | Phase::Booting) => {
+            Error::invalid(format!("{what}: the guest is just rebooting: try again"))
+        }
+        Reply::WrongPhase(_) => Error::invalid(format!("{what}: the guest does not run: start it")),
         Reply::Failed(failure) => boot_failure(failure),
         Reply::ExecFailed { step, errno } => {
             let cause = std::io::Error::from_raw_os_error(*errno);

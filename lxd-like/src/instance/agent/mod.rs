@@ -234,6 +234,12 @@ impl AgentLink {
         }
     }
 
+    /// Whether the guest does not run yet, or is between two boots of its own.
+    pub async fn is_booting(&self) -> bool {
+        let asked = self.ask(Request::Interfaces, &[]).await;
+        asked.is_ok_and(|answer| matches!(answer.reply, Reply::WrongPhase(Phase::Booting)))
+    }
+
     async fn done(&self, what: &'static str, request: Request) -> Result<()> {
         match self.ask(request, &[]).await?.reply {
             Reply::Done => Ok(()),
