@@ -91,7 +91,7 @@ impl InstanceHandle {
         if run.observed().reboots != reboots {
             return just("has just rebooted");
         }
-        if run.link.is_booting().await { just("is just rebooting") } else { error }
+        if run.link.is_rebooting().await { just("is just rebooting") } else { error }
     }
 
     /// Whether its guest is gone by then.

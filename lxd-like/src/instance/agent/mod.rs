@@ -169,6 +169,8 @@ impl AgentLink {
                 terminal: answer.fds.pop(),
             }),
             Reply::ExecFailed { step, errno } => Err(exec_failure(&program, &step, errno)),
+            // Its guest has ended in its first moments, and it is about to.
+            Reply::Failed(failure) => Err(Error::internal(boot_failure(&failure).chain())),
             other => Err(unexpected("start a program inside", &other)),
         }
     }
@@ -234,9 +236,10 @@ impl AgentLink {
         }
     }
 
-    /// Whether the guest does not run yet, or is between two boots of its own.
-    pub async fn is_booting(&self) -> bool {
-        let asked = self.ask(Request::Interfaces, &[]).await;
+    /// Whether the guest, which was booted before, is between two boots of its own.
+    pub async fn is_rebooting(&self) -> bool {
+        // One more boot is not due, and answered by where the guest is.
+        let asked = self.ask(Request::Boot, &[]).await;
         asked.is_ok_and(|answer| matches!(answer.reply, Reply::WrongPhase(Phase::Booting)))
     }
 
