@@ -46,7 +46,7 @@ pub use read::{null_default, texts};
 pub use recipe::Recipe;
 pub use response::{Envelope, ResponseType};
 pub use server::{Environment, Server, ServerPut};
-pub use shown::{plain, quoted, without_os_errors};
+pub use shown::{plain, quoted, with_room, without_os_errors};
 pub use size::{ByteSize, SizeError};
 pub use state::{
     AddressFamily, CpuUsage, DiskUsage, InstanceState, MemoryUsage, NetworkAddress,

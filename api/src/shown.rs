@@ -15,6 +15,16 @@ pub fn plain(text: &str, most: usize) -> String {
     shown(text, most, |c| matches!(c, '\'' | '"' | '\\'))
 }
 
+/// Adds what to do to a failure's text that ends with a full disk.
+pub fn with_room(text: String) -> String {
+    let is_full =
+        ["No space left on device", "Disk quota exceeded"].iter().any(|it| text.ends_with(it));
+    if !is_full || text.contains("make room") {
+        return text;
+    }
+    format!("{text}: make room on its file system")
+}
+
 /// Returns a message without the numbers that the standard library adds to the system's words:
 /// `No such file or directory (os error 2)` says nothing more by its end.
 pub fn without_os_errors(message: &str) -> String {

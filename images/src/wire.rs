@@ -125,7 +125,7 @@ impl Failure {
         Self {
             step: String::new(),
             entry: None,
-            reason: sc_api::without_os_errors(&format!("{what}: {source}")),
+            reason: sc_api::with_room(sc_api::without_os_errors(&format!("{what}: {source}"))),
             cause: Cause::Machine,
         }
     }

@@ -5,7 +5,6 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 
 use sc_api::ErrorKind;
 
@@ -106,9 +105,7 @@ impl Error {
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
-    let mut full = false;
     while let Some(error) = next {
-        full |= is_full(error);
         let part = error.to_string();
         // A transparent error says its source's words; twice helps nobody.
         if !text.ends_with(&part) {
@@ -117,17 +114,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         }
         next = error.source();
     }
-    if full && !text.contains("make room") {
-        text.push_str(": make room on its file system");
-    }
-    printable(sc_api::without_os_errors(&text))
-}
-
-fn is_full(error: &(dyn StdError + 'static)) -> bool {
-    let error = error.downcast_ref::<io::Error>();
-    error.is_some_and(|error| {
-        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-    })
+    printable(sc_api::with_room(sc_api::without_os_errors(&text)))
 }
 
 /// Makes a text fit for terminals, whatever it quotes.
@@ -225,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_chain_of_any_error_has_its_causes() {
-        let cause = io::Error::from_raw_os_error(12);
+        let cause = std::io::Error::from_raw_os_error(12);
         let error = sc_sys::SysError::new("receive from", "socket", cause);
         assert_eq!(error.to_string(), "receive from socket");
         assert_eq!(chain(&error), "receive from socket: Cannot allocate memory");
@@ -241,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_with_the_remedy() {
-        let full = || io::Error::from(rustix::io::Errno::NOSPC);
+        let full = || std::io::Error::from(rustix::io::Errno::NOSPC);
         let error = Error::because(ErrorKind::Internal, "make the folder /d", full());
         let text =
             "start c1: make the folder /d: No space left on device: make room on its file system";

@@ -12,7 +12,7 @@ pub(crate) struct Disk(pub PathBuf);
 
 impl Disk {
     #[track_caller]
-    pub fn with_pool(daemon: &Daemon, name: &str, mebibytes: u64) -> Self {
+    pub fn with_pool(daemon: &Daemon, name: &str, driver: &str, mebibytes: u64) -> Self {
         let file = daemon.scratch().join("disk");
         File::create(&file).unwrap().set_len(mebibytes << 20).unwrap();
         run("mkfs.ext4", &[Path::new("-q"), Path::new("-F"), &file]);
@@ -22,9 +22,8 @@ impl Disk {
         let disk = Self(folder);
         let source = disk.0.join("pool");
         std::fs::create_dir(&source).unwrap();
-        daemon
-            .sc(&["storage", "create", name, "overlay", &format!("source={}", source.display())])
-            .ok();
+        let source = format!("source={}", source.display());
+        daemon.sc(&["storage", "create", name, driver, &source]).ok();
         disk
     }
 

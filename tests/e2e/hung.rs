@@ -13,7 +13,7 @@ use crate::sick::{others_are_unharmed, with_guests};
 #[test]
 fn while_a_disk_hangs_the_culprit_is_named_and_when_it_answers_all_goes_on() {
     let daemon = with_guests(&[]);
-    let disk = Disk::with_pool(&daemon, "slow", 64);
+    let disk = Disk::with_pool(&daemon, "slow", "overlay", 64);
     daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).ok();
     daemon.sc(&["init", BUSYBOX, "s2", "-s", "slow"]).ok();
     daemon.inside("s1", "setsid sh -c 'while :; do echo x >/file; done' >/dev/null 2>&1 &");
@@ -37,7 +37,7 @@ fn while_a_disk_hangs_the_culprit_is_named_and_when_it_answers_all_goes_on() {
 #[test]
 fn what_hangs_on_a_disk_keeps_neither_profiles_nor_launches_waiting() {
     let daemon = with_guests(&[]);
-    let disk = Disk::with_pool(&daemon, "slow", 64);
+    let disk = Disk::with_pool(&daemon, "slow", "overlay", 64);
     for name in ["s1", "s2"] {
         daemon.sc(&["init", BUSYBOX, name, "-s", "slow"]).ok();
     }
@@ -66,7 +66,7 @@ fn what_hangs_on_a_disk_keeps_neither_profiles_nor_launches_waiting() {
 #[test]
 fn a_launch_onto_a_pool_that_hangs_names_the_pool_and_leaves_nothing() {
     let daemon = with_guests(&[]);
-    let disk = Disk::with_pool(&daemon, "slow", 64);
+    let disk = Disk::with_pool(&daemon, "slow", "overlay", 64);
     disk.freeze();
     // The first has the image's layer to be made, which the others wait for.
     let launches = ["s1", "s2", "s3"].map(|name| {
@@ -130,7 +130,7 @@ fn sources_of_disks_that_do_not_answer_hold_up_only_who_wants_them() {
 #[test]
 fn an_instance_whose_pool_does_not_answer_is_not_started_and_holds_up_nobody() {
     let daemon = with_guests(&[]);
-    let disk = Disk::with_pool(&daemon, "slow", 64);
+    let disk = Disk::with_pool(&daemon, "slow", "overlay", 64);
     daemon.sc(&["init", BUSYBOX, "s1", "-s", "slow"]).ok();
     let silent = Silent::over(&disk.0.join("pool"));
     let start = daemon.begin(&["start", "s1"]);
@@ -155,7 +155,7 @@ fn an_instance_whose_pool_does_not_answer_is_not_started_and_holds_up_nobody() {
 #[test]
 fn a_pool_that_hangs_keeps_neither_the_daemon_from_starting_nor_an_image_from_going() {
     let mut daemon = with_guests(&[]);
-    let disk = Disk::with_pool(&daemon, "slow", 64);
+    let disk = Disk::with_pool(&daemon, "slow", "overlay", 64);
     daemon.sc(&["init", BUSYBOX, "s1", "-s", "slow", "-c", "boot.autostart=true"]).ok();
     daemon.sc(&["init", BUSYBOX, "s2", "-s", "slow"]).ok();
     daemon.sc(&["delete", "s2"]).ok();
@@ -199,7 +199,7 @@ fn import(daemon: &Daemon) -> Ran {
 #[test]
 fn an_image_that_a_pool_does_not_take_is_refused_and_leaves_nothing() {
     let daemon = Daemon::start();
-    let disk = Disk::with_pool(&daemon, "slow", 64);
+    let disk = Disk::with_pool(&daemon, "slow", "overlay", 64);
     daemon.sc(&["profile", "device", "set", "default", "root", "pool", "slow"]).ok();
     disk.freeze();
     import(&daemon).refused("pool slow does not answer within 30 s");
@@ -224,7 +224,7 @@ fn an_image_that_a_pool_does_not_take_is_refused_and_leaves_nothing() {
 #[test]
 fn a_restart_that_a_daemon_did_not_live_to_finish_is_finished_when_its_pool_answers() {
     let mut daemon = with_guests(&[]);
-    let disk = Disk::with_pool(&daemon, "slow", 64);
+    let disk = Disk::with_pool(&daemon, "slow", "overlay", 64);
     daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow"]).ok();
     daemon.killed_when_asked(&["restart", "--force", "s1"], "kill@restart:stopped");
     disk.freeze();
@@ -243,7 +243,7 @@ fn a_restart_that_a_daemon_did_not_live_to_finish_is_finished_when_its_pool_answ
 #[test]
 fn a_stop_ends_a_restart_that_waits_for_its_pool() {
     let mut daemon = with_guests(&[]);
-    let disk = Disk::with_pool(&daemon, "slow", 64);
+    let disk = Disk::with_pool(&daemon, "slow", "overlay", 64);
     daemon.sc(&["init", BUSYBOX, "s1", "-s", "slow"]).ok();
     // Before the guest was stopped, and when it was.
     for (step, found) in [("intent", "Running"), ("stopped", "Stopped")] {
@@ -270,7 +270,7 @@ fn a_stop_ends_a_restart_that_waits_for_its_pool() {
 #[test]
 fn a_guest_that_could_not_be_started_again_is_not_stopped_for_a_restart() {
     let mut daemon = with_guests(&[]);
-    let disk = Disk::with_pool(&daemon, "slow", 64);
+    let disk = Disk::with_pool(&daemon, "slow", "overlay", 64);
     daemon.sc(&["launch", BUSYBOX, "s1", "-s", "slow", "--ephemeral"]).ok();
     let guest = pid(&daemon, "s1");
     daemon.end();

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sc_tests::guests::BUSYBOX;
-use sc_tests::{Caller, Daemon, Ran, left_nothing, status, warmed};
+use sc_tests::{Caller, Daemon, Ran, left_nothing, patient, status, warmed};
 
 /// The longest that a daemon lives.
 const LIFE: u64 = 700;
@@ -180,7 +180,7 @@ fn survives(kills: u32, clients: u64) {
         let clients: Vec<_> = (0..clients).map(client).collect();
         let mut dice = Dice(seed + 1);
         for _ in 0..kills {
-            std::thread::sleep(Duration::from_millis(dice.below(LIFE)));
+            std::thread::sleep(patient(Duration::from_millis(dice.below(LIFE))));
             daemon.kill9();
             daemon.run_again();
         }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use sc_tests::guests::{BUSYBOX, Busybox};
-use sc_tests::{Daemon, HostSnapshot, status, traced, until};
+use sc_tests::{Daemon, HostSnapshot, patient, status, traced, until};
 
-use crate::disks::Movable;
+use crate::disks::{Disk, Movable};
 
 fn lives_on(driver: &str) {
     let daemon = Busybox::daemon();
@@ -153,50 +153,32 @@ fn a_pool_that_is_moved_away_under_the_daemon_is_named_and_usable_when_it_is_bac
     assert_eq!(status(&daemon, "c2"), "-");
 }
 
-/// Mounts a file system of so many MiB at a folder, as long as `act` runs.
-fn with_file_system(folder: &std::path::Path, mib: u32, act: impl FnOnce()) {
-    std::fs::create_dir(folder).unwrap();
-    let size = format!("size={mib}m");
-    let mount = ["-t", "tmpfs", "-o", &size, "none", folder.to_str().unwrap()];
-    assert!(std::process::Command::new("mount").args(mount).status().unwrap().success());
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
-    let lazily = ["--lazy", folder.to_str().unwrap()];
-    assert!(std::process::Command::new("umount").args(lazily).status().unwrap().success());
-    outcome.unwrap();
-}
-
 #[test]
 fn a_pool_that_is_full_is_told_as_that() {
     let daemon = Busybox::daemon();
-    let folder = daemon.scratch().join("small");
-    with_file_system(&folder, 3, || {
-        let source = format!("source={}", folder.display());
-        daemon.sc(&["storage", "create", "small", "dir", &source]).ok();
-        daemon.sc(&["launch", BUSYBOX, "c1", "-s", "small"]).refused("make room");
-        assert_eq!(status(&daemon, "c1"), "-");
-        daemon.sc(&["storage", "delete", "small"]).ok();
-    });
+    let disk = Disk::with_pool(&daemon, "small", "dir", 2);
+    daemon.sc(&["launch", BUSYBOX, "c1", "-s", "small"]).refused("make room");
+    assert_eq!(status(&daemon, "c1"), "-");
+    daemon.sc(&["storage", "delete", "small"]).ok();
+    drop(disk);
 }
 
 #[test]
 fn what_is_done_on_another_disk_is_there_before_the_database_says_so() {
     let daemon = Busybox::daemon();
-    let folder = daemon.scratch().join("other");
-    with_file_system(&folder, 30, || {
-        let source = format!("source={}", folder.display());
-        daemon.sc(&["storage", "create", "other", "overlay", &source]).ok();
-        // One that keeps its changes in order is synced with the database.
-        let kind = rustix::fs::statfs(daemon.dir()).unwrap().f_type;
-        let by_itself = usize::from(![0xef53, 0x5846_5342].contains(&kind));
-        for (pool, syncs) in [("default", by_itself), ("other", 1)] {
-            daemon.sc(&["init", BUSYBOX, "c1", "-s", pool]).ok();
-            // The copy of its configuration is written behind, with syncs of its own.
-            std::thread::sleep(Duration::from_secs(2));
-            let deletion = traced(&daemon, || drop(daemon.sc(&["delete", "c1"])));
-            assert_eq!(deletion.syncs, syncs, "{pool}: {deletion:?}");
-        }
-        daemon.sc(&["storage", "delete", "other"]).ok();
-    });
+    let disk = Disk::with_pool(&daemon, "other", "overlay", 30);
+    // One that keeps its changes in order is synced with the database.
+    let kind = rustix::fs::statfs(daemon.dir()).unwrap().f_type;
+    let by_itself = usize::from(![0xef53, 0x5846_5342].contains(&kind));
+    for (pool, syncs) in [("default", by_itself), ("other", 1)] {
+        daemon.sc(&["init", BUSYBOX, "c1", "-s", pool]).ok();
+        // The copy of its configuration is written behind, with syncs of its own.
+        std::thread::sleep(patient(Duration::from_secs(2)));
+        let deletion = traced(&daemon, || drop(daemon.sc(&["delete", "c1"])));
+        assert_eq!(deletion.syncs, syncs, "{pool}: {deletion:?}");
+    }
+    daemon.sc(&["storage", "delete", "other"]).ok();
+    drop(disk);
 }
 
 #[test]
