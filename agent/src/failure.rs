@@ -64,6 +64,11 @@ fn remedy(error: &SysError) -> Option<&'static str> {
             "the limit on processes is reached; raise limits.processes or the host's pids limit",
         );
     }
+    if is(Errno::NOTDIR) {
+        return Some(
+            "a file is where the guest's folder must be; mend its root file system, or use another image",
+        );
+    }
     is(Errno::NOSPC).then_some("the storage is full; free some space in the pool")
 }
 

@@ -48,6 +48,18 @@ fn a_device_without_a_place_fails_with_what_to_do() {
     }
 }
 
+#[test]
+fn an_image_with_a_file_for_proc_fails_with_what_to_do() {
+    need_root!();
+    let fixture = Fixture::busybox();
+    let proc = fixture.dir.path().join("image/proc");
+    let _ = std::fs::remove_dir(&proc);
+    std::fs::write(&proc, "").unwrap();
+    let failure = boot_failure(&mut fixture.start());
+    assert_eq!(failure.errno, Errno::NOTDIR.raw_os_error(), "{failure:?}");
+    assert!(failure.remedy.as_deref().unwrap().contains("use another image"), "{failure:?}");
+}
+
 pub fn boot_failure(agent: &mut Agent) -> BootFailure {
     match agent.wait_for(|event| matches!(event, Event::Failed(_))) {
         (Event::Failed(failure), _) => failure,
