@@ -83,6 +83,7 @@ acl sets ACLs in archives that tests unpack
 attr sets extended attributes in them
 busybox-static is the smallest guest
 bzip2 packs test images
+e2fsprogs makes disks of the tests' own
 iproute2 takes a test's bridge away
 libcap2-bin sets file capabilities in archives that tests unpack
 lxd-client has the client of LXD, which is tried at our socket
