@@ -296,7 +296,7 @@ fn nothing_runs(daemon: &Daemon) {
     assert!(matches!(list.ok(), "" | "c1,STOPPED"), "{list:?}");
     let snapshot = HostSnapshot::of(&daemon.dir());
     let agents: Vec<_> =
-        snapshot.of_kind("process").into_iter().filter(|line| line.contains("c1")).collect();
+        snapshot.of_kind("process").into_iter().filter(|line| line.contains("sc-agent")).collect();
     assert_eq!(agents, Vec::<&str>::new());
     assert_eq!(snapshot.of_kind("id range"), Vec::<&str>::new());
     daemon.sc(&["delete", "--force", "c1"]);
