@@ -119,11 +119,17 @@ fn a_guest_that_fills_its_disk_harms_nobody_on_others_and_makes_room_when_it_goe
     assert!(told.contains("No space left on device"), "{told}");
     assert_eq!(daemon.inside("s1", "echo alive"), "alive", "it can still be looked into");
     others_are_unharmed(&daemon);
+    let remains_are_gone = || {
+        until("its remains are gone", Duration::from_secs(20), &0, || {
+            std::fs::read_dir(disk.0.join("pool/trash")).unwrap().count()
+        });
+    };
     // What was behind may still give back a block or two.
     let full = eventually("nothing fits any more", Duration::from_secs(30), || {
         let ran = daemon.sc(&["launch", BUSYBOX, "s2", "-s", "small"]);
         if ran.code == 0 {
             daemon.sc(&["delete", "--force", "s2"]).ok();
+            remains_are_gone();
             daemon.inside("s1", "cat /dev/zero >>/rest 2>/dev/null; true");
         }
         (ran.code != 0).then_some(ran)
@@ -131,9 +137,7 @@ fn a_guest_that_fills_its_disk_harms_nobody_on_others_and_makes_room_when_it_goe
     full.refused("the storage is full");
     assert_eq!(status(&daemon, "s2"), "-");
     // Mounting an overlay takes a block or two, which the launch that failed gives back behind its answer.
-    until("its remains are gone", Duration::from_secs(20), &0, || {
-        std::fs::read_dir(disk.0.join("pool/trash")).unwrap().count()
-    });
+    remains_are_gone();
     // So does a start; the copy of the configuration may have taken those that were given back.
     daemon.inside("s1", "rm /rest; sync");
     daemon.sc(&["restart", "--force", "s1"]).ok();
