@@ -134,7 +134,7 @@ fn a_guest_that_fills_its_disk_harms_nobody_on_others_and_makes_room_when_it_goe
         }
         (ran.code != 0).then_some(ran)
     });
-    full.refused("the storage is full");
+    full.refused("is full");
     assert_eq!(status(&daemon, "s2"), "-");
     // Mounting an overlay takes a block or two, which the launch that failed gives back behind its answer.
     remains_are_gone();
