@@ -14,6 +14,7 @@ pub mod exec;
 mod image;
 mod instance;
 mod name;
+mod nearest;
 mod network;
 mod operation;
 mod parts;
@@ -38,6 +39,7 @@ pub use instance::{
     InstanceStatePut, InstanceType, InstancesPost, StateAction,
 };
 pub use name::{AliasName, InstanceName, NameError, NetworkName, PoolName, ProfileName};
+pub use nearest::nearest;
 pub use network::{Network, NetworkLease, NetworkState, NetworksPost};
 pub use operation::{Operation, OperationClass, Progress};
 pub use parts::InstanceParts;
@@ -53,7 +55,9 @@ pub use state::{
     NetworkCounters, NetworkInterfaceState,
 };
 pub use status::StatusCode;
-pub use storage::{PoolResources, PoolSpace, StoragePool, StoragePoolsPost};
+pub use storage::{
+    POOL_DRIVERS, POOL_KEYS, PoolResources, PoolSpace, StoragePool, StoragePoolsPost,
+};
 
 use std::collections::BTreeMap;
 

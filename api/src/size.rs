@@ -60,7 +60,7 @@ impl FromStr for ByteSize {
                 .find(|(name, _)| name.eq_ignore_ascii_case(unit))
                 .map(|(_, factor)| *factor)
                 .ok_or_else(|| {
-                    refuse("the unit must be one of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB")
+                    refuse("use a whole number with one of B, kB, MB, GB, TB, PB, EB, KiB, MiB, GiB, TiB, PiB, EiB")
                 })?,
         };
         number.checked_mul(factor).map(Self).ok_or_else(|| refuse("it does not fit 64 bits"))

@@ -4,6 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ConfigMap, PoolName, null_default, texts};
 
+/// The drivers of pools, and what each is.
+pub const POOL_DRIVERS: &[(&str, &str)] = &[
+    ("overlay", "an upper directory for each instance over its image's shared layer"),
+    ("dir", "a whole copy for each instance"),
+];
+
+/// The keys that a pool has, and what each is.
+pub const POOL_KEYS: &[(&str, &str)] =
+    &[("source", "an empty folder that is there, to keep it in; not set: one under SC_DIR")];
+
 /// A storage pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoragePool {

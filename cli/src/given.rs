@@ -27,9 +27,9 @@ const PATIENCE: Timespec = Timespec { tv_sec: 9, tv_nsec: 0 };
 /// What the help of verbs says that read it.
 pub const HELP: &str = "\
 Standard input:
-  YAML with the same fields as `show` prints, below what the arguments say. It is read where it is
-  a file at its beginning, or a pipe. A pipe that says nothing and stays open for 10 seconds is an
-  error: pass </dev/null where none is meant.";
+  YAML with the same fields as `show` prints, below what the arguments say. It is
+  read where it is a file at its beginning, or a pipe. A pipe that says nothing
+  and stays open for 10 seconds is an error: pass </dev/null where none is meant.";
 
 /// Reads what is given; nothing where standard input is a terminal, a device or empty.
 pub fn read<T: DeserializeOwned + Default>(what: &str, quiet: bool) -> Result<T> {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 /// Parses the number of a user or a group, for clap.
 pub fn id(text: &str) -> Result<u32, String> {
-    parse(text, "it must be a number, as `id` shows it inside")
+    parse(text, "it must be a number, as `id` shows it inside: 0 or more")
 }
 
 /// Parses a number of seconds, for clap.

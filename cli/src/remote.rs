@@ -88,9 +88,16 @@ impl Remotes {
         }
     }
 
-    /// The names of several objects.
+    /// The names of several objects, each once.
     pub fn objects(&self, texts: &[String]) -> Result<Vec<String>> {
-        texts.iter().map(|text| self.object(text)).collect()
+        let mut names = Vec::new();
+        for text in texts {
+            let name = self.object(text)?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     /// An image.
@@ -105,6 +112,7 @@ impl Remotes {
     /// The remote that a word such as `debian:` names.
     pub fn named(&self, text: &str) -> Result<&'static Remote> {
         match self.split(text)? {
+            _ if text.is_empty() => Err(wrong("the name of the remote is empty")),
             (remote, "") => Ok(remote),
             _ => Err(wrong(format!("{text:?} is no remote; one is local:"))),
         }
@@ -198,6 +206,10 @@ mod tests {
     fn objects_are_the_daemons_own() {
         assert_eq!(remotes().object("local:c1").unwrap(), "c1");
         assert_eq!(remotes().object("c1").unwrap(), "c1");
+        assert_eq!(
+            remotes().objects(&["c1", "c2", "local:c1"].map(str::to_owned)).unwrap(),
+            ["c1", "c2"]
+        );
         assert!(remotes().object("debian:c1").unwrap_err().to_string().contains("images"));
         assert!(remotes().object("local:").unwrap_err().to_string().contains("no object there"));
         assert_eq!(remotes().object("").unwrap_err().to_string(), "a name is empty");

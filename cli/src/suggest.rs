@@ -22,6 +22,9 @@ pub async fn did_you_mean(client: &Client, error: &anyhow::Error) -> Option<Stri
     {
         return Some(asked);
     }
+    if kind == "Image" && Recipe::find(name).is_some() {
+        return Some(question(&format!("debian:{name}")));
+    }
     let best = nearest(name, &names)?;
     Some(if kind == BUILT { question(&format!("local:{best}")) } else { question(best) })
 }

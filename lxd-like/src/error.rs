@@ -188,6 +188,12 @@ impl From<sc_sys::SysError> for Error {
     }
 }
 
+impl From<sc_network::config::ConfigError> for Error {
+    fn from(error: sc_network::config::ConfigError) -> Self {
+        Self::because(ErrorKind::Invalid, "", error)
+    }
+}
+
 impl From<sc_api::NameError> for Error {
     fn from(error: sc_api::NameError) -> Self {
         Self::because(ErrorKind::Invalid, "", error)

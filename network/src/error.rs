@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use sc_api::{ErrorKind, quoted};
+use sc_network_config::ConfigError;
 
 /// A result whose error is a [`NetworkError`].
 pub type Result<T, E = NetworkError> = std::result::Result<T, E>;
@@ -12,44 +13,9 @@ pub type Result<T, E = NetworkError> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// A key that no network has.
-    #[error("unknown network key {}", quoted(key))]
-    UnknownKey {
-        /// The key.
-        key: String,
-    },
-    /// A key that a list with a key a line, or a terminal, would show as another.
-    #[error("network key {}: a key has no control characters", quoted(key))]
-    ControlCharacter {
-        /// The key.
-        key: String,
-    },
-    /// A key that is known and not honoured.
-    #[error("network key {} is not supported: {reason}", quoted(key))]
-    UnsupportedKey {
-        /// The key.
-        key: String,
-        /// Why not.
-        reason: &'static str,
-    },
-    /// A value that its key does not take.
-    #[error("invalid value {} of network key {}: {reason}", quoted(value), quoted(key))]
-    InvalidValue {
-        /// The key.
-        key: String,
-        /// The value.
-        value: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A name that an interface cannot have.
-    #[error("invalid network name {}: {reason}", quoted(name))]
-    InvalidName {
-        /// The name.
-        name: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
+    /// A configuration that no network can have.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A name that cannot be a host's, or a part of a file's name.
     #[error("invalid name {} of a host on a network: {reason}", quoted(name))]
     InvalidHost {
@@ -57,12 +23,6 @@ pub enum NetworkError {
         name: String,
         /// What is wrong with it.
         reason: &'static str,
-    },
-    /// A text that is no hardware address.
-    #[error("invalid hardware address {}", quoted(text))]
-    InvalidMac {
-        /// The text.
-        text: String,
     },
     /// No free subnet is left to choose.
     #[error("no free {family} subnet is left on this host; set {key} by hand")]
@@ -217,12 +177,7 @@ impl NetworkError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownKey { .. }
-            | Self::ControlCharacter { .. }
-            | Self::UnsupportedKey { .. }
-            | Self::InvalidValue { .. }
-            | Self::InvalidName { .. }
-            | Self::InvalidMac { .. }
+            Self::Config(_)
             | Self::InvalidHost { .. }
             | Self::AddressUnavailable { taken: false, .. } => ErrorKind::Invalid,
             Self::SubnetInUse { .. }

@@ -3,7 +3,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`config`] | the table of a network's keys, and a configuration checked against it |
+//! | [`config`] | (a crate of its own) the table of a network's keys, and a configuration checked against it |
 //! | [`ipam`] | subnets, addresses and hardware addresses; pure |
 //! | [`link`] | the only caller of rtnetlink |
 //! | [`sysctl`] | `/proc/sys/net` |
@@ -24,12 +24,10 @@
 mod bridge;
 mod command;
 mod error;
-mod mac;
 #[cfg(test)]
 mod testing;
 mod watched;
 
-pub mod config;
 mod dns;
 pub mod firewall;
 pub mod ipam;
@@ -38,11 +36,11 @@ pub mod nic;
 pub mod sysctl;
 
 pub use bridge::{Context, Network, NetworkState, Place, choose_subnets, pick_free_name};
-pub use config::{BridgeConfig, ConfigMap};
+pub use config::{BridgeConfig, ConfigMap, Mac};
 pub use error::{NetworkError, Result};
 pub use link::Links;
-pub use mac::Mac;
 pub use nic::{
     Lease, LeaseKind, NicRequest, Port, Reservation, ReserveRequest, new_host_name, port_group,
 };
 pub use sc_api::ErrorKind;
+pub use sc_network_config as config;

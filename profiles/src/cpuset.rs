@@ -40,6 +40,7 @@ impl FromStr for CpuSet {
 fn number(text: &str) -> Result<u32, String> {
     match text.trim().parse() {
         Ok(number @ 0..=HIGHEST) => Ok(number),
+        _ if text.trim().is_empty() => Err("use a set such as 0-3,6".into()),
         _ => Err(format!("{} is no processor's number; use a set such as 0-3,6", quoted(text))),
     }
 }

@@ -6,7 +6,7 @@ mod table;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-use sc_api::ConfigMap;
+use sc_api::{ConfigMap, nearest, quoted};
 
 use self::reader::Reader;
 use self::table::KINDS;
@@ -93,6 +93,24 @@ pub struct DeviceKey {
     pub honoured: bool,
     /// What it means, or why it is not honoured.
     pub text: &'static str,
+}
+
+impl DeviceKind {
+    /// The entry of a key, honoured or not.
+    pub fn key(&self, name: &str) -> Option<&'static DeviceKey> {
+        self.keys.iter().find(|known| match known.name.strip_suffix('*') {
+            Some(family) => name.starts_with(family),
+            None => known.name == name,
+        })
+    }
+
+    /// What is said of a key that the type does not have, with what was probably meant.
+    pub fn unknown(&self, key: &str) -> String {
+        let honoured = self.keys.iter().filter(|known| known.honoured);
+        let meant = nearest(key, honoured.map(|known| known.name.to_owned()));
+        let hint = meant.map(|meant| format!(" (did you mean {}?)", quoted(&meant)));
+        format!("unknown key {} for type {}{}", quoted(key), self.name, hint.unwrap_or_default())
+    }
 }
 
 /// Every device type of LXD and Incus.

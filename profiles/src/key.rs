@@ -1,5 +1,7 @@
 //! Configuration keys: what is known of each, finding one, and what was probably meant.
 
+use sc_api::nearest;
+
 use crate::table::KEYS;
 use crate::value::Kind;
 
@@ -89,18 +91,6 @@ pub(crate) fn suggestion(name: &str) -> Option<String> {
     nearest(name, KEYS.iter().filter_map(|key| spelled(key, name)))
 }
 
-/// The candidate that is a slip or two away from a name; the first of several.
-pub(crate) fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
-    // A long text is no slip of a finger, and the comparison takes the square of its length.
-    if name.len() > 80 {
-        return None;
-    }
-    let allowed = 1 + name.len() / 8;
-    let measured = candidates.map(|candidate| (distance(name, &candidate), candidate));
-    let near = measured.filter(|(distance, _)| *distance <= allowed);
-    near.min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
-}
-
 /// An entry as a correction of a key: its name, or a family's head with the key's own rest.
 fn spelled(key: &Key, name: &str) -> Option<String> {
     match key.name.strip_suffix(".*") {
@@ -113,22 +103,6 @@ fn spelled(key: &Key, name: &str) -> Option<String> {
             (!rest.is_empty()).then(|| format!("{head}.{rest}"))
         }
     }
-}
-
-/// How many letters must be put in, taken out or replaced to get from one to the other.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (line, letter) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = line + 1;
-        for (column, other) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]

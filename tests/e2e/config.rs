@@ -359,6 +359,9 @@ fn what_cannot_be_changed_of_an_instance_is_refused_by_name_and_a_null_unsets() 
     ask("PUT", r#"{"architecture":"s390x"}"#).refused("\"architecture\"");
     ask("PATCH", r#"{"config":{"volatile.uuid":""}}"#).refused("volatile.uuid");
     daemon.sc(&["config", "unset", "c1", "volatile.uuid"]).refused("volatile.uuid");
+    let power = "volatile.last_state.power";
+    ask("PATCH", r#"{"config":{"volatile.last_state.power":"x"}}"#).refused(power);
+    daemon.sc(&["config", "set", "c1", "volatile.last_state.power=STOPPED"]).refused(power);
     ask("PATCH", r#"{"config":{"user.a":null}}"#).ok();
     assert_eq!(daemon.sc(&["config", "get", "c1", "user.b"]).ok(), "1");
     ask("PUT", r#"{"architecture":"amd64","config":{"user.b":null}}"#).ok();

@@ -50,8 +50,18 @@ fn a_key_with_a_control_character_is_refused() {
 }
 
 #[test]
+fn a_mistyped_key_of_a_network_is_asked_about() {
+    let daemon = Daemon::start();
+    let slip = ["network", "create", "sctslip", "ipv4.adress=10.0.0.1/24"];
+    daemon.sc(&slip).refused("(did you mean \"ipv4.address\"?)");
+    daemon.sc(&["network", "create", "sctslip", "no.key=1"]).refused("network create --help");
+    daemon.sc(&["network", "show", "sctslip"]).refused("not found");
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     let daemon = Daemon::start();
+    daemon.sc(&["launch", "12", "c1"]).refused("(did you mean \"debian:12\"?)");
     daemon.sc(&["launch", "no-such-image", "c1"]).refused("no-such-image");
     daemon.sc(&["launch", "debian:99", "c1"]).refused("99");
     daemon.sc(&["launch", "nowhere:12", "c1"]).refused("nowhere");

@@ -186,6 +186,10 @@ fn a_driver_or_a_source_that_is_none_is_refused_by_name() {
     let daemon = Busybox::daemon();
     daemon.sc(&["storage", "create", "other", "floppy"]).refused("floppy");
     daemon.sc(&["storage", "create", "other", "dir", "source=/no/such"]).refused("/no/such");
+    daemon
+        .sc(&["storage", "create", "other", "dir", "sorce=/srv"])
+        .refused("did you mean \"source\"?");
+    daemon.sc(&["storage", "create", "other", "dir", "source=/etc/passwd"]).refused("empty folder");
     assert!(!std::path::Path::new("/no/such").exists());
     let inside = format!("source={}/storage-pools/default/trash", daemon.dir().display());
     daemon.sc(&["storage", "create", "other", "dir", &inside]).refused("lie in each other");
@@ -193,6 +197,7 @@ fn a_driver_or_a_source_that_is_none_is_refused_by_name() {
     std::fs::create_dir(&folder).unwrap();
     let source = |below: &str| format!("source={}{below}", folder.display());
     daemon.sc(&["storage", "create", "first", "dir", &source("")]).ok();
+    daemon.sc(&["storage", "create", "other", "dir", &source("")]).refused("in use already");
     for below in ["/volumes", "/../first/layers", "/.."] {
         let refused = daemon.sc(&["storage", "create", "other", "dir", &source(below)]);
         refused.refused("lie in each other");

@@ -11,7 +11,7 @@ use super::objects::change::change;
 use super::objects::device::{Add, Get, List, OneDevice, Remove, Show, WithDevices, device_type};
 use super::objects::named::name_at;
 use super::objects::set::{Set, Unset};
-use crate::complete::{self, device_settings, instance_names};
+use crate::complete::{self, instance_names};
 use crate::context::Context;
 use crate::verb::{DONE, Entry, Group, Verb};
 use crate::{keyvalue, output};
@@ -59,7 +59,7 @@ pub struct Override {
     #[arg(value_name = "DEVICE", add = inherited_devices())]
     device: String,
     /// The keys that are changed
-    #[arg(value_name = "KEY=VALUE", add = device_settings())]
+    #[arg(value_name = "KEY=VALUE", add = inherited_keys())]
     keys: Vec<String>,
 }
 
@@ -70,6 +70,15 @@ fn inherited_devices() -> ArgValueCompleter {
         let inherited =
             expanded_devices.into_iter().filter(|(name, _)| !devices.contains_key(name));
         Ok(inherited.map(|(name, keys)| (name, device_type(&keys))).collect())
+    })
+}
+
+/// Completes keys of the device that is named, which a profile brings.
+fn inherited_keys() -> ArgValueCompleter {
+    complete::completer(async |client| {
+        let mut devices = client.instance(&name_at(4)).await?.value.expanded_devices;
+        let device = complete::word(5).and_then(|name| devices.remove(&name)).unwrap_or_default();
+        Ok(complete::device_keys(&device_type(&device), "="))
     })
 }
 

@@ -136,7 +136,8 @@ impl New {
         let operation = context.client.create_instance(&post).await?;
         let operation = progress::wait(context, &title, operation).await?;
         let created = operation.resource_name("instances").unwrap_or(&name);
-        output::line(format!("{} {created}", if start { "Launched" } else { "Created" }))?;
+        let done = if start { "Launched " } else { "Created " };
+        output::line(format!("{}{created}", if context.quiet { "" } else { done }))?;
         DONE
     }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args};
 use sc_api::{ConfigMap, InstanceExecPost};
 use sc_client::{ExecControl, ExecStreams};
@@ -30,7 +31,7 @@ pub struct Exec {
     #[arg(long, value_name = "KEY=VALUE", value_parser = keyvalue::parse)]
     env: Vec<(String, String)>,
     /// Run it in this directory
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", value_parser = NonEmptyStringValueParser::new())]
     cwd: Option<String>,
     /// Run it as this user, by id
     #[arg(long, value_name = "UID", value_parser = number::id)]

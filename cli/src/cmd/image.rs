@@ -15,7 +15,7 @@ use super::list_columns::moment;
 use super::objects::delete::{Delete, Deleted, NoFlags};
 use super::objects::named::Named;
 use crate::columns::{self, Column};
-use crate::complete::{alias_names, image_names};
+use crate::complete::{alias_names, built_image_names, image_names};
 use crate::context::Context;
 use crate::output::{self, Format};
 use crate::progress;
@@ -126,6 +126,9 @@ impl Verb for List {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let shown = columns::choose(COLUMNS, &self.columns)?;
         let mut filters = self.filters;
+        if filters.iter().any(String::is_empty) {
+            return Err(wrong("a filter is empty"));
+        }
         let mut remote = context.remotes.default;
         // A property's value may have a colon.
         if let Some(first) = filters.first_mut().filter(|first| !first.contains('=')) {
@@ -229,7 +232,7 @@ fn describe_lists(text: &mut String, image: &ApiImage) {
 #[derive(Debug, Args)]
 pub struct Copy {
     /// The image, such as debian:12
-    #[arg(value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE", add = built_image_names())]
     image: String,
     /// Where to: the daemon
     #[arg(value_name = "REMOTE:", default_value = "local:")]

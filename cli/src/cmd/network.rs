@@ -19,11 +19,11 @@ use super::objects::list::{List, Listed};
 use super::objects::named::Named;
 use super::objects::show::{Show, Shown};
 use crate::columns::{self, Column};
-use crate::complete::network_names;
+use crate::complete::{network_names, network_settings};
 use crate::context::Context;
 use crate::output::{self, Format, printable};
 use crate::verb::{DONE, Entry, Group, Verb};
-use crate::{given, keyvalue};
+use crate::{given, keys, keyvalue};
 
 /// The group.
 pub struct Network;
@@ -52,7 +52,7 @@ impl Named for ApiNetwork {
 }
 
 impl Listed for ApiNetwork {
-    const ABOUT: &'static str = "List networks, and the host's interfaces";
+    const ABOUT: &'static str = "List networks";
     const COLUMNS: &'static [Column<Self>] = &[
         Column { letter: 'n', title: "NAME", about: "", value: |n| n.name.clone() },
         Column { letter: 't', title: "TYPE", about: "", value: |n| n.network_type.clone() },
@@ -184,7 +184,7 @@ pub struct Create {
     #[arg(value_name = "NETWORK")]
     name: String,
     /// Its keys
-    #[arg(value_name = "KEY=VALUE")]
+    #[arg(value_name = "KEY=VALUE", add = network_settings())]
     settings: Vec<String>,
     /// Its type, which is `bridge` unless standard input has another
     #[arg(short = 't', long = "type", value_name = "TYPE")]
@@ -221,7 +221,7 @@ impl Verb for Create {
     const ABOUT: &'static str = "Create a network";
 
     fn augment(command: Command) -> Command {
-        Self::augment_args(command).after_help(given::HELP)
+        Self::augment_args(command).after_help(keys::help_of_networks() + "\n" + given::HELP)
     }
 
     async fn run(self, context: Context) -> Result<ExitCode> {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use sc_api::{Operation as ApiOperation, OperationClass};
 
 use super::list_columns::moment;
@@ -57,7 +58,7 @@ fn cancelable(operation: &ApiOperation) -> String {
 #[derive(Debug, Args)]
 pub struct Show {
     /// The operation
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     id: String,
 }
 
@@ -75,7 +76,11 @@ impl Verb for Show {
 #[derive(Debug, Args)]
 pub struct Delete {
     /// The operations
-    #[arg(value_name = "ID", required = true)]
+    #[arg(
+        value_name = "ID",
+        required = true,
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     ids: Vec<String>,
 }
 

@@ -120,7 +120,7 @@ impl Preseed {
             ("certificates", &self.certificates),
         ] {
             if !asks_for_nothing(value) {
-                bail!("the preseed has {part}, which are not supported: leave them out");
+                bail!("the preseed has {part}, and nothing of that is supported: leave it out");
             }
         }
         let of_networks = self.networks.iter().map(|network| &network.project);

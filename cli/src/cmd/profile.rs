@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, Command};
 use sc_api::{Instance, Profile as ApiProfile, ProfilePut, ProfilesPost};
 use sc_client::{Client, Tagged};
@@ -153,7 +153,7 @@ impl Verb for Add {
         change::<Instance>(&context, &self.instance, |form| {
             let profiles = &mut form.profiles;
             if profiles.contains(&self.profile) {
-                bail!("the instance has the profile {:?} already", self.profile);
+                bail!("instance {:?} has the profile {:?} already", self.instance, self.profile);
             }
             profiles.push(self.profile.clone());
             Ok(())
@@ -183,8 +183,14 @@ impl Verb for Remove {
         change::<Instance>(&context, &self.instance, |form| {
             let profiles = &mut form.profiles;
             let place = profiles.iter().position(|name| *name == self.profile);
-            let place =
-                place.with_context(|| format!("the instance has no profile {:?}", self.profile))?;
+            let Some(place) = place else {
+                let has = if profiles.is_empty() { "none" } else { &profiles.join(", ") };
+                bail!(
+                    "instance {:?} has no profile {:?}; it has {has}",
+                    self.instance,
+                    self.profile
+                );
+            };
             profiles.remove(place);
             Ok(())
         })

@@ -18,7 +18,7 @@ use super::objects::list::{List, Listed};
 use super::objects::named::Named;
 use super::objects::show::{Show, Shown};
 use crate::columns::Column;
-use crate::complete::pool_names;
+use crate::complete::{drivers, pool_names, pool_settings};
 use crate::context::Context;
 use crate::verb::{DONE, Entry, Group, Verb};
 use crate::{given, keyvalue, output};
@@ -148,10 +148,10 @@ pub struct Create {
     #[arg(value_name = "POOL")]
     name: String,
     /// Its driver: overlay, dir
-    #[arg(value_name = "DRIVER")]
+    #[arg(value_name = "DRIVER", add = drivers())]
     driver: String,
     /// Its keys: source=FOLDER, an empty folder that is there, to keep it in
-    #[arg(value_name = "KEY=VALUE")]
+    #[arg(value_name = "KEY=VALUE", add = pool_settings())]
     settings: Vec<String>,
     /// What it is for
     #[arg(long, value_name = "TEXT")]

@@ -90,3 +90,17 @@ fn what_is_unset_or_removed_is_completed_by_what_there_is() {
     ends("sc profile device add default d disk netw", "");
     ends("sc config device override web1 r", "[root]");
 }
+
+#[test]
+fn keys_are_completed_from_the_table_that_they_are_read_by() {
+    let cli = Cli::new();
+    assert_eq!(completed(&cli, "sc network create n1 ipv4.add"), "[ipv4.address=]");
+    assert_eq!(completed(&cli, "sc network create n1 user"), "[user.]");
+    assert!(completed(&cli, "sc storage create p1 ").starts_with("[overlay][dir]"));
+    assert_eq!(completed(&cli, "sc storage create p1 dir s"), "[source=]");
+    assert_eq!(completed(&cli, "sc profile device set default root p"), "[path=][pool=]");
+    assert_eq!(completed(&cli, "sc profile device get default eth0 h"), "[hwaddr]");
+    assert_eq!(completed(&cli, "sc config set web1 volatile"), "");
+    assert!(completed(&cli, "sc config get web1 volatile").contains("[volatile.uuid]"));
+    assert!(completed(&cli, "sc image copy ").contains("[debian:12]"));
+}

@@ -181,7 +181,7 @@ fn devices_of_a_profile_are_added_set_and_removed() {
     assert_eq!(cli.ok(&device(&["get", "default", "root", "source"])), "\n");
     assert_eq!(
         cli.error(&device(&["get", "default", "root", "no.key"])),
-        "Error: devices of type disk have no key \"no.key\""
+        "Error: unknown key \"no.key\" for type disk"
     );
     cli.ok(&device(&["unset", "default", "root", "pool"]));
     assert_eq!(cli.fake.last("PUT").body["devices"]["root"].get("pool"), None);
@@ -192,7 +192,7 @@ fn devices_of_a_profile_are_added_set_and_removed() {
     assert_eq!(cli.fake.last("PUT").body["devices"].get("root"), None);
     assert_eq!(
         cli.error(&device(&["add", "default", "root", "disk"])),
-        "Error: the profile has a device \"root\" already"
+        "Error: the profile \"default\" has a device \"root\" already: `device set` changes it"
     );
     assert_eq!(
         cli.error(&device(&["set", "default", "nope", "a=b"])),

@@ -28,6 +28,8 @@ fn init_tells_the_name_that_was_made_up() {
     let cli = Cli::new();
     assert_eq!(cli.ok(&["init", "bb"]), "Created merry-otter\n");
     assert_eq!(cli.ok(&["create", "bb", "c2"]), "Created c2\n");
+    assert_eq!(cli.ok(&["launch", "-q", "bb"]), "merry-otter\n");
+    assert_eq!(cli.ok(&["init", "-q", "bb"]), "merry-otter\n");
     assert_eq!(cli.fake.last("POST").body["start"], false);
 }
 

@@ -116,7 +116,11 @@ fn each_command_has_a_page_of_the_manual() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let page = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap();
     assert!(page("sc.1").contains("Exit codes:"));
-    assert!(page("sc-config-device-add.1").contains("Add a device to an instance"));
+    let add = page("sc-config-device-add.1");
+    for part in ["Add a device to an instance", "<DEVICE> <TYPE> [KEY=VALUE]..."] {
+        assert!(add.contains(part), "{part}: {add}");
+    }
+    assert!(page("sc-network-create.1").contains("\n  ipv4.address "), "lines stay lines");
 }
 
 #[test]

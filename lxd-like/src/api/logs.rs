@@ -34,7 +34,10 @@ pub async fn get(
 ) -> Result<Response> {
     instances.get(&name)?;
     if !FILES.contains(&file.as_str()) {
-        return Err(Error::not_found(format!("no log file {file:?}: there are {FILES:?}")));
+        return Err(Error::not_found(format!(
+            "no log file {file:?}: there are {}",
+            FILES.join(", ")
+        )));
     }
     let text = read_if_there(&ctx.paths.logs(&name).join(file)).await?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], Body::from(text)).into_response())

@@ -24,6 +24,9 @@ use crate::model::{InstanceRecord, LinkPlan, RunPlan};
 /// The key that says whether an instance is to run after the host comes up again.
 pub(super) const LAST_POWER: &str = "volatile.last_state.power";
 
+/// What the daemon says in it.
+pub(super) const POWERS: [&str; 2] = ["RUNNING", "STOPPED"];
+
 /// How long a killed guest may take to be gone.
 pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(30);
 

@@ -53,8 +53,11 @@ pub(super) fn changed(record: &InstanceRecord, put: InstancePut) -> Result<Insta
     let mut config = put.config;
     sc_profiles::keep_volatile(&record.config, &mut config);
     // The daemon's own note changes whenever the instance starts or ends, also between a client's
-    // reading and its writing: what the client has read of it does not count.
-    if let Some(power) = record.config.get(stop::LAST_POWER) {
+    // reading and its writing: what the client has read of it does not count. What it never said is refused
+    // with the other records.
+    if let Some(power) = record.config.get(stop::LAST_POWER)
+        && config.get(stop::LAST_POWER).is_some_and(|read| stop::POWERS.contains(&read.as_str()))
+    {
         config.insert(stop::LAST_POWER.into(), power.clone());
     }
     Ok(InstanceRecord {

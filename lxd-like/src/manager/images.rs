@@ -217,7 +217,8 @@ impl Images {
         }
         if self.get(fingerprint.as_str()).is_ok() {
             return Err(Error::conflict(format!(
-                "Image with same fingerprint already exists: {fingerprint}"
+                "Image with same fingerprint already exists: {fingerprint}; `sc image alias create` gives it \
+                 another name"
             )));
         }
         let taken = self.take_in(incoming, inspected, &fingerprint, progress).await;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sc_api::{ConfigMap, PoolName};
+use sc_api::{ConfigMap, POOL_KEYS, PoolName, nearest, quoted};
 use sc_storage::{DriverKind, VolumeName};
 use sc_store::{Draft, IntentId, Journal, Store, delete_doc};
 
@@ -301,6 +301,10 @@ impl Pools {
         }
         match taken.iter().find(|other| path.starts_with(other) || other.starts_with(&path)) {
             None => Ok(path),
+            Some(other) if *other == path => Err(Error::conflict(format!(
+                "source {} is in use already: choose another folder",
+                path.display()
+            ))),
             Some(other) => Err(Error::conflict(format!(
                 "source {} and {}, which is in use, lie in each other: choose another folder",
                 path.display(),
@@ -312,12 +316,17 @@ impl Pools {
     /// Where a pool lies, and its other options.
     fn location(&self, name: &PoolName, config: &ConfigMap) -> Result<(PathBuf, ConfigMap)> {
         let mut options = config.clone();
+        refuse_slips(&options)?;
         let path = match options.remove("source").filter(|source| !source.is_empty()) {
             None => self.paths.pool(name.as_str()),
             Some(source) if source.starts_with('/') => {
                 let path = PathBuf::from(&source);
                 if !path.is_dir() {
-                    let text = format!("source {source:?} is no folder: make it first (mkdir -p)");
+                    let remedy = match path.exists() {
+                        true => "name an empty folder",
+                        false => "make it first (mkdir -p)",
+                    };
+                    let text = format!("source {source:?} is no folder: {remedy}");
                     return Err(Error::invalid(text));
                 }
                 self.refuse_taken(&path)?
@@ -327,6 +336,22 @@ impl Pools {
             }
         };
         Ok((path, options))
+    }
+}
+
+/// Refuses a key that is no driver's either and that is a slip away from one that every pool has.
+fn refuse_slips(config: &ConfigMap) -> Result<()> {
+    let known = |key: &String| POOL_KEYS.iter().any(|(known, _)| known == key);
+    let meant = config.keys().filter(|key| !known(key)).find_map(|key| {
+        let names = POOL_KEYS.iter().map(|(known, _)| (*known).to_owned());
+        Some((key, nearest(key, names)?))
+    });
+    match meant {
+        None => Ok(()),
+        Some((key, meant)) => Err(Error::invalid(format!(
+            "unknown storage pool key {} (did you mean {meant:?}?)",
+            quoted(key)
+        ))),
     }
 }
 

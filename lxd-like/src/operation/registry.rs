@@ -220,7 +220,9 @@ impl Operations {
     /// The operation with this id.
     pub fn get(&self, id: &str) -> Result<Arc<Handle>> {
         let found = self.lock().get(id).cloned();
-        found.ok_or_else(|| Error::not_found(format!("Operation {id:?} not found")))
+        found.ok_or_else(|| {
+            Error::not_found(format!("Operation {id:?} not found: see sc operation list"))
+        })
     }
 
     /// Every operation there is, oldest first.
@@ -244,10 +246,13 @@ impl Operations {
         let handle = self.get(id)?;
         let operation = handle.view();
         if operation.status_code.is_final() {
-            return Err(Error::invalid("Only running operations can be cancelled"));
+            let text = format!("Only running operations can be cancelled: {id} has ended");
+            return Err(Error::invalid(text));
         }
         if !operation.may_cancel {
-            return Err(Error::invalid("This operation can't be cancelled"));
+            let text =
+                format!("This operation can't be cancelled: {id} ({})", operation.description);
+            return Err(Error::invalid(text));
         }
         handle.cancel.cancel();
         handle.change(|operation| {

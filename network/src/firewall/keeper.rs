@@ -266,7 +266,7 @@ mod tests {
             let counted = Arc::clone(&tries);
             let listen = move || match counted.fetch_add(1, Ordering::Relaxed) {
                 0 | 2 => Ok(Changes::broken()),
-                1 => Err(NetworkError::InvalidMac { text: "none".to_owned() }),
+                1 => Err(NetworkError::InvalidHost { name: "none".to_owned(), reason: "a test" }),
                 _ => {
                     // What changes while nobody hears of it is seen by the look that follows.
                     flush();

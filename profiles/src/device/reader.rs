@@ -7,7 +7,6 @@ use sc_api::{ConfigMap, NetworkName, PoolName, plain, quoted};
 use super::table::KINDS;
 use super::{Device, DeviceKey, DeviceKind, Disk, Nic, RootDisk};
 use crate::error::Error;
-use crate::key;
 use crate::value::{parse_bool, parse_integer, parse_mac};
 
 /// The bytes that a path may have, without the zero at its end.
@@ -90,11 +89,7 @@ impl Reader<'_> {
             return Ok(());
         }
         for key in self.keys.keys().filter(|key| *key != "type" && self.get(key).is_some()) {
-            let listed = |known: &&DeviceKey| match known.name.strip_suffix('*') {
-                Some(family) => key.starts_with(family),
-                None => known.name == key,
-            };
-            match kind.keys.iter().find(listed) {
+            match kind.key(key) {
                 Some(DeviceKey { honoured: true, .. }) => {}
                 Some(DeviceKey { text, .. }) => {
                     return Err(self.wrong(format!(
@@ -102,17 +97,7 @@ impl Reader<'_> {
                         plain(key, 160)
                     )));
                 }
-                None => {
-                    let known = kind.keys.iter().filter(|known| known.honoured);
-                    let meant = key::nearest(key, known.map(|known| known.name.to_owned()));
-                    let hint = meant.map(|meant| format!(" (did you mean {}?)", quoted(&meant)));
-                    return Err(self.wrong(format!(
-                        "unknown key {} for type {}{}",
-                        quoted(key),
-                        kind.name,
-                        hint.unwrap_or_default()
-                    )));
-                }
+                None => return Err(self.wrong(kind.unknown(key))),
             }
         }
         Ok(())

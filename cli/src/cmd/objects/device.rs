@@ -65,6 +65,15 @@ fn device_names<T: WithDevices>() -> ArgValueCompleter {
     })
 }
 
+/// Completes keys of the device that is named, each with `end` behind it.
+fn keys_of_named<T: WithDevices>(end: &'static str) -> ArgValueCompleter {
+    complete::completer(async move |client| {
+        let mut form = named::<T>(client, 4).await?;
+        let device = complete::word(5).and_then(|name| T::devices(&mut form).remove(&name));
+        Ok(complete::device_keys(&device_type(&device.unwrap_or_default()), end))
+    })
+}
+
 /// What a device says it is.
 pub fn device_type(keys: &ConfigMap) -> String {
     keys.get("type").cloned().unwrap_or_default()
@@ -85,9 +94,13 @@ impl<T: WithDevices + 'static> Keyed for OneDevice<T> {
     }
 
     fn unset(&self, form: &mut T::Form, key: &str) -> Result<()> {
-        match own::<T>(form, &self.device)?.remove(key) {
+        let device = own::<T>(form, &self.device)?;
+        match device.remove(key) {
             Some(_) => Ok(()),
-            None => bail!("the key {key:?} of the device is not set"),
+            None => {
+                keys::known_of_device(device, key)?;
+                bail!("the key {key:?} of the device {:?} is not set", self.device)
+            }
         }
     }
 
@@ -100,7 +113,7 @@ impl<T: WithDevices + 'static> Keyed for OneDevice<T> {
     }
 
     fn settings() -> ArgValueCompleter {
-        complete::device_settings()
+        keys_of_named::<T>("=")
     }
 }
 
@@ -149,7 +162,7 @@ pub struct Get<T: WithDevices> {
     #[command(flatten)]
     of: OneDevice<T>,
     /// The key
-    #[arg(value_name = "KEY", add = complete::device_key_names())]
+    #[arg(value_name = "KEY", add = keys_of_named::<T>(""))]
     key: String,
 }
 
@@ -191,7 +204,10 @@ impl<T: WithDevices> Verb for Add<T> {
         change::<T>(&context, &self.one.name, |form| {
             let devices = T::devices(form);
             if devices.contains_key(&self.device) {
-                bail!("the {} has a device {:?} already", T::WORD, self.device);
+                let (word, name, device) = (T::WORD, &self.one.name, &self.device);
+                bail!(
+                    "the {word} {name:?} has a device {device:?} already: `device set` changes it"
+                );
             }
             devices.insert(self.device.clone(), keys.clone());
             Ok(())

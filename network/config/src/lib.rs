@@ -1,20 +1,24 @@
-//! A network's configuration: the one table of its keys, and a configuration checked against it.
+//! A network's configuration: the one table of its keys, and a configuration checked against it. The daemon
+//! reads networks by it; the command line's help, its completion and the documentation list it.
 
+#![warn(missing_docs)]
+
+mod docs;
+mod error;
 mod keys;
+mod mac;
 mod place;
 mod value;
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use crate::{Mac, NetworkError, Result};
-
+pub use docs::{docs, honoured};
+pub use error::{ConfigError, Result};
 pub use keys::{KEYS, Key, Support};
-
-/// A configuration as users write it and the API carries it.
-pub type ConfigMap = BTreeMap<String, String>;
+pub use mac::Mac;
+pub use sc_api::ConfigMap;
 
 /// Who decides the names that a network's DNS answers for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +77,7 @@ pub struct BridgeConfig {
 
 impl BridgeConfig {
     /// Checks a configuration. Addresses must be chosen already (by
-    /// [`choose_subnets`](crate::choose_subnets)): `auto` is not taken here. An empty value is as
+    /// `sc_network::choose_subnets`): `auto` is not taken here. An empty value is as
     /// good as none.
     pub fn parse(name: &str, map: &ConfigMap) -> Result<Self> {
         check_name(name)?;
@@ -167,9 +171,9 @@ impl BridgeConfig {
         Ok(())
     }
 
-    fn wrong(&self, key: &str, reason: &str) -> NetworkError {
+    fn wrong(&self, key: &str, reason: &str) -> ConfigError {
         let value = self.given.get(key).cloned().unwrap_or_default();
-        NetworkError::InvalidValue { key: key.to_owned(), value, reason: reason.to_owned() }
+        ConfigError::InvalidValue { key: key.to_owned(), value, reason: reason.to_owned() }
     }
 }
 
@@ -182,7 +186,7 @@ fn outside<A: Copy>(ranges: &[(A, A)], contains: impl Fn(&A) -> bool) -> bool {
 
 /// Checks that a name can be an interface's, and part of a table's.
 pub fn check_name(name: &str) -> Result<()> {
-    let wrong = |reason| Err(NetworkError::InvalidName { name: name.to_owned(), reason });
+    let wrong = |reason| Err(ConfigError::InvalidName { name: name.to_owned(), reason });
     if !(2..=15).contains(&name.len()) {
         return wrong("it must have 2 to 15 characters");
     }
@@ -225,9 +229,24 @@ mod tests {
     #[test]
     fn unknown_keys_are_refused_by_name() {
         let error = parse(&[("bad.key", "1")]).unwrap_err();
-        assert_eq!(error.to_string(), "unknown network key \"bad.key\"");
-        assert!(matches!(parse(&[("user.", "1")]), Err(NetworkError::UnknownKey { .. })));
-        assert!(matches!(parse(&[("ipv4", "1")]), Err(NetworkError::UnknownKey { .. })));
+        assert_eq!(
+            error.to_string(),
+            "unknown network key \"bad.key\": see sc network create --help"
+        );
+        let error = parse(&[("ipv4.adress", "1")]).unwrap_err().to_string();
+        assert!(error.ends_with("(did you mean \"ipv4.address\"?)"), "{error}");
+        assert!(matches!(parse(&[("user.", "1")]), Err(ConfigError::UnknownKey { .. })));
+        assert!(matches!(parse(&[("ipv4", "1")]), Err(ConfigError::UnknownKey { .. })));
+    }
+
+    #[test]
+    fn the_defaults_of_the_table_are_what_holds() {
+        let listed = honoured().filter(|key| !["", "auto"].contains(&key.default));
+        let listed: Vec<_> = listed.map(|key| (key.name, key.default)).collect();
+        let subnets = [("ipv4.address", "10.0.0.1/24"), ("ipv6.address", "fd42::1/64")];
+        let given = parse(&[&subnets[..], &listed[..]].concat()).unwrap();
+        let silent = parse(&subnets).unwrap();
+        assert_eq!(BridgeConfig { given: silent.given.clone(), ..given }, silent);
     }
 
     #[test]
@@ -235,7 +254,7 @@ mod tests {
         for key in ["fan.type", "tunnel.x.protocol", "security.acls", "ipv4.routes", "raw.dnsmasq"]
         {
             let error = parse(&[(key, "x")]).unwrap_err();
-            assert!(matches!(error, NetworkError::UnsupportedKey { .. }), "{error}");
+            assert!(matches!(error, ConfigError::UnsupportedKey { .. }), "{error}");
         }
     }
 

@@ -22,7 +22,7 @@ const SPECIAL: &[(&str, &str)] = &[
 ];
 
 /// Refuses a subnet that has special addresses within or around it.
-pub(super) fn usable(net: IpNet) -> Result<(), String> {
+pub(crate) fn usable(net: IpNet) -> Result<(), String> {
     let special = SPECIAL.iter().find(|(special, _)| {
         let special: IpNet = special.parse().expect("the table has subnets");
         special.contains(&net) || net.contains(&special)

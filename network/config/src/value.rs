@@ -4,61 +4,60 @@ use std::str::FromStr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use super::{ConfigMap, place};
-use crate::{Mac, NetworkError, Result};
+use crate::{ConfigError, ConfigMap, Mac, Result, place};
 
 type Check = Result<(), String>;
 
-pub(super) fn any(_: &str) -> Check {
+pub(crate) fn any(_: &str) -> Check {
     Ok(())
 }
 
-pub(super) fn bool(value: &str) -> Check {
+pub(crate) fn bool(value: &str) -> Check {
     to_bool(value).map(drop).ok_or_else(|| "it must be true or false".to_owned())
 }
 
-pub(super) fn native(value: &str) -> Check {
+pub(crate) fn native(value: &str) -> Check {
     one_of(value, &["native"])
 }
 
-pub(super) fn dns_mode(value: &str) -> Check {
+pub(crate) fn dns_mode(value: &str) -> Check {
     one_of(value, &["managed", "dynamic", "none"])
 }
 
-pub(super) fn mac(value: &str) -> Check {
+pub(crate) fn mac(value: &str) -> Check {
     value
         .parse::<Mac>()
         .map(drop)
         .map_err(|_| "it is no hardware address of an interface".to_owned())
 }
 
-pub(super) fn mtu(value: &str) -> Check {
+pub(crate) fn mtu(value: &str) -> Check {
     match value.parse::<u32>() {
         Ok(68..=65535) => Ok(()),
         _ => Err("it must be a number from 68 to 65535".to_owned()),
     }
 }
 
-pub(super) fn net4(value: &str) -> Check {
+pub(crate) fn net4(value: &str) -> Check {
     net::<Ipv4Net>(value, "10.0.3.1/24")?;
     value.parse::<Ipv4Net>().map_or(Ok(()), |net| place::usable(net.into()))
 }
 
-pub(super) fn net6(value: &str) -> Check {
+pub(crate) fn net6(value: &str) -> Check {
     net::<Ipv6Net>(value, "fd42:1:2:3::1/64")?;
     value.parse::<Ipv6Net>().map_or(Ok(()), |net| place::usable(net.into()))
 }
 
-pub(super) fn ranges4(value: &str) -> Check {
+pub(crate) fn ranges4(value: &str) -> Check {
     to_ranges::<std::net::Ipv4Addr>(value).map(drop)
 }
 
-pub(super) fn ranges6(value: &str) -> Check {
+pub(crate) fn ranges6(value: &str) -> Check {
     to_ranges::<std::net::Ipv6Addr>(value).map(drop)
 }
 
 /// dnsmasq's own notation.
-pub(super) fn expiry(value: &str) -> Check {
+pub(crate) fn expiry(value: &str) -> Check {
     let number = value.strip_suffix(['s', 'm', 'h', 'd', 'w']).unwrap_or(value);
     if value == "infinite" || number.parse::<u32>().is_ok_and(|number| number > 0) {
         return Ok(());
@@ -66,7 +65,7 @@ pub(super) fn expiry(value: &str) -> Check {
     Err("it must be a number with s, m, h, d or w after it, or infinite".to_owned())
 }
 
-pub(super) fn domain(value: &str) -> Check {
+pub(crate) fn domain(value: &str) -> Check {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
@@ -79,7 +78,7 @@ pub(super) fn domain(value: &str) -> Check {
     Err("it is no domain name".to_owned())
 }
 
-pub(super) fn domains(value: &str) -> Check {
+pub(crate) fn domains(value: &str) -> Check {
     value.split(',').map(str::trim).try_for_each(domain)
 }
 
@@ -93,7 +92,9 @@ fn net<T: FromStr>(value: &str, example: &str) -> Check {
     }
     Err(match value {
         "auto" => "a subnet is chosen when a network is created only".to_owned(),
-        _ => format!("it must be an address with its prefix, such as {example}, or none"),
+        _ => format!(
+            "it must be an address with its prefix, such as {example}, none, or (at creation) auto"
+        ),
     })
 }
 
@@ -120,7 +121,7 @@ fn to_ranges<A: FromStr + Ord>(value: &str) -> Result<Vec<(A, A)>, String> {
 }
 
 /// A checked map, read by type.
-pub(super) struct Values<'a>(pub &'a ConfigMap);
+pub(crate) struct Values<'a>(pub &'a ConfigMap);
 
 impl Values<'_> {
     pub fn get(&self, key: &str) -> Option<&str> {
@@ -157,7 +158,7 @@ impl Values<'_> {
 
     fn read<T>(&self, key: &str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        read(value).map(Some).ok_or_else(|| NetworkError::InvalidValue {
+        read(value).map(Some).ok_or_else(|| ConfigError::InvalidValue {
             key: key.to_owned(),
             value: value.to_owned(),
             reason: "it cannot be read".to_owned(),

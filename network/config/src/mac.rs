@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::NetworkError;
+use crate::ConfigError;
 
 /// An Ethernet hardware address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,10 +37,10 @@ impl fmt::Display for Mac {
 }
 
 impl FromStr for Mac {
-    type Err = NetworkError;
+    type Err = ConfigError;
 
-    fn from_str(text: &str) -> Result<Self, NetworkError> {
-        let wrong = || NetworkError::InvalidMac { text: text.to_owned() };
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let wrong = || ConfigError::InvalidMac { text: text.to_owned() };
         let mut bytes = [0; 6];
         let mut parts = text.split(':');
         for byte in &mut bytes {
@@ -59,9 +59,9 @@ impl FromStr for Mac {
 }
 
 impl TryFrom<String> for Mac {
-    type Error = NetworkError;
+    type Error = ConfigError;
 
-    fn try_from(text: String) -> Result<Self, NetworkError> {
+    fn try_from(text: String) -> Result<Self, ConfigError> {
         text.parse()
     }
 }

@@ -1,7 +1,9 @@
 //! The table of keys.
 
-use super::value;
-use crate::{NetworkError, Result};
+use sc_api::{nearest, quoted};
+
+use crate::value;
+use crate::{ConfigError, Result};
 
 /// One key of a bridge's configuration.
 #[derive(Debug)]
@@ -10,6 +12,8 @@ pub struct Key {
     pub name: &'static str,
     /// Whether it is honoured.
     pub support: Support,
+    /// What holds where it is not set; empty for nothing.
+    pub default: &'static str,
     /// What it is.
     pub text: &'static str,
 }
@@ -25,12 +29,17 @@ pub enum Support {
 
 use Support::{Honoured, Refused};
 
-const fn yes(name: &'static str, check: fn(&str) -> Result<(), String>, text: &'static str) -> Key {
-    Key { name, support: Honoured(check), text }
+const fn yes(
+    name: &'static str,
+    check: fn(&str) -> Result<(), String>,
+    default: &'static str,
+    text: &'static str,
+) -> Key {
+    Key { name, support: Honoured(check), default, text }
 }
 
 const fn no(name: &'static str, text: &'static str, reason: &'static str) -> Key {
-    Key { name, support: Refused(reason), text }
+    Key { name, support: Refused(reason), default: "", text }
 }
 
 const BGP: &str = "this server speaks no BGP";
@@ -41,27 +50,42 @@ const ZONE: &str = "there are no network zones";
 /// Every key that a bridge has in LXD or Incus.
 pub static KEYS: &[Key] = &[
     no("bgp.", "BGP peers and next hops", BGP),
-    yes("bridge.driver", value::native, "the kind of bridge: native"),
+    yes("bridge.driver", value::native, "native", "the kind of bridge: native"),
     no(
         "bridge.external_interfaces",
         "interfaces of the host to put on the bridge",
         "a bridge holds interfaces of instances only",
     ),
-    yes("bridge.hwaddr", value::mac, "the bridge's hardware address"),
+    yes(
+        "bridge.hwaddr",
+        value::mac,
+        "",
+        "the bridge's hardware address; not set: made once and kept",
+    ),
     no(
         "bridge.mode",
         "how the bridge works",
         "the fan is not supported, and standard is the only other mode",
     ),
-    yes("bridge.mtu", value::mtu, "the size of a packet, in bytes"),
-    yes("dns.domain", value::domain, "the domain of the instances' names"),
-    yes("dns.mode", value::dns_mode, "who decides the names: managed, dynamic or none"),
+    yes(
+        "bridge.mtu",
+        value::mtu,
+        "1500",
+        "the size of a packet, in bytes, 68 to 65535 (with IPv6 1280 at least)",
+    ),
+    yes("dns.domain", value::domain, "lxd", "the domain of the instances' names"),
+    yes("dns.mode", value::dns_mode, "managed", "who decides the names: managed, dynamic or none"),
     no(
         "dns.nameservers",
         "the DNS servers that guests are told",
         "guests are told the network's own DNS server",
     ),
-    yes("dns.search", value::domains, "the domains that guests complete a bare name with"),
+    yes(
+        "dns.search",
+        value::domains,
+        "",
+        "the domains that guests complete a bare name with, commas between; not set: dns.domain",
+    ),
     no("dns.zone.forward", "zones of the names", ZONE),
     no("dns.zone.reverse.ipv4", "zone of the IPv4 addresses", ZONE),
     no("dns.zone.reverse.ipv6", "zone of the IPv6 addresses", ZONE),
@@ -69,23 +93,44 @@ pub static KEYS: &[Key] = &[
     yes(
         "ipv4.address",
         value::net4,
-        "the gateway's address and prefix, or none, or auto at creation",
+        "auto",
+        "the gateway's address and prefix, such as 10.0.3.1/24, none, or (at creation) auto",
     ),
-    yes("ipv4.dhcp", value::bool, "whether the network gives IPv4 addresses"),
-    yes("ipv4.dhcp.expiry", value::expiry, "how long a lease lasts"),
+    yes("ipv4.dhcp", value::bool, "true", "whether the network gives IPv4 addresses"),
+    yes(
+        "ipv4.dhcp.expiry",
+        value::expiry,
+        "1h",
+        "how long a lease lasts: a number with s, m, h, d or w after it, or infinite",
+    ),
     no(
         "ipv4.dhcp.gateway",
         "the gateway that guests are told",
         "guests are told the network's own address",
     ),
-    yes("ipv4.dhcp.ranges", value::ranges4, "the ranges that addresses are given from"),
+    yes(
+        "ipv4.dhcp.ranges",
+        value::ranges4,
+        "",
+        "FIRST-LAST, with commas between: the ranges that addresses are given from; not set: the subnet",
+    ),
     no(
         "ipv4.dhcp.routes",
         "the routes that guests are told",
         "guests are told the default route only",
     ),
-    yes("ipv4.firewall", value::bool, "whether the network's own traffic is accepted by a rule"),
-    yes("ipv4.nat", value::bool, "whether what leaves the network takes the host's address"),
+    yes(
+        "ipv4.firewall",
+        value::bool,
+        "true",
+        "whether the network's own traffic is accepted by a rule",
+    ),
+    yes(
+        "ipv4.nat",
+        value::bool,
+        "false",
+        "whether what leaves the network takes the host's address; set to true where a subnet is chosen",
+    ),
     no("ipv4.nat.address", "the address it takes", "the address of the way out is taken"),
     no("ipv4.nat.order", "where the rule stands", "the network has a table of its own"),
     no("ipv4.ovn.ranges", "ranges for OVN", "there are no OVN networks"),
@@ -102,14 +147,40 @@ pub static KEYS: &[Key] = &[
     yes(
         "ipv6.address",
         value::net6,
-        "the gateway's address and prefix, or none, or auto at creation",
+        "auto",
+        "the gateway's address and prefix, such as fd42:1:2:3::1/64, none, or (at creation) auto",
     ),
-    yes("ipv6.dhcp", value::bool, "whether the network answers DHCPv6"),
-    yes("ipv6.dhcp.expiry", value::expiry, "how long a lease lasts"),
-    yes("ipv6.dhcp.ranges", value::ranges6, "the ranges that addresses are given from"),
-    yes("ipv6.dhcp.stateful", value::bool, "whether DHCPv6 gives addresses"),
-    yes("ipv6.firewall", value::bool, "whether the network's own traffic is accepted by a rule"),
-    yes("ipv6.nat", value::bool, "whether what leaves the network takes the host's address"),
+    yes("ipv6.dhcp", value::bool, "true", "whether the network answers DHCPv6"),
+    yes(
+        "ipv6.dhcp.expiry",
+        value::expiry,
+        "1h",
+        "how long a lease lasts: a number with s, m, h, d or w after it, or infinite",
+    ),
+    yes(
+        "ipv6.dhcp.ranges",
+        value::ranges6,
+        "",
+        "FIRST-LAST, with commas between: the ranges that addresses are given from; not set: the subnet",
+    ),
+    yes(
+        "ipv6.dhcp.stateful",
+        value::bool,
+        "false",
+        "whether DHCPv6 gives addresses; else guests make their own",
+    ),
+    yes(
+        "ipv6.firewall",
+        value::bool,
+        "true",
+        "whether the network's own traffic is accepted by a rule",
+    ),
+    yes(
+        "ipv6.nat",
+        value::bool,
+        "false",
+        "whether what leaves the network takes the host's address; set to true where a subnet is chosen",
+    ),
     no("ipv6.nat.address", "the address it takes", "the address of the way out is taken"),
     no("ipv6.nat.order", "where the rule stands", "the network has a table of its own"),
     no("ipv6.ovn.ranges", "ranges for OVN", "there are no OVN networks"),
@@ -132,13 +203,13 @@ pub static KEYS: &[Key] = &[
     no("security.acls", "access control lists", ACL),
     no("security.acls.", "what the lists do by default", ACL),
     no("tunnel.", "tunnels to other hosts", "tunnels are not supported"),
-    yes("user.", value::any, "anything, for the user's own use"),
+    yes("user.", value::any, "", "anything, for the user's own use"),
 ];
 
 /// Checks one key and its value by themselves.
-pub(super) fn check(key: &str, value: &str) -> Result<()> {
+pub(crate) fn check(key: &str, value: &str) -> Result<()> {
     if key.contains(char::is_control) {
-        return Err(NetworkError::ControlCharacter { key: key.to_owned() });
+        return Err(ConfigError::ControlCharacter { key: key.to_owned() });
     }
     let matches = |known: &&Key| {
         if known.name.ends_with('.') {
@@ -148,13 +219,23 @@ pub(super) fn check(key: &str, value: &str) -> Result<()> {
         }
     };
     match KEYS.iter().find(matches).map(|known| &known.support) {
-        None => Err(NetworkError::UnknownKey { key: key.to_owned() }),
-        Some(Refused(reason)) => Err(NetworkError::UnsupportedKey { key: key.to_owned(), reason }),
+        None => Err(unknown(key)),
+        Some(Refused(reason)) => Err(ConfigError::UnsupportedKey { key: key.to_owned(), reason }),
         Some(Honoured(_)) if value.is_empty() => Ok(()),
-        Some(Honoured(check)) => check(value).map_err(|reason| NetworkError::InvalidValue {
+        Some(Honoured(check)) => check(value).map_err(|reason| ConfigError::InvalidValue {
             key: key.to_owned(),
             value: value.to_owned(),
             reason,
         }),
     }
+}
+
+/// A key that no network has, with what was probably meant.
+fn unknown(key: &str) -> ConfigError {
+    let names = KEYS.iter().filter(|known| !known.name.ends_with('.'));
+    let hint = match nearest(key, names.map(|known| known.name.to_owned())) {
+        Some(meant) => format!(" (did you mean {}?)", quoted(&meant)),
+        None => ": see sc network create --help".to_owned(),
+    };
+    ConfigError::UnknownKey { key: key.to_owned(), hint }
 }

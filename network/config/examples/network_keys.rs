@@ -1,0 +1,5 @@
+//! Prints the document of network keys.
+
+fn main() {
+    print!("{}", sc_network_config::docs());
+}
