@@ -42,11 +42,8 @@ impl WithDevices for Instance {
     const SET: &'static str = "Set keys of an instance's own device";
     const UNSET: &'static str = "Remove a key of an instance's own device";
     const REMOVE: &'static str = "Remove devices from an instance";
+    const OF_ITS_OWN: &'static str = " of its own";
     const ELSEWHERE: &'static str = "; `override` changes a profile's";
-
-    fn lacks(device: &str) -> String {
-        format!("the instance has no device {device:?} of its own")
-    }
 }
 
 /// `sc config device override`.

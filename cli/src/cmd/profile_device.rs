@@ -31,9 +31,6 @@ impl WithDevices for Profile {
     const SET: &'static str = "Set keys of a profile's device";
     const UNSET: &'static str = "Remove a key of a profile's device";
     const REMOVE: &'static str = "Remove devices from a profile";
+    const OF_ITS_OWN: &'static str = "";
     const ELSEWHERE: &'static str = "";
-
-    fn lacks(device: &str) -> String {
-        format!("the profile has no device {device:?}")
-    }
 }

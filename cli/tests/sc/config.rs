@@ -138,7 +138,7 @@ fn devices_are_added_overridden_and_removed() {
     cli.ok(&["config", "device", "override", "web1", "root", "size=2GiB"]);
     assert_eq!(cli.fake.last("PUT").body["devices"]["root"]["pool"], "default");
     let error = cli.error(&["config", "device", "remove", "web1", "nope"]);
-    assert_eq!(error, "Error: the instance has no device \"nope\" of its own");
+    assert_eq!(error, "Error: the instance \"web1\" has no device \"nope\" of its own");
 }
 
 #[test]
@@ -196,10 +196,10 @@ fn devices_of_a_profile_are_added_set_and_removed() {
     );
     assert_eq!(
         cli.error(&device(&["set", "default", "nope", "a=b"])),
-        "Error: the profile has no device \"nope\""
+        "Error: the profile \"default\" has no device \"nope\""
     );
     assert_eq!(
         cli.error(&["config", "device", "set", "web1", "nope", "a=b"]),
-        "Error: the instance has no device \"nope\" of its own; `override` changes a profile's"
+        "Error: the instance \"web1\" has no device \"nope\" of its own; `override` changes a profile's"
     );
 }

@@ -31,19 +31,15 @@ pub trait WithDevices: Changeable {
     const UNSET: &'static str;
     /// What `remove` does.
     const REMOVE: &'static str;
-    /// Where else a device might be found that the object lacks.
+    /// What is said behind a device that the object lacks.
+    const OF_ITS_OWN: &'static str;
+    /// Where else such a device might be found.
     const ELSEWHERE: &'static str;
-
-    /// Says that the object lacks a device.
-    fn lacks(device: &str) -> String;
 }
 
-/// The keys of a device to read or change.
-fn own<'d, T: WithDevices>(form: &'d mut T::Form, device: &str) -> Result<&'d mut ConfigMap> {
-    match T::devices(form).get_mut(device) {
-        Some(keys) => Ok(keys),
-        None => bail!("{}{}", T::lacks(device), T::ELSEWHERE),
-    }
+/// Says that an object lacks a device.
+fn lacks<T: WithDevices>(name: &str, device: &str) -> String {
+    format!("the {} {name:?} has no device {device:?}{}", T::WORD, T::OF_ITS_OWN)
 }
 
 /// The arguments that name one device.
@@ -79,6 +75,16 @@ pub fn device_type(keys: &ConfigMap) -> String {
     keys.get("type").cloned().unwrap_or_default()
 }
 
+impl<T: WithDevices> OneDevice<T> {
+    /// Its keys, to read or change.
+    fn keys<'f>(&self, form: &'f mut T::Form) -> Result<&'f mut ConfigMap> {
+        match T::devices(form).get_mut(&self.device) {
+            Some(keys) => Ok(keys),
+            None => bail!("{}{}", lacks::<T>(&self.one.name, &self.device), T::ELSEWHERE),
+        }
+    }
+}
+
 impl<T: WithDevices + 'static> Keyed for OneDevice<T> {
     type Object = T;
     const SET: &'static str = <T as WithDevices>::SET;
@@ -89,12 +95,12 @@ impl<T: WithDevices + 'static> Keyed for OneDevice<T> {
     }
 
     fn set(&self, form: &mut T::Form, to: ConfigMap) -> Result<()> {
-        keys::merge(own::<T>(form, &self.device)?, to);
+        keys::merge(self.keys(form)?, to);
         Ok(())
     }
 
     fn unset(&self, form: &mut T::Form, key: &str) -> Result<()> {
-        let device = own::<T>(form, &self.device)?;
+        let device = self.keys(form)?;
         match device.remove(key) {
             Some(_) => Ok(()),
             None => {
@@ -173,7 +179,7 @@ impl<T: WithDevices> Verb for Get<T> {
     async fn run(self, context: Context) -> Result<ExitCode> {
         let name = context.remotes.object(&self.of.one.name)?;
         let mut form = T::read(&context.client, &name).await?.value;
-        keys::print_of_device(own::<T>(&mut form, &self.of.device)?, &self.key)?;
+        keys::print_of_device(self.of.keys(&mut form)?, &self.key)?;
         DONE
     }
 }
@@ -237,7 +243,7 @@ impl<T: WithDevices> Verb for Remove<T> {
         change::<T>(&context, &self.one.name, |form| {
             for device in &self.devices {
                 if T::devices(form).remove(device).is_none() {
-                    bail!("{}", T::lacks(device));
+                    bail!("{}", lacks::<T>(&self.one.name, device));
                 }
             }
             Ok(())
